@@ -8,3 +8,30 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
+"""
+Adapt a pretrained vision transformer to a medical task from a handful of labelled images.
+
+The two names to start with are ``EPTWrapper``, Embedded Prompt Tuning around a timm or MONAI ViT, and ``TunedViT``,
+the same with any method that ``list_methods()`` names.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from .delta import DeltaError
+from .methods import Ept, Linear, Method, list_methods, register_method
+from .model import EPTWrapper, ParameterCount, TunedViT
+
+__all__ = [
+    "DeltaError",
+    "EPTWrapper",
+    "Ept",
+    "Linear",
+    "Method",
+    "ParameterCount",
+    "TunedViT",
+    "list_methods",
+    "register_method",
+]

@@ -8,3 +8,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
+from __future__ import annotations
+
+from .base import Method, build_methods, list_methods, method_class, register_method
+from .ept import Ept
+from .linear import Linear

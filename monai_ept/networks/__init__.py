@@ -8,3 +8,14 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
+from __future__ import annotations
+
+from .attention import EMBEDDINGS, attention_weights, prompted_attention, sink_attention
+from .create import create_backbone
+from .heads import linear_head
+from .projections import AttentionHalves, Heads, attention_halves, register_attention, supported_attention
+from .prompt import PROMPT_INITS, EmbeddedPrompt, resize_tokens
+from .prompted import PromptedAttention
+from .tuner import Tuner, tuners, tuners_disabled
+from .vit import ViTFace, vit_face

@@ -1,0 +1,58 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Checks of arguments whose errors are one sentence: what is wrong, where, and what would do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["check_choice", "check_number", "check_whole", "did_you_mean"]
+
+
+def did_you_mean(wrong: Any, options: Iterable[str]) -> str:
+    """The nearest option as a question, or all of them."""
+    options = list(options)
+    near = difflib.get_close_matches(str(wrong), options, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(map(repr, options)) or 'none'}."
+
+
+def check_choice(name: str, value: Any, options: Iterable[str]) -> Any:
+    """``value`` if it is one of the options, else a ValueError that names the argument."""
+    options = list(options)
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} {value!r} is not known: {did_you_mean(value, options)}")
+    return value
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> int:
+    """``value`` if it is a whole number of at least ``least``, else a ValueError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return value
+
+
+def check_number(
+    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+) -> float:
+    """``value`` if it is a finite number in range, else a ValueError that names the argument."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not above < value < below or value < least:
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("above", above), ("at least", least), ("below", below))
+            if math.isfinite(bound)
+        ]
+        raise ValueError(f"{name} must be a number{' ' + ' and '.join(bounds) if bounds else ''}, got {value!r}.")
+    return value

@@ -1,0 +1,127 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The delta file: what was trained and nothing else, a few kilobytes that know which backbone they belong to.
+
+A delta is a safetensors file. Its tensors are the trained ones and the head; its metadata say how to build the
+network around them. Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+__all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "write_delta"]
+
+FORMAT = "monai_ept.delta"
+VERSION = 1
+
+
+class DeltaError(ValueError):
+    """A delta file that cannot be used, and why."""
+
+
+class Delta(NamedTuple):
+    """A delta file's contents."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+
+def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """
+    Write a delta file. It appears whole or not at all.
+
+    Args:
+        path: where to; the folder must exist.
+        tensors: what was trained, by name.
+        metadata: anything JSON can say.
+
+    Raises:
+        FileNotFoundError: when the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write delta {path}: folder {path.parent} does not exist, create it first.")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "version": str(VERSION), "metadata": json.dumps(metadata, sort_keys=True)}
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(save(plain, metadata=header))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_delta(path: str | os.PathLike) -> Delta:
+    """
+    Read a delta file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        DeltaError: when the file is damaged, or is none of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"delta {path} does not exist: pass the path that save_delta wrote.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DeltaError(
+            f"delta {path} cannot be read ({error}): it is cut short or no safetensors file, copy it again."
+        ) from error
+    if header.get("format") != FORMAT:
+        raise DeltaError(f"{path} is a safetensors file but not a delta: load it with the program that wrote it.")
+    if header.get("version") != str(VERSION):
+        raise DeltaError(
+            f"delta {path} has format version {header.get('version')}, this release reads {VERSION}: "
+            "install the release of monai_ept that wrote it."
+        )
+    try:
+        metadata = json.loads(header["metadata"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise DeltaError(f"delta {path} has damaged metadata: copy it again.") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DeltaError(f"delta {path} holds NaN or infinite values in {name!r}: it comes from a failed training.")
+    return Delta(tensors, metadata)
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """
+    A short name of weights that changes with any of them.
+
+    Args:
+        tensors: weights by name; the order does not matter, and float64 copies count as the float32 they came from.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,141 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a tuning method is, and the registry of those there are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from monai_ept.checks import did_you_mean
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["Method", "build_methods", "list_methods", "method_class", "register_method"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """
+    A way to adapt a frozen backbone: a frozen dataclass of settings, and ``apply``.
+
+    ``apply`` meets a backbone whose parameters are all frozen. It wraps modules, adds parameters, or thaws some that
+    are there; what requires a gradient afterwards is what the method trains, and nothing else is asked anywhere.
+    """
+
+    name: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+
+    @property
+    def lr_scale(self) -> float:
+        """Factor of the learning rate for what this method trains; the head always has 1."""
+        return 1.0
+
+    def apply(self, vit: ViTFace) -> None:
+        """Make the backbone tunable, in place."""
+        raise NotImplementedError
+
+    def make_head(self, in_features: int, num_classes: int, dropout: float) -> nn.Module | None:
+        """The head this method wants, or None where the usual linear head will do."""
+        return None
+
+    def folded(self) -> Method | None:
+        """The method that describes a folded network, or None where folding leaves nothing to describe."""
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        """Name and settings as JSON has them."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register_method(cls: type[Method]) -> type[Method]:
+    """Class decorator that makes a method known by its ``name``."""
+    if not cls.name:
+        raise ValueError(f'method {cls.__name__} has no name: give it `name: ClassVar[str] = "…"`.')
+    if cls.name in _METHODS and _METHODS[cls.name].__qualname__ != cls.__qualname__:
+        raise ValueError(f"method name {cls.name!r} is taken by {_METHODS[cls.name].__qualname__}: choose another.")
+    _METHODS[cls.name] = cls
+    return cls
+
+
+def list_methods() -> list[str]:
+    """
+    Names of all registered methods.
+
+    Example::
+
+        >>> "ept" in list_methods()
+        True
+    """
+    return sorted(_METHODS)
+
+
+def method_class(name: str) -> type[Method]:
+    """
+    The class behind a name.
+
+    Raises:
+        ValueError: for a name that is not registered.
+    """
+    if name not in _METHODS:
+        raise ValueError(f"method {name!r} is not registered: {did_you_mean(name, list_methods())}")
+    return _METHODS[name]
+
+
+def build_methods(spec: Any, **settings: Any) -> tuple[Method, ...]:
+    """
+    Methods from what a user or a configuration file says.
+
+    Args:
+        spec: a name, a ``Method``, a mapping with ``name`` and settings, or a list of these to apply one after another.
+        settings: settings of the method, allowed when ``spec`` is one name.
+
+    Raises:
+        ValueError: for an unknown name or setting.
+        TypeError: for anything else.
+    """
+    if isinstance(spec, Method):
+        _no_settings(settings, spec.name)
+        return (spec,)
+    if isinstance(spec, str):
+        return (_build(spec, settings),)
+    if isinstance(spec, Mapping):
+        _no_settings(settings, str(spec.get("name")))
+        if "name" not in spec:
+            raise ValueError(f"method {dict(spec)} has no 'name': write e.g. {{'name': 'ept', 'prompt_length': 50}}.")
+        return (_build(spec["name"], {key: value for key, value in spec.items() if key != "name"}),)
+    if isinstance(spec, Sequence) and spec:
+        _no_settings(settings, "a list of methods")
+        return tuple(method for one in spec for method in build_methods(one))
+    raise TypeError(f"method must be a name, a Method, a mapping or a list of these, got {spec!r}.")
+
+
+def _build(name: str, settings: Mapping[str, Any]) -> Method:
+    cls = method_class(name)
+    known = [field.name for field in dataclasses.fields(cls)]
+    for key in settings:
+        if key not in known:
+            raise ValueError(f"method {name!r} has no setting {key!r}: {did_you_mean(key, known)}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+
+
+def _no_settings(settings: Mapping[str, Any], name: str) -> None:
+    if settings:
+        raise ValueError(
+            f"settings {', '.join(settings)} were given beside {name}: settings go inside the method, "
+            "or the method is given by its name alone."
+        )

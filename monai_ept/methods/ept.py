@@ -1,0 +1,123 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Embedded Prompt Tuning, the method of the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from monai_ept.checks import check_choice, check_number, check_whole
+from monai_ept.methods.base import Method, register_method
+from monai_ept.networks.attention import EMBEDDINGS
+from monai_ept.networks.projections import attention_halves
+from monai_ept.networks.prompt import PROMPT_INITS, EmbeddedPrompt
+from monai_ept.networks.prompted import PromptedAttention
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["Ept", "layer_indices"]
+
+
+@register_method
+@dataclass(frozen=True)
+class Ept(Method):
+    """
+    Learnable logits join the attention scores before the softmax and are dropped after it.
+
+    Args:
+        prompt_length: number of prompts per token and layer.
+        prompt_layers: ``"deep"`` (all), ``"shallow"`` (the first), or a list of indices; negative ones count from
+            the top.
+        prompt_init: ``"normal"``, ``"uniform"``, ``"zero"``, ``"kaiming"``, or ``"identity"``, which starts as the
+            unchanged backbone.
+        embed: ``"concat"`` (exact and as fast as plain attention), ``"scaled_concat"``, ``"add"`` or ``"multiply"``.
+        start: start value of every row's logsumexp, near ``ln(prompt_length)`` by default (``"concat"`` only).
+        prompt_lr_scale: factor of the learning rate for the prompts.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    name: ClassVar[str] = "ept"
+    reference: ClassVar[str] = "Zu et al. 2024, arXiv 2407.01003"
+
+    prompt_length: int = 100
+    prompt_layers: str | Sequence[int] = "deep"
+    prompt_init: str = "normal"
+    embed: str = "concat"
+    start: float | None = None
+    prompt_lr_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_whole("prompt_length", self.prompt_length)
+        check_choice("embed", self.embed, EMBEDDINGS)
+        check_choice("prompt_init", self.prompt_init, PROMPT_INITS)
+        check_number("prompt_lr_scale", self.prompt_lr_scale, above=0)
+        if self.start is not None:
+            check_number("start", self.start)
+            if self.embed != "concat":
+                raise ValueError(
+                    f"start is the logsumexp of concat prompts, got embed={self.embed!r}: leave start out."
+                )
+
+    @property
+    def lr_scale(self) -> float:
+        return self.prompt_lr_scale
+
+    def apply(self, vit: ViTFace) -> None:
+        chosen = layer_indices(self.prompt_layers, len(vit.blocks))
+        for index in chosen:
+            # Before the first is wrapped, so that a backbone we cannot adapt is left as it was.
+            attention_halves(vit.attention(index))
+        for index in chosen:
+            prompt = EmbeddedPrompt(
+                vit.num_tokens, self.prompt_length, embed=self.embed, init=self.prompt_init, start=self.start
+            )
+            vit.blocks[index].attn = PromptedAttention(vit.attention(index), prompt)
+
+    def folded(self) -> Ept:
+        return dataclasses.replace(self, prompt_length=1, prompt_init="zero", start=None)
+
+
+def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:
+    """
+    Indices of the chosen layers, from the bottom up.
+
+    Args:
+        layers: ``"deep"``, ``"shallow"``, or indices in any order; negative ones count from the top.
+        num_layers: how many layers there are.
+
+    Raises:
+        ValueError: when an index is out of range or named twice, or there is none.
+    """
+    if isinstance(layers, str):
+        if layers not in ("deep", "shallow"):
+            raise ValueError(f"prompt_layers must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
+        return list(range(num_layers)) if layers == "deep" else [0]
+    chosen: list[int] = []
+    for layer in layers:
+        if isinstance(layer, bool) or not isinstance(layer, int):
+            raise ValueError(f"prompt_layers must hold whole numbers, got {layer!r}.")
+        if not -num_layers <= layer < num_layers:
+            raise ValueError(
+                f"prompt_layers has {layer}, but the backbone's {num_layers} layers are 0 to {num_layers - 1} "
+                f"(or -{num_layers} to -1 from the top)."
+            )
+        index = layer % num_layers
+        if index in chosen:
+            raise ValueError(f"prompt_layers names layer {index} twice: name each layer once.")
+        chosen.append(index)
+    if not chosen:
+        raise ValueError("prompt_layers is empty: name at least one layer, or use method 'linear' for the head alone.")
+    return sorted(chosen)

@@ -1,0 +1,514 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A frozen backbone, a method that adapts it, and a head."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from monai.data import MetaTensor
+from torch import Tensor, nn
+
+from monai_ept.checks import check_number, check_whole
+from monai_ept.delta import Delta, DeltaError, fingerprint, read_delta, write_delta
+from monai_ept.methods import Ept, Method, build_methods
+from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
+from monai_ept.networks.prompt import resize_tokens
+
+__all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
+
+
+class ParameterCount(NamedTuple):
+    """
+    How many numbers there are.
+
+    Args:
+        backbone: in the backbone as it came, trained or not.
+        delta: trained in or around the backbone.
+        head: in the classification head, always trained.
+    """
+
+    backbone: int
+    delta: int
+    head: int
+
+    @property
+    def trained(self) -> int:
+        """All that training changes, which is all that a delta file holds."""
+        return self.delta + self.head
+
+
+class TunedViT(nn.Module):
+    """
+    A pretrained vision transformer, frozen, with a tuning method and a classification head.
+
+    What requires a gradient is what the method trains: the optimizer, the counts and the delta file read that and
+    nothing else. A module given as ``backbone`` is copied, so that it stays as it was.
+
+    Args:
+        backbone: name of a timm ViT, or a module: a timm ViT or a MONAI ``ViT``, 2-D or 3-D.
+        num_classes: number of logits.
+        method: name of a method (see ``list_methods``), a ``Method``, a mapping with ``name`` and settings, or a list
+            of these to apply one after another.
+        pretrained: for a backbone by name: True (hub), False (random), or the path of a local checkpoint.
+        img_size: size of the images; the backbone's own by default.
+        in_channels: channels of the images; a backbone given as a module knows its own.
+        dropout: dropout before the head.
+        class_names: names of the classes, kept in the delta file.
+        settings: settings of a method given by name.
+
+    Raises:
+        ValueError: when an argument is out of range.
+        TypeError: when the backbone, or its attention, is of a class that cannot be adapted.
+
+    Example::
+
+        >>> net = TunedViT("vit_tiny_patch16_224", num_classes=7, method="ept", prompt_length=20)
+        >>> net(torch.rand(2, 3, 224, 224)).shape
+        torch.Size([2, 7])
+        >>> net.count()
+        ParameterCount(backbone=5524416, delta=47280, head=1351)
+    """
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        num_classes: int,
+        *,
+        method: Any = "ept",
+        pretrained: bool | str | os.PathLike = False,
+        img_size: int | Sequence[int] | None = None,
+        in_channels: int = 3,
+        dropout: float = 0.0,
+        class_names: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        check_whole("num_classes", num_classes)
+        check_number("dropout", dropout, least=0, below=1)
+        self.num_classes = num_classes
+        self.dropout = dropout
+        self.class_names = _checked_names(class_names, num_classes)
+        self.methods: tuple[Method, ...] = build_methods(method, **settings)
+        self._merged = False
+
+        module = _backbone_module(backbone, pretrained, img_size, in_channels)
+        self.backbone_name = backbone if isinstance(backbone, str) else _class_name(module)
+        self._by_name = isinstance(backbone, str)
+        self.vit = vit_face(module, None if self._by_name else img_size)
+        self.backbone = self.vit.module
+        self._adapt()
+        wanted = [method.make_head(self.vit.embed_dim, num_classes, dropout) for method in self.methods]
+        heads = [head for head in wanted if head is not None]
+        self.head = heads[0] if heads else linear_head(self.vit.embed_dim, num_classes, dropout)
+
+    def _adapt(self) -> None:
+        """Freeze the backbone, apply the methods, and remember what they thawed as it was."""
+        self.backbone.requires_grad_(False)
+        own = {id(param): param for param in self.backbone.parameters()}
+        self._own_names = frozenset(self.backbone.state_dict())
+        self._backbone_size = sum(param.numel() for param in own.values())
+        scales: dict[int, float] = {}
+        for method in self.methods:
+            method.apply(self.vit)
+            for param in self.backbone.parameters():
+                if param.requires_grad:
+                    scales.setdefault(id(param), method.lr_scale)
+        trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
+        self._lr_scales = {name: scales[id(param)] for name, param in trained.items()}
+        self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``."""
+        return self.head(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pooled features ``(batch, embed_dim)``, which the head reads."""
+        if isinstance(x, MetaTensor):
+            # The meta data have no use inside, and cost a lot of Python per operation.
+            x = x.as_tensor()
+        if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            self._check_images(x)
+        return self.vit.features(x)
+
+    def _check_images(self, x: Tensor) -> None:
+        wanted = (self.vit.in_channels, *self.vit.img_size)
+        if x.ndim != len(wanted) + 1 or tuple(x.shape[1:]) != wanted:
+            raise ValueError(
+                f"images have shape {tuple(x.shape)}, the network takes (batch, {', '.join(map(str, wanted))}): "
+                "resize them, or build the network with their img_size and in_channels."
+            )
+        if not x.is_floating_point():
+            raise ValueError(f"images have dtype {x.dtype}: scale and normalise them to floating point first.")
+        # One sum instead of a look at each value: it is finite only if all of them are.
+        if not torch.isfinite(x.sum(dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)):
+            raise ValueError("images hold NaN or infinite values: check the files and the normalisation.")
+
+    @contextmanager
+    def disabled(self) -> Iterator[TunedViT]:
+        """
+        A context in which the backbone answers alone, exactly as it came; only the head stays.
+
+        Example::
+
+            >>> with net.disabled():
+            ...     plain = net.features(images)
+        """
+        params = dict(self.backbone.named_parameters())
+        tuned = {name: params[name].data for name in self._originals}
+        try:
+            for name, original in self._originals.items():
+                params[name].data = original.to(params[name])
+            with tuners_disabled(self.backbone):
+                yield self
+        finally:
+            for name, data in tuned.items():
+                params[name].data = data
+
+    def trainable_parameters(self, lr: float | None = None) -> list[dict[str, Any]]:
+        """
+        Parameter groups for the optimizer: what the method trains, and the head.
+
+        Args:
+            lr: base learning rate. With it each group carries its own; it is needed only when a method scales it.
+
+        Raises:
+            ValueError: when a method wants a learning rate of its own and ``lr`` is not given.
+
+        Example::
+
+            >>> optimizer = torch.optim.AdamW(net.trainable_parameters(lr=1e-3), lr=1e-3)
+        """
+        params = dict(self.backbone.named_parameters())
+        by_scale: dict[float, list[nn.Parameter]] = {}
+        for name, scale in self._lr_scales.items():
+            by_scale.setdefault(scale, []).append(params[name])
+        groups: list[dict[str, Any]] = [{"params": group, "lr_scale": scale} for scale, group in by_scale.items()]
+        groups.append({"params": list(self.head.parameters()), "lr_scale": 1.0})
+        for group in groups:
+            if lr is not None:
+                group["lr"] = lr * group["lr_scale"]
+            elif group["lr_scale"] != 1.0:
+                raise ValueError(
+                    f"method {'+'.join(method.name for method in self.methods)} scales its learning rate: "
+                    "call trainable_parameters(lr=…) with the base learning rate."
+                )
+        return groups
+
+    def count(self) -> ParameterCount:
+        """Numbers in the backbone, in the delta and in the head."""
+        delta = sum(param.numel() for param in self.backbone.parameters() if param.requires_grad)
+        return ParameterCount(self._backbone_size, delta, sum(param.numel() for param in self.head.parameters()))
+
+    def fold(self) -> TunedViT:
+        """
+        An equal network with less in it: prompts become one number per token and layer.
+
+        Returns:
+            a copy; this network stays as it is.
+
+        Raises:
+            ValueError: when the method has nothing to fold, or its effect depends on the image.
+        """
+        net = copy.deepcopy(self)
+        done = 0
+        # From the inside out, so that a tuner around another folds around what has become of that.
+        for name, tuner in reversed(list(tuners(net.backbone))):
+            folded = tuner.folded()
+            if folded is not None:
+                folded.train(tuner.training)
+                net.backbone.set_submodule(name, folded)
+                done += 1
+        if not done:
+            raise ValueError(
+                f"method {'+'.join(m.name for m in self.methods)} has nothing to fold: use the network as is."
+            )
+        methods = [method.folded() for method in self.methods]
+        net.methods = tuple(method for method in methods if method is not None)
+        net._merged = self._merged or None in methods
+        scales = {_own_name(name): scale for name, scale in self._lr_scales.items()}
+        net._lr_scales = {
+            name: scales.get(_own_name(name), 1.0)
+            for name, param in net.backbone.named_parameters()
+            if param.requires_grad
+        }
+        return net
+
+    def fingerprint(self) -> str:
+        """A short name of the frozen weights; position embeddings, which depend on the image size, do not count."""
+        trained = {_own_name(name) for name in self._lr_scales}
+        frozen = {_own_name(name): tensor for name, tensor in self.backbone.state_dict().items()}
+        left_out = trained.union(self.vit.position_names)
+        return fingerprint({name: frozen[name] for name in self._own_names - left_out if name in frozen})
+
+    def delta_tensors(self) -> dict[str, Tensor]:
+        """What was trained, by name: the tensors of the delta file."""
+        trained = {f"backbone.{name}": param for name, param in self.backbone.named_parameters() if param.requires_grad}
+        return {**trained, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+
+    def delta_metadata(self) -> dict[str, Any]:
+        """What a delta file says about the network that it belongs to."""
+        import monai
+        import timm
+
+        from monai_ept import __version__
+
+        vit = self.vit
+        return {
+            "methods": [method.settings() for method in self.methods],
+            "backbone": {"name": self.backbone_name, "by_name": self._by_name, "fingerprint": self.fingerprint()},
+            "num_classes": self.num_classes,
+            "class_names": self.class_names,
+            "dropout": self.dropout,
+            "in_channels": vit.in_channels,
+            "img_size": vit.img_size,
+            "patch_size": vit.patch_size,
+            "mean": vit.mean,
+            "std": vit.std,
+            "interpolation": vit.interpolation,
+            "packages": {
+                "monai_ept": __version__,
+                "monai": monai.__version__,
+                "timm": timm.__version__,
+                "torch": str(torch.__version__),
+            },
+        }
+
+    def save_delta(self, path: str | os.PathLike, **extra: Any) -> None:
+        """
+        Write what was trained, a few kilobytes, atomically.
+
+        Args:
+            path: where to, by custom ``….safetensors``.
+            extra: more to say in the metadata, under ``"extra"``; anything JSON can say.
+
+        Raises:
+            ValueError: when the method was merged into the backbone and there is no delta any more.
+        """
+        if self._merged:
+            raise ValueError(
+                "a merged network has no delta left to save: call save_delta on the network before fold()."
+            )
+        metadata = self.delta_metadata()
+        write_delta(path, self.delta_tensors(), {**metadata, "extra": extra} if extra else metadata)
+
+    def load_delta(self, path: str | os.PathLike) -> None:
+        """
+        Take over what was trained elsewhere.
+
+        A delta from another image size is resized. Everything is checked before anything changes.
+
+        Raises:
+            DeltaError: when the file is damaged or belongs to another network.
+        """
+        self._load(path, read_delta(path))
+
+    def _load(self, path: str | os.PathLike, delta: Delta) -> None:
+        about = delta.metadata
+        self._check_delta(path, about)
+        targets = self.delta_tensors()
+        if targets.keys() != delta.tensors.keys():
+            odd = sorted(targets.keys() ^ delta.tensors.keys())
+            raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
+        values = {name: self._fitted(path, about, name, value) for name, value in delta.tensors.items()}
+        with torch.no_grad():
+            for name, value in values.items():
+                targets[name].copy_(value)
+        self.class_names = self.class_names or about.get("class_names")
+
+    def _check_delta(self, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
+        ours = [_as_json(method.settings()) for method in self.methods]
+        if about["methods"] != ours:
+            raise DeltaError(
+                f"delta {path} is of method {about['methods']}, this network has {ours}: "
+                "build the network with that method, or with TunedViT.from_delta."
+            )
+        if about["num_classes"] != self.num_classes:
+            raise DeltaError(
+                f"delta {path} is for {about['num_classes']} classes, this network has {self.num_classes}: "
+                "build the network with as many."
+            )
+        if self.class_names and about.get("class_names") and list(about["class_names"]) != self.class_names:
+            raise DeltaError(
+                f"delta {path} is for classes {', '.join(about['class_names'])}, this network has "
+                f"{', '.join(self.class_names)}: the logits would mean something else."
+            )
+        theirs, mine = about["backbone"], self.fingerprint()
+        if theirs["fingerprint"] != mine:
+            raise DeltaError(
+                f"delta {path} was trained on backbone {theirs['name']} with weights {theirs['fingerprint'][:8]}…, "
+                f"this network has {self.backbone_name} with weights {mine[:8]}…: give it the same pretrained weights."
+            )
+
+    def _fitted(self, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor) -> Tensor:
+        """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
+        target = self.get_parameter(name) if name.startswith("backbone.") else self.head.state_dict()[name[5:]]
+        old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
+        if old_grid != list(self.vit.grid_size) and name.startswith("backbone."):
+            module_name, _, key = name.rpartition(".")
+            module: Any = self.get_submodule(module_name)
+            if _own_name(name.removeprefix("backbone.")) in self.vit.position_names:
+                prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
+                value = resize_tokens(value[0], prefix, old_grid, self.vit.grid_size)[None]
+            elif hasattr(module, "resized"):
+                value = module.resized(key, value, self.vit.num_prefix_tokens, old_grid, self.vit.grid_size)
+        if value.shape != target.shape:
+            raise DeltaError(
+                f"delta {path} has {name!r} of shape {tuple(value.shape)}, this network {tuple(target.shape)}: "
+                "it belongs to another network."
+            )
+        return value
+
+    @classmethod
+    def from_delta(
+        cls,
+        path: str | os.PathLike,
+        *,
+        backbone: nn.Module | None = None,
+        pretrained: bool | str | os.PathLike = False,
+        img_size: int | Sequence[int] | None = None,
+    ) -> TunedViT:
+        """
+        Build the network that a delta belongs to.
+
+        Args:
+            path: what ``save_delta`` wrote.
+            backbone: the backbone, when the delta's was given as a module.
+            pretrained: where the weights of a backbone by name come from, see ``TunedViT``.
+            img_size: another image size than the delta's.
+
+        Raises:
+            DeltaError: when the file is damaged, or the backbone's weights are not those it was trained on.
+        """
+        delta = read_delta(path)
+        about = delta.metadata
+        if backbone is None and not about["backbone"]["by_name"]:
+            raise DeltaError(
+                f"delta {path} was trained on a {about['backbone']['name']} that was given as a module: "
+                "pass backbone=… with that module."
+            )
+        net = TunedViT(
+            about["backbone"]["name"] if backbone is None else backbone,
+            about["num_classes"],
+            method=about["methods"],
+            pretrained=pretrained,
+            img_size=(img_size or tuple(about["img_size"])) if backbone is None else img_size,
+            in_channels=about["in_channels"],
+            dropout=about["dropout"],
+            class_names=about["class_names"],
+        )
+        net._load(path, delta)
+        return net
+
+
+class EPTWrapper(TunedViT):
+    """
+    A frozen vision transformer with Embedded Prompt Tuning: ``TunedViT`` with method ``"ept"``.
+
+    Args:
+        backbone: name of a timm ViT, or a module: a timm ViT or a MONAI ``ViT``, 2-D or 3-D.
+        num_classes: number of logits.
+        prompt_length: number of prompts per token and layer.
+        prompt_layers: ``"deep"``, ``"shallow"``, or a list of layer indices.
+        prompt_init: ``"normal"``, ``"uniform"``, ``"zero"``, ``"kaiming"`` or ``"identity"``.
+        embed: ``"concat"``, ``"scaled_concat"``, ``"add"`` or ``"multiply"``.
+        pretrained: for a backbone by name: True (hub), False (random), or the path of a local checkpoint.
+        img_size: size of the images; the backbone's own by default.
+        in_channels: channels of the images.
+        dropout: dropout before the head.
+        class_names: names of the classes, kept in the delta file.
+
+    Example::
+
+        >>> net = EPTWrapper("vit_tiny_patch16_224", num_classes=2, prompt_layers=[-1, -2])
+        >>> net.count().delta
+        39400
+    """
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        num_classes: int,
+        *,
+        prompt_length: int = 100,
+        prompt_layers: str | Sequence[int] = "deep",
+        prompt_init: str = "normal",
+        embed: str = "concat",
+        pretrained: bool | str | os.PathLike = False,
+        img_size: int | Sequence[int] | None = None,
+        in_channels: int = 3,
+        dropout: float = 0.0,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        method = Ept(prompt_length=prompt_length, prompt_layers=prompt_layers, prompt_init=prompt_init, embed=embed)
+        super().__init__(
+            backbone,
+            num_classes,
+            method=method,
+            pretrained=pretrained,
+            img_size=img_size,
+            in_channels=in_channels,
+            dropout=dropout,
+            class_names=class_names,
+        )
+
+
+def _backbone_module(
+    backbone: str | nn.Module,
+    pretrained: bool | str | os.PathLike,
+    img_size: int | Sequence[int] | None,
+    in_channels: int,
+) -> nn.Module:
+    if isinstance(backbone, str):
+        return create_backbone(backbone, pretrained=pretrained, img_size=img_size, in_channels=in_channels)
+    if not isinstance(backbone, nn.Module):
+        raise TypeError(f"backbone must be a timm model name or a module, got {backbone!r}.")
+    if pretrained is not False:
+        raise ValueError(
+            "pretrained goes with a backbone by name: load the weights into the module before wrapping it."
+        )
+    if isinstance(backbone, TunedViT) or any(True for _ in tuners(backbone)):
+        raise ValueError("backbone is adapted already: give several methods as a list instead of wrapping twice.")
+    module = copy.deepcopy(backbone)
+    channels = vit_face(module, img_size).in_channels
+    if in_channels not in (3, channels):
+        raise ValueError(
+            f"in_channels is {in_channels} but the given backbone takes {channels}: leave in_channels out."
+        )
+    return module
+
+
+def _class_name(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def _checked_names(class_names: Sequence[str] | None, num_classes: int) -> list[str] | None:
+    if class_names is None:
+        return None
+    names = [str(name) for name in class_names]
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise ValueError(f"class_names must be {num_classes} different names, one per class, got {names}.")
+    return names
+
+
+def _own_name(name: str) -> str:
+    """The name that a weight had before anything was wrapped around its module."""
+    return ".".join(part for part in name.split(".") if part != "inner")
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

@@ -1,0 +1,256 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Prompted attention as pure functions: the definition, and the fused form that runs.
+
+A prompt adds columns to the scores ``S = q kᵀ · scale`` before the softmax and drops them after it. The definition,
+:func:`prompted_attention`, writes exactly that. For ``concat`` prompts it has a closed form: the columns of token ``i``
+act only through ``c_i = logsumexp(prompt[i])``, and with ``lse_i = logsumexp(S[i])``
+
+    output_i = exp(lse_i - lse'_i) · (softmax(S) v)_i,        lse'_i = logaddexp(lse_i, c_i)
+
+:func:`sink_attention` computes this on the fused kernels of PyTorch, which return ``lse`` anyway. docs/method.md has
+the derivation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["EMBEDDINGS", "attention_weights", "prompted_attention", "sink_attention"]
+
+EMBEDDINGS = ("concat", "scaled_concat", "add", "multiply")
+
+
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    prompt: Tensor,
+    scale: float | None = None,
+    *,
+    embed: str = "concat",
+    mask: Tensor | None = None,
+) -> Tensor:
+    """
+    The attention matrix with prompts, as the paper defines it.
+
+    Args:
+        q: queries, ``(batch, heads, tokens, head_dim)``.
+        k: keys, of the same shape.
+        prompt: prompt logits that broadcast to ``(batch, heads, tokens, length)``; for ``"add"`` and ``"multiply"``
+            the length is the number of tokens.
+        scale: factor of the scores, ``head_dim ** -0.5`` by default.
+        embed: how prompts meet the scores, one of ``EMBEDDINGS``.
+        mask: boolean (True attends) or additive mask that broadcasts to the scores. It hides tokens, never prompts.
+
+    Returns:
+        weights ``(batch, heads, tokens, tokens)``. Their rows sum to less than one for ``"concat"`` and
+        ``"scaled_concat"``.
+    """
+    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if embed == "add":
+        scores = scores + prompt
+    elif embed == "multiply":
+        scores = scores * prompt
+    elif embed == "scaled_concat":
+        prompt = prompt * (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+    elif embed != "concat":
+        raise ValueError(f"embed must be one of {', '.join(EMBEDDINGS)}, got {embed!r}.")
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    if embed in ("add", "multiply"):
+        return scores.softmax(-1)
+    length = prompt.shape[-1]
+    joined = torch.cat([prompt.expand(*scores.shape[:-1], length), scores], dim=-1)
+    return joined.softmax(-1)[..., length:]
+
+
+def prompted_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prompt: Tensor,
+    scale: float | None = None,
+    *,
+    embed: str = "concat",
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """
+    Prompted attention by its definition: readable, works everywhere, builds the score matrix.
+
+    Args:
+        q: queries, ``(batch, heads, tokens, head_dim)``.
+        k: keys, of the same shape.
+        v: values, of the same shape.
+        prompt: prompt logits, see :func:`attention_weights`.
+        scale: factor of the scores, ``head_dim ** -0.5`` by default.
+        embed: how prompts meet the scores, one of ``EMBEDDINGS``.
+        mask: boolean or additive mask of the scores.
+        dropout: probability of dropping an attention weight; 0 outside training.
+
+    Returns:
+        the attention output, shaped like ``v``.
+    """
+    weights = attention_weights(q, k, prompt, scale, embed=embed, mask=mask)
+    return F.dropout(weights, dropout).to(v.dtype) @ v
+
+
+def sink_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sink: Tensor,
+    scale: float | None = None,
+    *,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """
+    Attention in which every token may also look at nothing: ``concat`` prompts at the price of plain attention.
+
+    Equal to ``prompted_attention(q, k, v, prompt, scale)`` for ``sink = logsumexp(prompt, -1)``. Forward and backward
+    are one fused attention call each and no tokens-by-tokens matrix is built. Where PyTorch has no fused kernel for
+    the inputs (a mask, dropout on a CPU, tracing for export), the definition runs with the sink as its only column.
+
+    Args:
+        q: queries, ``(batch, heads, tokens, head_dim)``.
+        k: keys, of the same shape.
+        v: values, of the same shape.
+        sink: score of the "nothing", broadcasts to ``(batch, heads, tokens)``: per token, per head or per image.
+        scale: factor of the scores, ``head_dim ** -0.5`` by default.
+        mask: boolean or additive mask of the scores.
+        dropout: probability of dropping an attention weight; 0 outside training.
+
+    Returns:
+        the attention output, shaped like ``v``.
+
+    Example::
+
+        >>> q, k, v = torch.randn(3, 2, 4, 197, 64)
+        >>> prompt = torch.randn(197, 100)
+        >>> fused = sink_attention(q, k, v, prompt.logsumexp(-1))
+        >>> torch.allclose(fused, prompted_attention(q, k, v, prompt), atol=1e-5)
+        True
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    device = q.device.type
+    if torch.is_autocast_enabled(device):
+        # What F.scaled_dot_product_attention does by itself; q and k may come as fp32 from a norm.
+        q, k, v = (t.to(torch.get_autocast_dtype(device)) for t in (q, k, v))
+    backend = _fused_backend(q, k, v, mask, dropout)
+    if backend is None:
+        return prompted_attention(q, k, v, sink.unsqueeze(-1), scale, mask=mask, dropout=dropout)
+    if backend == "flash" and q.shape[-1] % 8:
+        # CUDA's flash kernel wants head sizes in steps of eight; zeros change neither scores nor outputs.
+        width = q.shape[-1]
+        q, k, v = (F.pad(t, (0, -width % 8)) for t in (q, k, v))
+        return _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)[..., :width]
+    return _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)
+
+
+def _fused_backend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> str | None:
+    """The fused kernel that PyTorch itself would take for these inputs, or None where only the definition works."""
+    exporting = torch.jit.is_tracing() or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    if exporting or mask is not None or not q.dtype == k.dtype == v.dtype:
+        return None
+    if torch.compiler.is_compiling():
+        choice = _choice_while_compiling(device=q.device, dtype=q.dtype, head_dim=q.shape[-1], dropout=dropout)
+    else:
+        choice = torch._fused_sdp_choice(q, k, v, None, dropout, False)
+    if q.device.type == "cpu":
+        return "flash_cpu" if choice == 1 else None
+    if q.device.type == "cuda":
+        # 3 is cuDNN, whose conditions are narrower than flash attention's.
+        return {1: "flash", 2: "efficient", 3: "flash"}.get(choice)
+    return None
+
+
+@torch.compiler.assume_constant_result
+def _choice_while_compiling(device: torch.device, dtype: torch.dtype, head_dim: int, dropout: float) -> int:
+    """The same question asked with a stand-in, since a compiler has no tensors to ask it with."""
+    stand_in = torch.empty(1, 1, 64, head_dim, device=device, dtype=dtype, requires_grad=True)
+    return torch._fused_sdp_choice(stand_in, stand_in, stand_in, None, dropout, False)
+
+
+def _fused_forward(backend: str, q: Tensor, k: Tensor, v: Tensor, dropout: float, scale: float):
+    """Output, ``logsumexp`` of the scores, and the state of the random numbers for the backward call."""
+    ops = torch.ops.aten
+    if backend == "flash_cpu":
+        out, lse = ops._scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, False, scale=scale)
+        return out, lse, None, None
+    if backend == "efficient":
+        return ops._scaled_dot_product_efficient_attention(q, k, v, None, True, dropout, False, scale=scale)
+    out, lse, _, _, _, _, seed, offset, _ = ops._scaled_dot_product_flash_attention(
+        q, k, v, dropout, False, False, scale=scale
+    )
+    return out, lse, seed, offset
+
+
+def _fused_backward(backend: str, grad, q, k, v, out, lse, seed, offset, dropout: float, scale: float):
+    """Gradients of q, k and v."""
+    ops = torch.ops.aten
+    if backend == "flash_cpu":
+        return ops._scaled_dot_product_flash_attention_for_cpu_backward(
+            grad, q, k, v, out, lse, dropout, False, scale=scale
+        )
+    if backend == "efficient":
+        wanted = [True, True, True, False]
+        return ops._scaled_dot_product_efficient_attention_backward(
+            grad, q, k, v, None, out, lse, seed, offset, dropout, wanted, False, scale=scale
+        )[:3]
+    return ops._scaled_dot_product_flash_attention_backward(
+        grad, q, k, v, out, lse, None, None, q.shape[2], k.shape[2], dropout, False, seed, offset, scale=scale
+    )
+
+
+class _SinkAttention(torch.autograd.Function):
+    """Fused attention, gated per token.
+
+    The backward kernel of flash attention rebuilds the weights as ``exp(S - lse)`` and takes ``rowsum(dY · Y)`` from
+    the output. Handed the raised ``lse'`` and the gated output, it therefore rebuilds the *prompted* weights and
+    returns their exact gradients: the sink costs nothing there.
+    """
+
+    @staticmethod
+    def forward(ctx, q, k, v, sink, scale, dropout, backend):
+        out, lse, seed, offset = _fused_forward(backend, q, k, v, dropout, scale)
+        tokens = q.shape[2]
+        raised = torch.logaddexp(lse[..., :tokens], sink.to(lse.dtype))
+        gate = torch.exp(lse[..., :tokens] - raised)
+        out.mul_(gate.unsqueeze(-1))
+        if raised.shape != lse.shape:
+            # The memory-efficient kernel pads lse to whole tiles and expects it back so.
+            raised = torch.cat([raised, lse[..., tokens:]], dim=-1)
+        ctx.save_for_backward(q, k, v, sink, out, raised, seed, offset)
+        ctx.settings = backend, dropout, scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        q, k, v, sink, out, raised, seed, offset = ctx.saved_tensors
+        backend, dropout, scale = ctx.settings
+        grads = (None, None, None)
+        if any(ctx.needs_input_grad[:3]):
+            grads = _fused_backward(backend, grad, q, k, v, out, raised, seed, offset, dropout, scale)
+        grad_sink = None
+        if ctx.needs_input_grad[3]:
+            raised = raised[..., : q.shape[2]]
+            lost = torch.exp(sink.to(raised.dtype) - raised)  # 1 - gate, without cancellation
+            flow = (grad.to(raised.dtype) * out).sum(-1)
+            grad_sink = (-lost * flow).sum_to_size(sink.shape).to(sink.dtype)
+        return *grads, grad_sink, None, None, None

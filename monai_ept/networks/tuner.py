@@ -1,0 +1,69 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A backbone's own module with something learnable around it that can step aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+__all__ = ["Tuner", "tuners", "tuners_disabled"]
+
+
+class Tuner(nn.Module):
+    """
+    Stands where a module of the backbone stood and keeps that module as ``inner``.
+
+    While ``enabled`` is False the inner module answers alone, so that a tuned network can be asked what the backbone
+    would have said. Subclasses write ``tuned``; those that can dissolve into plain modules also write ``folded``.
+
+    Args:
+        inner: the module to stand around.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.enabled = True
+
+    def tuned(self, *args, **kwargs):
+        """What the inner module's forward becomes."""
+        raise NotImplementedError
+
+    def folded(self) -> nn.Module | None:
+        """A module with equal outputs and fewer numbers or less work, or None where there is none."""
+        return None
+
+    def forward(self, *args, **kwargs):
+        return self.tuned(*args, **kwargs) if self.enabled else self.inner(*args, **kwargs)
+
+
+def tuners(module: nn.Module) -> Iterator[tuple[str, Tuner]]:
+    """The tuners inside a module, by name, outermost first."""
+    for name, child in module.named_modules():
+        if isinstance(child, Tuner):
+            yield name, child
+
+
+@contextmanager
+def tuners_disabled(module: nn.Module) -> Iterator[None]:
+    """Let every tuner inside ``module`` step aside for a while."""
+    active = [tuner for _, tuner in tuners(module) if tuner.enabled]
+    try:
+        for tuner in active:
+            tuner.enabled = False
+        yield
+    finally:
+        for tuner in active:
+            tuner.enabled = True
