@@ -98,7 +98,7 @@ class RecordSet:
 
         data = RecordSet("two", [{"image": "a.png", "label": 0, "group": "p1", "id": "a"},
                                  {"image": "b.png", "label": 1, "group": "p2", "id": "b"}], ("benign", "malignant"))
-        dataset = monai.data.Dataset(data.records, transform=eval_transforms(img_size=224))
+        dataset = monai.data.Dataset(data.records, transform=eval_transforms(224, mean=0.5, std=0.5))
     """
 
     name: str

@@ -8,3 +8,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
+"""One file per data set or kind of data; :py:func:`load_source` finds them by name."""
+
+from __future__ import annotations
+
+from monai_ept.data.sources.registry import list_sources, load_source, register_source
+
+__all__ = ["list_sources", "load_source", "register_source"]

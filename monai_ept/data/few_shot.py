@@ -1,0 +1,258 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Chooses K groups (or images) per class, honestly and in the same way everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+from monai.utils import look_up_option
+
+from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
+from monai_ept.data.split import FewShotSplit, describe, leaks
+
+__all__ = ["few_shot_split"]
+
+
+def few_shot_split(
+    data: RecordSet,
+    shots: int,
+    seed: int = 0,
+    *,
+    by: Literal["group", "image"] = "group",
+    val: Literal["none", "shots", "rest"] | None = None,
+    test_fraction: float | None = None,
+    sampling: Literal["fresh", "published", "published-clean"] = "fresh",
+) -> FewShotSplit:
+    """Split a data set into K shots for training, a validation set and a test set that share no image and no group.
+
+    What is chosen depends on the seed, the ids, groups, labels and class names, through SHA-256 and nothing else: not
+    on the order of the records, nor on the machine or the version of a library. For multi-class data the K-shot set
+    of a seed contains every smaller set of that seed.
+
+    - **Training**: for each class, rarest first, groups that contain it are taken until there are K with a taken image
+      of that class. Of a taken group, the images of that class are used; its other images are used nowhere. With
+      several labels per image, images taken for one label count for all their labels, so that a frequent label may
+      end up with more than K groups.
+    - **Test**: the official test split if there is one; otherwise ``test_fraction`` of each class's groups, the same
+      for every seed; otherwise all that is left.
+    - **Validation**: from the official validation split if there is one, otherwise from what is left of training.
+
+    Args:
+        data: the records.
+        shots: K.
+        seed: which sampling; for published lists their number.
+        by: "group": K patients (studies, lesions) per class. "image": K images per class; groups still don't cross
+            from one part to another.
+        val: "none", "shots" (as many shots as training) or "rest". Default: "none"; for published lists, theirs.
+        test_fraction: share of the groups to hold out for testing if there is no official test split.
+        sampling: "fresh" draws anew; "published" takes the lists that came with the data as they are and warns of
+            what is wrong with them; "published-clean" removes repeated rows from training, and from validation
+            every image of a group that is in training.
+
+    Raises:
+        ValueError: when the arguments don't fit together or the data.
+        DataError: when the finished split is not disjoint. This would be a bug here; the check always runs.
+
+    Returns:
+        the split, with a summary that names each class with fewer than K.
+
+    Example::
+
+        data = load_source("isic2018", "data/isic2018")
+        split = few_shot_split(data, shots=5, seed=1)
+        split.save("splits/isic2018_5shot_1.json")
+    """
+    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
+        raise ValueError(f"shots is {shots!r}, it must be a whole number from 1 upwards.")
+    look_up_option(by, ("group", "image"))
+    look_up_option(val, ("none", "shots", "rest", None))
+    look_up_option(sampling, ("fresh", "published", "published-clean"))
+    settings: dict[str, Any] = {"sampling": sampling, "shots": shots, "seed": seed, "by": by, "val": val}
+    settings["test_fraction"] = test_fraction
+    if sampling != "fresh":
+        if by != "group" or test_fraction is not None or val == "shots":
+            raise ValueError(f"sampling={sampling!r} fixes what is chosen, so leave by, test_fraction and val='shots'.")
+        return _published(data, shots, seed, val, clean=sampling == "published-clean", settings=settings)
+
+    settings["val"] = val = val or "none"
+    if test_fraction is not None and not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction is {test_fraction}, it must lie between 0 and 1.")
+    split = _fresh(data, shots, seed, by, val, test_fraction, settings)
+    split.check()
+    for warning in split.summary["warnings"]:
+        warnings.warn(f"{data.name}: {warning}", stacklevel=2)
+    return split
+
+
+def _fresh(
+    data: RecordSet,
+    shots: int,
+    seed: int,
+    by: str,
+    val: str,
+    test_fraction: float | None,
+    settings: dict[str, Any],
+) -> FewShotSplit:
+    notes: list[str] = []
+    unit = "group" if by == "group" else "id"
+    test, pool, val_pool = _official_parts(data, notes)
+    if not test and test_fraction is not None:
+        held_out = _hold_out(pool, data, test_fraction)
+        test = [record for record in pool if record["group"] in held_out]
+        pool = _without(pool, held_out)
+    elif test and test_fraction is not None:
+        raise ValueError(f"{data.name} has an official test split, so test_fraction must be None.")
+    elif not test and val == "rest":
+        raise ValueError(
+            f"{data.name} has no official test split, and val='rest' would leave nothing to test on; set test_fraction."
+        )
+
+    train = _choose(pool, data, shots, seed, unit, "train")
+    train_groups = _groups(train)
+    rest = _without(pool, train_groups)
+    candidates = _without(val_pool, train_groups) if val_pool else rest
+    chosen: list[Record] = []
+    if val == "shots":
+        chosen = _choose(candidates, data, shots, seed, unit, "val")
+    elif val == "rest":
+        chosen = candidates
+    if not test:
+        test = _without(rest, _groups(chosen))
+
+    parts = {name: _by_id(part) for name, part in (("train", train), ("val", chosen), ("test", test))}
+    counts = {name: describe(part, data) for name, part in parts.items()}
+    for name in ("train", "val") if val == "shots" else ("train",):
+        notes += _too_few(counts[name], shots, by, name, data)
+    notes += _untested(counts["test"])
+    used = sum(len(part) for part in parts.values())
+    summary = {**counts, "unused_images": len(data) - used, "warnings": notes}
+    return FewShotSplit(**parts, source=data.name, source_hash=data.source_hash, settings=settings, summary=summary)
+
+
+def _official_parts(data: RecordSet, notes: list[str]) -> tuple[list[Record], list[Record], list[Record]]:
+    """Test records, records to choose training from, and records to choose validation from, by official split."""
+    test, val_pool = data.official("test"), data.official("val")
+    pool = [record for record in data.records if record.get("split") not in ("test", "val")]
+    if not pool:
+        raise DataError(data.name, ["every record belongs to the official val or test split, none is left to train on"])
+    # The official test set stays whole, so a group that crosses into it costs the training side.
+    test_groups = _groups(test)
+    for name, records in (("training", pool), ("validation", val_pool)):
+        crossing = [record for record in records if record["group"] in test_groups]
+        if crossing:
+            notes.append(
+                f"{len(crossing)} {name} images are left out because their group is in the official test split"
+            )
+    return test, _without(pool, test_groups), _without(val_pool, test_groups)
+
+
+def _choose(
+    candidates: Sequence[Record], data: RecordSet, shots: int, seed: int, unit: str, purpose: str
+) -> list[Record]:
+    """K groups (images) per class, rarest class first; see :py:func:`few_shot_split`."""
+    members: list[dict[str, list[Record]]] = [{} for _ in data.class_names]
+    for record in candidates:
+        for index in positive_classes(record["label"]):
+            members[index].setdefault(record[unit], []).append(record)
+
+    taken: dict[str, Record] = {}
+    for index in sorted(range(data.num_classes), key=lambda i: (len(members[i]), i)):
+        units = members[index]
+        already = {name for name, records in units.items() if any(record["id"] in taken for record in records)}
+        order = sorted(units.keys() - already, key=_ranking(seed, purpose, data.class_names[index]))
+        for name in order[: max(0, shots - len(already))]:
+            taken.update((record["id"], record) for record in units[name])
+    return list(taken.values())
+
+
+def _hold_out(pool: Sequence[Record], data: RecordSet, fraction: float) -> set[str]:
+    """The groups of the test set, a share of each class, the same for every seed; rarest class first."""
+    members: list[set[str]] = [set() for _ in data.class_names]
+    for record in pool:
+        for index in positive_classes(record["label"]):
+            members[index].add(record["group"])
+    negative = {record["group"] for record in pool} - set().union(*members)
+    held_out: set[str] = set()
+    for index in sorted(range(len(members)), key=lambda i: (len(members[i]), i)):
+        wanted = round(fraction * len(members[index])) - len(members[index] & held_out)
+        order = sorted(members[index] - held_out, key=_ranking("test", data.class_names[index]))
+        held_out.update(order[: max(0, wanted)])
+    # Images without any positive label are a part of reality, too.
+    held_out.update(sorted(negative, key=_ranking("test", None))[: round(fraction * len(negative))])
+    return held_out
+
+
+def _ranking(*salt: Any) -> Callable[[str], tuple[str, str]]:
+    def rank(name: str) -> tuple[str, str]:
+        return hashlib.sha256(json.dumps([*salt, name]).encode()).hexdigest(), name
+
+    return rank
+
+
+def _groups(records: Iterable[Record]) -> set[str]:
+    return {record["group"] for record in records}
+
+
+def _without(records: Sequence[Record], groups: set[str]) -> list[Record]:
+    return [record for record in records if record["group"] not in groups]
+
+
+def _by_id(records: Sequence[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record["id"])
+
+
+def _too_few(counts: dict[str, Any], shots: int, by: str, part: str, data: RecordSet) -> list[str]:
+    what = "groups" if by == "group" else "images"
+    return [
+        f"class {name!r} has only {counts[f'{what}_by_class'][name]} of {shots} {what} in {part}"
+        for name in data.class_names
+        if counts[f"{what}_by_class"][name] < shots
+    ]
+
+
+def _untested(counts: dict[str, Any]) -> list[str]:
+    return [f"class {name!r} has no image in test" for name, count in counts["images_by_class"].items() if not count]
+
+
+def _published(
+    data: RecordSet, shots: int, number: int, val: str | None, clean: bool, settings: dict[str, Any]
+) -> FewShotSplit:
+    lists = data.published.get((shots, number))
+    if lists is None:
+        have = ", ".join(f"{k} shots number {n}" for k, n in sorted(data.published)) or "none"
+        raise ValueError(f"{data.name} has no published list for {shots} shots and seed (number) {number}, but {have}.")
+    by_id = {record["id"]: record for record in data.records}
+    train = [by_id[identity] for identity in lists["train"]]
+    chosen = [] if val == "none" else [by_id[identity] for identity in lists["val"]]
+    test = data.official("test")
+    notes = [f"published list: {problem}" for problem in leaks(train, chosen, test)]
+    if clean:
+        rows = len(train), len(chosen)
+        train = _by_id(list({record["id"]: record for record in train}.values()))
+        chosen = _by_id(list({record["id"]: record for record in _without(chosen, _groups(train))}.values()))
+        if (len(train), len(chosen)) != rows:
+            removed = rows[0] - len(train), rows[1] - len(chosen)
+            notes.append(f"removed {removed[0]} of {rows[0]} train rows and {removed[1]} of {rows[1]} val rows")
+    counts = {name: describe(part, data) for name, part in (("train", train), ("val", chosen), ("test", test))}
+    notes += _too_few(counts["train"], shots, "group", "train", data) + _untested(counts["test"])
+    summary = {**counts, "warnings": notes}
+    split = FewShotSplit(train, chosen, test, data.name, data.source_hash, settings, summary)
+    if clean:
+        split.check()
+    for note in notes:
+        warnings.warn(f"{data.name} {shots}-shot {number}: {note}", stacklevel=3)
+    return split

@@ -1,0 +1,193 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A table of images and labels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_ept.data.reading import IMAGE_SUFFIXES
+from monai_ept.data.records import DataError, Record, RecordSet, Task
+from monai_ept.data.sources.tables import SPLIT_NAMES, read_table
+from monai_ept.data.validate import validate_records
+
+__all__ = ["csv_file"]
+
+
+def csv_file(
+    dataset_dir: str | Path,
+    csv: str | Path = "labels.csv",
+    *,
+    image: str = "image",
+    label: str | Sequence[str] = "label",
+    group: str | None = None,
+    split: str | None = None,
+    class_names: Sequence[str] | None = None,
+    task: Task | None = None,
+    image_dir: str | Path = "",
+    suffix: str = "",
+    spatial_dims: int = 2,
+    delimiter: str | None = None,
+    name: str | None = None,
+    check_images: str = "quick",
+) -> RecordSet:
+    """Read records from a table, one line an image.
+
+    Labels come in one of two forms: **one column** of class names or of numbers from 0 (multi-class), or **several
+    columns** of 0/1, one a class. Several columns mean multi-label, unless ``task`` is "multiclass": then exactly one
+    of them must be 1.
+
+    Args:
+        dataset_dir: the data folder; no image may lie outside of it.
+        csv: the table, as a path or relative to ``dataset_dir``.
+        image: column of the image paths.
+        label: column of the labels, or list of 0/1 columns.
+        group: column that names patient, study or lesion; default "group" if there is such a column, otherwise, and
+            where a cell is empty, every image is a group of its own.
+        split: column with train, val or test; default "split" if there is such a column.
+        class_names: names in label order; default: the label columns, or the names found, sorted.
+        task: "multiclass" or "multilabel"; default see above.
+        image_dir: folder of the images, relative to ``dataset_dir``.
+        suffix: put behind every image path, e.g. ".jpg"; an image path without suffix also finds the usual ones.
+        spatial_dims: 2 or 3.
+        delimiter: what separates cells; None finds out.
+        name: name of the data set; default the table's name.
+        check_images: "quick", "full" or "none", see :py:func:`monai_ept.data.validate_records`.
+
+    Raises:
+        DataError: listing every problem, with its line.
+
+    Returns:
+        the validated records.
+
+    Example::
+
+        data = csv_file("my_data", "labels.csv", image="file", label="diagnosis", group="patient")
+    """
+    root = Path(dataset_dir)
+    table = root / csv
+    columns = [label] if isinstance(label, str) else list(label)
+    task = task or ("multiclass" if len(columns) == 1 else "multilabel")
+    needed = [image, *columns, *(column for column in (group, split) if column)]
+    rows, problems = read_table(table, needed, delimiter)
+    group, split = group or "group", split or "split"
+
+    labels = _Labels([cells for _, cells in rows], columns, class_names, task)
+    records: list[Record] = []
+    places: list[str] = []
+    for place, cells in rows:
+        if not cells[image]:
+            problems.append(f"{place}: column {image!r} is empty")
+            continue
+        try:
+            value = labels.read(cells)
+            part = _split_name(cells.get(split, ""))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+            continue
+        identity = cells[image]
+        record: Record = {
+            "image": str(_find(root / image_dir, identity + suffix)),
+            "label": value,
+            "group": cells.get(group) or identity,
+            "id": identity,
+        }
+        if part:
+            record["split"] = part
+        records.append(record)
+        places.append(place)
+    data = RecordSet(name or table.stem, records, tuple(labels.class_names), task, spatial_dims)
+    return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)
+
+
+class _Labels:
+    """Turns the label cells of a row into a label."""
+
+    def __init__(
+        self, rows: Sequence[dict[str, str]], columns: Sequence[str], class_names: Sequence[str] | None, task: Task
+    ) -> None:
+        self.columns, self.task = columns, task
+        if len(columns) > 1:
+            self.class_names = list(class_names or columns)
+            if len(self.class_names) != len(columns):
+                raise DataError("labels", [f"{len(columns)} label columns, but {len(self.class_names)} class names"])
+            return
+        values = [row[columns[0]] for row in rows if row[columns[0]]]
+        numbers = [number for number in map(_whole, values) if number is not None]
+        # A stray word among numbers is a mistake, and so is a stray number among words.
+        self.numeric = 2 * len(numbers) > len(values)
+        if class_names is not None:
+            self.class_names = [str(name) for name in class_names]
+        elif self.numeric:
+            # No class may be empty, so a number as large as there are rows is a slip, not a class.
+            largest = max((number for number in numbers if number < len(values)), default=-1)
+            self.class_names = [str(number) for number in range(largest + 1)]
+        else:
+            self.class_names = sorted(set(values))
+
+    def read(self, cells: dict[str, str]) -> int | list[int]:
+        if len(self.columns) == 1:
+            value = self._one(cells[self.columns[0]])
+            return [int(value == 1)] if self.task == "multilabel" else value
+        row = [_whole(cells[column]) for column in self.columns]
+        bad = [column for column, value in zip(self.columns, row, strict=True) if value not in (0, 1)]
+        if bad:
+            raise ValueError(f"label {cells[bad[0]]!r} in column {bad[0]!r} is neither 0 nor 1")
+        if self.task == "multilabel":
+            return [int(value or 0) for value in row]
+        if row.count(1) != 1:
+            raise ValueError(f"{row.count(1)} of the columns {', '.join(self.columns)} are 1, exactly one must be")
+        return row.index(1)
+
+    def _one(self, text: str) -> int:
+        if not text:
+            raise ValueError(f"column {self.columns[0]!r} is empty")
+        if text in self.class_names:
+            return self.class_names.index(text)
+        number = _whole(text)
+        if self.numeric:
+            if number is None:
+                raise ValueError(f"label {text!r} is not a whole number")
+            return number  # its range is checked with everything else
+        close = difflib.get_close_matches(text, self.class_names, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; the classes are {', '.join(self.class_names)}"
+        raise ValueError(f"unknown class {text!r}{hint}")
+
+
+def _whole(text: str) -> int | None:
+    """A whole number, also when a spreadsheet wrote it as 1.0."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _split_name(text: str) -> str | None:
+    if not text:
+        return None
+    if text.lower() not in SPLIT_NAMES:
+        raise ValueError(f"split {text!r} is none of train, val, test")
+    return SPLIT_NAMES[text.lower()]
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The image's path; a name without its suffix is completed if such a file exists."""
+    path = folder / name
+    if not path.exists():
+        for suffix in (*IMAGE_SUFFIXES, ".nii.gz", ".nii", ".dcm"):
+            candidate = path.with_name(path.name + suffix)
+            if candidate.exists():
+                return candidate
+    return path

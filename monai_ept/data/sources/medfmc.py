@@ -1,0 +1,205 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""MedFMC: chest X-rays, colon pathology and endoscopy, with the published few-shot lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from monai.utils import look_up_option
+
+from monai_ept.data.records import DataError, Record, RecordSet, Task
+from monai_ept.data.validate import validate_records
+
+__all__ = ["MEDFMC_TASKS", "medfmc", "read_list"]
+
+
+class _Kind(NamedTuple):
+    task: Task
+    class_names: tuple[str, ...]
+    group: Callable[[str], str]  # from the image's name
+
+
+MEDFMC_TASKS = {
+    "chest": _Kind(
+        "multilabel",
+        (
+            "pleural_effusion",
+            "nodule",
+            "pneumonia",
+            "cardiomegaly",
+            "hilar_enlargement",
+            "fracture_old",
+            "fibrosis",
+            "aortic_calcification",
+            "tortuous_aorta",
+            "thickened_pleura",
+            "TB",
+            "pneumothorax",
+            "emphysema",
+            "atelectasis",
+            "calcification",
+            "pulmonary_edema",
+            "increased_lung_markings",
+            "elevated_diaphragm",
+            "consolidation",
+        ),
+        lambda name: name,  # no patient is known: an image is a group
+    ),
+    "colon": _Kind("multiclass", ("non_tumor", "tumor"), lambda name: name[:-9]),  # less "p0001.png"
+    "endo": _Kind("multilabel", ("ulcer", "erosion", "polyp", "tumor"), lambda name: name[:18]),
+}
+
+# Greedy up to the last image suffix: names contain spaces and dots. Labels are separated by commas or blanks.
+_LINE = re.compile(r"^(?P<name>.+\.(?:png|jpg|jpeg|bmp|tif|tiff))(?:[\s,]+(?P<labels>\d+(?:[\s,]+\d+)*))?\s*$", re.I)
+_SAMPLING = re.compile(r"_(\d+)-shot_(train|val)_exp(\d+)\.txt$")
+
+
+def read_list(path: str | Path) -> tuple[list[tuple[str, str, list[int] | None]], list[str]]:
+    """Read a MedFMC list by what is in it: a name, then any number of labels, or none.
+
+    Args:
+        path: the list file.
+
+    Raises:
+        DataError: when the file is missing or not text.
+
+    Returns:
+        for each line (place, image name, labels or None), and the problems of lines that could not be read.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise DataError(str(path), ["the file does not exist"]) from None
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), [f"the file is not UTF-8 text ({error.reason} at byte {error.start})"]) from None
+    rows: list[tuple[str, str, list[int] | None]] = []
+    problems = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path.name}:{number}"
+        match = _LINE.match(line)
+        if match is None:
+            problems.append(f"{place}: {line[:80]!r} is not an image name followed by labels that are numbers")
+            continue
+        labels = match["labels"]
+        rows.append((place, match["name"], [int(n) for n in re.split(r"[\s,]+", labels)] if labels else None))
+    return rows, problems
+
+
+def medfmc(
+    dataset_dir: str | Path,
+    task: str = "endo",
+    *,
+    lists_dir: str | Path | None = None,
+    check_images: str = "quick",
+) -> RecordSet:
+    """Read one of the three MedFMC tasks.
+
+    Training images are those of ``trainval.txt``, test images those of ``test_WithLabel.txt``. Groups are as MedFMC
+    defines them: a study in colon (the name without its last nine characters) and endo (its first 18 characters), an
+    image in chest. The published few-shot lists come along; see ``sampling`` of :py:func:`few_shot_split`.
+
+    Args:
+        dataset_dir: the data folder; images are looked for in it, in ``<task>/images`` and in
+            ``MedFMC_train/<task>/images`` and its like.
+        task: "chest" (19 labels), "colon" (2 classes) or "endo" (4 labels).
+        lists_dir: folder of the list files, or of one folder a task with them; default: ``dataset_dir``.
+        check_images: "quick", "full" or "none"; with "none" the lists alone are enough.
+
+    Raises:
+        DataError: listing every problem.
+
+    Returns:
+        the validated records.
+
+    Example::
+
+        data = medfmc("data/MedFMC", task="endo", lists_dir="data/medfmc_lists")
+        split = few_shot_split(data, shots=5, seed=1, sampling="published-clean")
+    """
+    kind = MEDFMC_TASKS[look_up_option(task, tuple(MEDFMC_TASKS))]
+    root = Path(dataset_dir)
+    lists = _lists_folder(Path(lists_dir) if lists_dir is not None else root, task)
+    folders = _image_folders(root, task)
+
+    records: list[Record] = []
+    places: list[str] = []
+    problems: list[str] = []
+    for file, split in (("trainval.txt", "train"), ("test_WithLabel.txt", "test")):
+        if split == "test" and not (lists / file).exists():
+            continue
+        rows, skipped = read_list(lists / file)
+        problems += skipped
+        for place, name, values in rows:
+            try:
+                label = _label(values, kind)
+            except ValueError as error:
+                problems.append(f"{place}: {error}")
+                continue
+            path = next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
+            records.append({"image": str(path), "label": label, "group": kind.group(name), "id": name, "split": split})
+            places.append(place)
+    published, more = _published(lists, kind, records)
+    data = RecordSet(f"medfmc_{task}", records, kind.class_names, kind.task, published=published)
+    return validate_records(data, root=root, where=places, problems=problems + more, check_images=check_images)
+
+
+def _label(values: list[int] | None, kind: _Kind) -> int | list[int]:
+    expected = 1 if kind.task == "multiclass" else len(kind.class_names)
+    if values is None or len(values) != expected:
+        raise ValueError(f"{len(values or ())} labels instead of {expected}")
+    return values[0] if kind.task == "multiclass" else values
+
+
+def _published(
+    lists: Path, kind: _Kind, records: list[Record]
+) -> tuple[dict[tuple[int, int], dict[str, list[str]]], list[str]]:
+    known = {record["id"]: record["label"] for record in records if record["split"] == "train"}
+    found: dict[tuple[int, int], dict[str, list[str]]] = {}
+    problems: list[str] = []
+    for path in sorted(lists.glob("*-shot_*_exp*.txt")):
+        match = _SAMPLING.search(path.name)
+        if match is None:
+            continue
+        rows, skipped = read_list(path)
+        problems += skipped
+        for place, name, values in rows:
+            if name not in known:
+                problems.append(f"{place}: {name!r} is not in trainval.txt")
+            elif values is None or (values[0] if kind.task == "multiclass" else values) != known[name]:
+                problems.append(f"{place}: {name!r} has labels {values}, in trainval.txt {known[name]}")
+        key = int(match[1]), int(match[3])
+        found.setdefault(key, {"train": [], "val": []})[match[2]] = [name for _, name, _ in rows]
+    return found, problems
+
+
+def _lists_folder(base: Path, task: str) -> Path:
+    candidates = [base / task, base, base / "medfmc_lists" / task, base / "data_anns" / "MedFMC" / task]
+    for folder in candidates:
+        if (folder / "trainval.txt").exists():
+            return folder
+    raise DataError(
+        f"medfmc_{task}", [f"trainval.txt is in none of {', '.join(repr(str(folder)) for folder in candidates)}"]
+    )
+
+
+def _image_folders(root: Path, task: str) -> list[Path]:
+    bases = [root, *(root / f"MedFMC_{part}" for part in ("train", "val", "test"))]
+    candidates = [folder for base in bases for folder in (base / task / "images", base / task)]
+    candidates += [root / "images", root]
+    return [folder for folder in candidates if folder.is_dir()] or [root]

@@ -1,0 +1,168 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""MedMNIST files: 2-D and 3-D, of any size."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.validate import validate_records
+
+__all__ = ["medmnist"]
+
+_ORGANS_2D = "bladder,femur-left,femur-right,heart,kidney-left,kidney-right,liver,lung-left,lung-right,pancreas,spleen"
+_CLASS_NAMES = {
+    "pathmnist": "adipose,background,debris,lymphocytes,mucus,smooth muscle,normal colon mucosa,"
+    "cancer-associated stroma,colorectal adenocarcinoma epithelium",
+    "chestmnist": "atelectasis,cardiomegaly,effusion,infiltration,mass,nodule,pneumonia,pneumothorax,consolidation,"
+    "edema,emphysema,fibrosis,pleural,hernia",
+    "dermamnist": "akiec,bcc,bkl,df,mel,nv,vasc",
+    "octmnist": "choroidal neovascularization,diabetic macular edema,drusen,normal",
+    "pneumoniamnist": "normal,pneumonia",
+    "breastmnist": "malignant,normal or benign",
+    "bloodmnist": "basophil,eosinophil,erythroblast,immature granulocytes,lymphocyte,monocyte,neutrophil,platelet",
+    "organamnist": _ORGANS_2D,
+    "organcmnist": _ORGANS_2D,
+    "organsmnist": _ORGANS_2D,
+    "nodulemnist3d": "benign,malignant",
+    "adrenalmnist3d": "normal,hyperplasia",
+    "fracturemnist3d": "buckle rib fracture,nondisplaced rib fracture,displaced rib fracture",
+    "vesselmnist3d": "vessel,aneurysm",
+    "synapsemnist3d": "inhibitory synapse,excitatory synapse",
+}
+
+
+def medmnist(
+    dataset_dir: str | Path,
+    file: str | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    check_images: str = "quick",
+) -> RecordSet:
+    """Read a MedMNIST file with its official splits; the images are kept in memory.
+
+    The files name no patients, so every image is a group of its own (AdrenalMNIST3D, for one, has two glands of each
+    patient; its official splits keep patients apart, a few-shot choice within them cannot).
+
+    Args:
+        dataset_dir: the folder, or the ``.npz`` file itself.
+        file: file name in the folder, e.g. "adrenalmnist3d_64.npz"; may be left out if there is only one.
+        class_names: names in label order; default those of the MedMNIST set the file is named after, or numbers.
+        check_images: "none" skips the check of the arrays.
+
+    Raises:
+        DataError: listing every problem, such as a missing key.
+
+    Returns:
+        the validated records.
+
+    Example::
+
+        data = medmnist("data/medmnist", "adrenalmnist3d_64.npz")
+    """
+    path = _npz(Path(dataset_dir), file)
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {key: content[key] for key in content.files if key.endswith(("_images", "_labels"))}
+            keys = list(content.files)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(str(path), [f"the file cannot be read as npz ({error})"]) from None
+
+    problems = []
+    splits = [split for split in ("train", "val", "test") if split == "train" or _has_any(arrays, split)]
+    for split in splits:
+        for key in (f"{split}_images", f"{split}_labels"):
+            if key not in arrays:
+                problems.append(f"there is no key {key!r}; the keys are {', '.join(keys)}")
+    if not problems:
+        problems += [
+            f"{len(arrays[f'{split}_images'])} {split} images, but {len(arrays[f'{split}_labels'])} labels"
+            for split in splits
+            if len(arrays[f"{split}_images"]) != len(arrays[f"{split}_labels"])
+        ]
+    if not problems and arrays["train_images"].ndim not in (3, 4, 5):
+        problems.append(f"train_images has shape {arrays['train_images'].shape}, these are no images")
+    if problems:
+        raise DataError(str(path), problems)
+
+    labels = {split: _two_columns(arrays[f"{split}_labels"]) for split in splits}
+    multilabel = labels["train"].shape[1] > 1
+    names = list(class_names or _known_names(path)) or _numbers(labels, multilabel)
+    records: list[Record] = []
+    for split in splits:
+        for index, (image, row) in enumerate(zip(arrays[f"{split}_images"], labels[split], strict=True)):
+            # numpy's whole numbers become Python's; anything else is left for the check to complain about
+            values = [value.item() for value in row]
+            identity = f"{split}_{index:06d}"
+            label = values if multilabel else values[0]
+            records.append({"image": image, "label": label, "group": identity, "id": identity, "split": split})
+    data = RecordSet(
+        path.stem,
+        records,
+        tuple(names),
+        "multilabel" if multilabel else "multiclass",
+        _spatial_dims(arrays["train_images"]),
+    )
+    return validate_records(
+        data, where=[f"{path.name}, {record['id']}" for record in records], check_images=check_images
+    )
+
+
+def _npz(path: Path, file: str | None) -> Path:
+    if file is not None:
+        path = path / file
+    elif path.is_dir():
+        found = sorted(path.glob("*.npz"))
+        if len(found) != 1:
+            names = ", ".join(entry.name for entry in found) or "none"
+            raise DataError(str(path), [f"name the file to read; npz files in this folder: {names}"])
+        path = found[0]
+    if not path.is_file():
+        raise DataError(str(path), ["the file does not exist"])
+    return path
+
+
+def _has_any(arrays: dict[str, Any], split: str) -> bool:
+    return f"{split}_images" in arrays or f"{split}_labels" in arrays
+
+
+def _two_columns(labels: np.ndarray) -> np.ndarray:
+    return labels.reshape(len(labels), -1)
+
+
+def _known_names(path: Path) -> list[str]:
+    match = re.match(r"[a-z]+mnist(?:3d)?", path.stem.lower())
+    return _CLASS_NAMES.get(match.group(0), "").split(",") if match and match.group(0) in _CLASS_NAMES else []
+
+
+def _numbers(labels: dict[str, np.ndarray], multilabel: bool) -> list[str]:
+    if multilabel:
+        count = labels["train"].shape[1]
+    else:
+        # No class may be empty, so a number as large as there are images is a slip, not a class.
+        every = np.concatenate([values.ravel() for values in labels.values()])
+        count = int(every[every < len(every)].max(initial=0)) + 1
+    return [str(number) for number in range(count)]
+
+
+def _spatial_dims(images: np.ndarray) -> int:
+    """Grey or colour images are 2-D; a fourth axis that is no colour makes volumes."""
+    if images.ndim == 5:
+        return 3
+    return 2 if images.ndim == 3 or images.shape[-1] in (1, 3, 4) else 3

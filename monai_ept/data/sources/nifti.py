@@ -1,0 +1,43 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""NIfTI volumes, in class folders or listed in a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai_ept.data.reading import NIFTI_SUFFIXES
+from monai_ept.data.records import RecordSet
+from monai_ept.data.sources.csv_file import csv_file
+from monai_ept.data.sources.folder import folder
+
+__all__ = ["nifti"]
+
+
+def nifti(
+    dataset_dir: str | Path, csv: str | Path | None = None, *, spatial_dims: int = 3, **options: Any
+) -> RecordSet:
+    """Read NIfTI volumes (.nii, .nii.gz); MONAI reads them through nibabel.
+
+    Args:
+        dataset_dir: the data folder.
+        csv: a table, see :py:func:`csv_file`; None: class folders, see :py:func:`folder`.
+        spatial_dims: 3, or 2 for single slices.
+        options: passed on to :py:func:`csv_file` or :py:func:`folder`.
+
+    Returns:
+        the validated records.
+    """
+    if csv is not None:
+        return csv_file(dataset_dir, csv, spatial_dims=spatial_dims, **options)
+    return folder(dataset_dir, suffixes=NIFTI_SUFFIXES, spatial_dims=spatial_dims, **options)

@@ -1,0 +1,173 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A few-shot split: the records of each part, how they were chosen, and a check that nothing leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
+
+__all__ = ["FewShotSplit", "describe", "leaks"]
+
+PARTS = ("train", "val", "test")
+
+
+def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]) -> list[str]:
+    """Look for what must never be in a split: repeated records, and images or groups shared by two parts.
+
+    Args:
+        train: training records.
+        val: validation records.
+        test: test records.
+
+    Returns:
+        one sentence for each kind of problem, with counts; empty if there is none.
+    """
+    parts = dict(zip(PARTS, (train, val, test), strict=True))
+    found = []
+    for name, records in parts.items():
+        repeated = len(records) - len({record["id"] for record in records})
+        if repeated:
+            found.append(f"{repeated} of {len(records)} {name} rows repeat an image that is already there")
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        for key, what in (("id", "images"), ("group", "groups")):
+            ours = {record[key] for record in parts[first]}
+            shared = ours & {record[key] for record in parts[second]}
+            if shared:
+                found.append(f"{len(shared)} of {len(ours)} {first} {what} are also in {second}")
+    return found
+
+
+@dataclass(frozen=True)
+class FewShotSplit:
+    """Training, validation and test records, and how they came about.
+
+    A split is data: :py:meth:`to_json` names the chosen ids, the settings and the hash of the data set, and
+    :py:meth:`from_json` gives the same split back from the same data set, byte for byte.
+
+    Args:
+        train: training records.
+        val: validation records.
+        test: test records.
+        source: name of the data set.
+        source_hash: hash of the data set, see :py:attr:`RecordSet.source_hash`.
+        settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
+        summary: counts by class, what was left out, and every warning.
+    """
+
+    train: list[Record]
+    val: list[Record]
+    test: list[Record]
+    source: str
+    source_hash: str
+    settings: dict[str, Any]
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(getattr(self, name))}" for name in PARTS)
+        return f"FewShotSplit({self.source!r}, {sizes}, {self.settings})"
+
+    def check(self) -> None:
+        """Raise unless train, val and test are disjoint by image and by group and free of repeated records.
+
+        Raises:
+            DataError: naming everything that is shared or repeated.
+        """
+        found = leaks(self.train, self.val, self.test)
+        if found:
+            raise DataError(f"split of {self.source}", found)
+
+    def to_json(self) -> str:
+        """The split as text: settings, source hash, summary and the ids of each part."""
+        content = {
+            "format": "monai_ept few-shot split 1",
+            "source": self.source,
+            "source_hash": self.source_hash,
+            "settings": self.settings,
+            "summary": self.summary,
+            **{name: [record["id"] for record in getattr(self, name)] for name in PARTS},
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=False) + "\n"
+
+    @property
+    def hash(self) -> str:
+        """Hash of the split's text, short enough for a table (12 hexadecimal digits)."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def save(self, path: str | Path) -> Path:
+        """Write :py:meth:`to_json` to a file and return its path; folders are made as needed."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.to_json().encode())  # bytes: the same line ends on every system
+        return path
+
+    @classmethod
+    def from_json(cls, text: str, data: RecordSet) -> FewShotSplit:
+        """Rebuild a split from its text and the data set it was made from.
+
+        Args:
+            text: what :py:meth:`to_json` gave.
+            data: the data set.
+
+        Raises:
+            DataError: when the data set is not the one the split was made from, or the text is no split.
+        """
+        try:
+            content = json.loads(text)
+            parts = {name: content[name] for name in PARTS}
+            made_from = content["source_hash"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError("few-shot split", [f"the text is not a saved split ({error})"]) from None
+        if made_from != data.source_hash:
+            raise DataError(
+                f"split of {content['source']}",
+                [
+                    f"it was made from other data (hash {made_from[:12]}…) than {data.name!r} (hash "
+                    f"{data.source_hash[:12]}…); ids, labels, groups or class names have changed"
+                ],
+            )
+        by_id = {record["id"]: record for record in data.records}
+        return cls(
+            **{name: [by_id[identity] for identity in ids] for name, ids in parts.items()},
+            source=content["source"],
+            source_hash=made_from,
+            settings=content["settings"],
+            summary=content["summary"],
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
+        """Read a saved split, see :py:meth:`from_json`."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"), data)
+
+
+def describe(records: Sequence[Record], data: RecordSet) -> dict[str, Any]:
+    """Counts for a split's summary: images, groups, and both by class."""
+    images: Counter[int] = Counter()
+    groups: dict[int, set[str]] = {}
+    for record in records:
+        for index in positive_classes(record["label"]):
+            images[index] += 1
+            groups.setdefault(index, set()).add(record["group"])
+    return {
+        "images": len(records),
+        "groups": len({record["group"] for record in records}),
+        "images_by_class": {name: images[index] for index, name in enumerate(data.class_names)},
+        "groups_by_class": {name: len(groups.get(index, ())) for index, name in enumerate(data.class_names)},
+    }
