@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from monai_ept.checks import did_you_mean
 from monai_ept.networks.vit import ViTFace
@@ -36,6 +36,7 @@ class Method:
 
     name: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    listed: ClassVar[bool] = True  # in list_methods(); every method is found by its name
 
     @property
     def lr_scale(self) -> float:
@@ -49,6 +50,14 @@ class Method:
     def make_head(self, in_features: int, num_classes: int, dropout: float) -> nn.Module | None:
         """The head this method wants, or None where the usual linear head will do."""
         return None
+
+    def kept(self, vit: ViTFace) -> dict[str, Tensor]:
+        """Frozen tensors that ``apply`` drew at random and a delta must hold as well, by their names in the backbone."""
+        return {}
+
+    def rebuilt(self, vit: ViTFace) -> dict[str, Tensor]:
+        """Frozen tensors that ``apply`` makes alike every time; a delta holds their fingerprint to be sure of it."""
+        return {}
 
     def folded(self) -> Method | None:
         """The method that describes a folded network, or None where folding leaves nothing to describe."""
@@ -74,14 +83,14 @@ def register_method(cls: type[Method]) -> type[Method]:
 
 def list_methods() -> list[str]:
     """
-    Names of all registered methods.
+    Names of all registered methods that can be built by name alone.
 
     Example::
 
         >>> "ept" in list_methods()
         True
     """
-    return sorted(_METHODS)
+    return sorted(name for name, cls in _METHODS.items() if cls.listed)
 
 
 def method_class(name: str) -> type[Method]:
@@ -92,7 +101,7 @@ def method_class(name: str) -> type[Method]:
         ValueError: for a name that is not registered.
     """
     if name not in _METHODS:
-        raise ValueError(f"method {name!r} is not registered: {did_you_mean(name, list_methods())}")
+        raise ValueError(f"method {name!r} is not registered: {did_you_mean(name, sorted(_METHODS))}")
     return _METHODS[name]
 
 
@@ -101,7 +110,8 @@ def build_methods(spec: Any, **settings: Any) -> tuple[Method, ...]:
     Methods from what a user or a configuration file says.
 
     Args:
-        spec: a name, a ``Method``, a mapping with ``name`` and settings, or a list of these to apply one after another.
+        spec: a name, a ``Method``, a mapping with ``name`` and settings, a ``peft.PeftConfig``, or a list of these to
+            apply one after another.
         settings: settings of the method, allowed when ``spec`` is one name.
 
     Raises:
@@ -113,6 +123,10 @@ def build_methods(spec: Any, **settings: Any) -> tuple[Method, ...]:
         return (spec,)
     if isinstance(spec, str):
         return (_build(spec, settings),)
+    if hasattr(spec, "peft_type"):
+        # Known by its looks: importing PEFT takes seconds, and it may not be there.
+        _no_settings(settings, type(spec).__name__)
+        return (_build("peft", {"config": spec}),)
     if isinstance(spec, Mapping):
         _no_settings(settings, str(spec.get("name")))
         if "name" not in spec:
