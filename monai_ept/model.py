@@ -256,9 +256,17 @@ class TunedViT(nn.Module):
         return fingerprint({name: frozen[name] for name in self._own_names - left_out if name in frozen})
 
     def delta_tensors(self) -> dict[str, Tensor]:
-        """What was trained, by name: the tensors of the delta file."""
+        """What was trained, and what methods drew at random beside it, by name: the tensors of the delta file."""
         trained = {f"backbone.{name}": param for name, param in self.backbone.named_parameters() if param.requires_grad}
-        return {**trained, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+        kept = {
+            f"backbone.{name}": tensor for method in self.methods for name, tensor in method.kept(self.vit).items()
+        }
+        return {**trained, **kept, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+
+    def _rebuilt(self) -> str:
+        """A short name of the frozen tensors that the methods rebuild by themselves; empty where there are none."""
+        rebuilt = {name: tensor for method in self.methods for name, tensor in method.rebuilt(self.vit).items()}
+        return fingerprint(rebuilt) if rebuilt else ""
 
     def delta_metadata(self) -> dict[str, Any]:
         """What a delta file says about the network that it belongs to."""
@@ -271,6 +279,7 @@ class TunedViT(nn.Module):
         return {
             "methods": [method.settings() for method in self.methods],
             "backbone": {"name": self.backbone_name, "by_name": self._by_name, "fingerprint": self.fingerprint()},
+            "rebuilt": self._rebuilt(),
             "num_classes": self.num_classes,
             "class_names": self.class_names,
             "dropout": self.dropout,
@@ -324,7 +333,9 @@ class TunedViT(nn.Module):
         if targets.keys() != delta.tensors.keys():
             odd = sorted(targets.keys() ^ delta.tensors.keys())
             raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
-        values = {name: self._fitted(path, about, name, value) for name, value in delta.tensors.items()}
+        values = {
+            name: self._fitted(path, about, name, value, targets[name]) for name, value in delta.tensors.items()
+        }
         with torch.no_grad():
             for name, value in values.items():
                 targets[name].copy_(value)
@@ -332,7 +343,7 @@ class TunedViT(nn.Module):
 
     def _check_delta(self, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
         ours = [_as_json(method.settings()) for method in self.methods]
-        if about["methods"] != ours:
+        if about["methods"] != ours and _settings_today(about["methods"]) != ours:
             raise DeltaError(
                 f"delta {path} is of method {about['methods']}, this network has {ours}: "
                 "build the network with that method, or with TunedViT.from_delta."
@@ -353,14 +364,21 @@ class TunedViT(nn.Module):
                 f"delta {path} was trained on backbone {theirs['name']} with weights {theirs['fingerprint'][:8]}…, "
                 f"this network has {self.backbone_name} with weights {mine[:8]}…: give it the same pretrained weights."
             )
+        if about.get("rebuilt", "") != self._rebuilt():
+            raise DeltaError(
+                f"delta {path} was trained with other frozen random tensors than method "
+                f"{'+'.join(method.name for method in self.methods)} makes here: "
+                "use the releases of the packages that its metadata name."
+            )
 
-    def _fitted(self, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor) -> Tensor:
+    def _fitted(
+        self, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor, target: Tensor
+    ) -> Tensor:
         """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
-        target = self.get_parameter(name) if name.startswith("backbone.") else self.head.state_dict()[name[5:]]
         old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
         if old_grid != list(self.vit.grid_size) and name.startswith("backbone."):
             module_name, _, key = name.rpartition(".")
-            module: Any = self.get_submodule(module_name)
+            module: Any = dict(self.named_modules()).get(module_name)
             if _own_name(name.removeprefix("backbone.")) in self.vit.position_names:
                 prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
                 value = resize_tokens(value[0], prefix, old_grid, self.vit.grid_size)[None]
@@ -508,6 +526,14 @@ def _checked_names(class_names: Sequence[str] | None, num_classes: int) -> list[
 def _own_name(name: str) -> str:
     """The name that a weight had before anything was wrapped around its module."""
     return ".".join(part for part in name.split(".") if part != "inner")
+
+
+def _settings_today(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """A delta's methods as this release would write them down: later releases may know more settings."""
+    try:
+        return [_as_json(method.settings()) for method in build_methods(list(methods))]
+    except (ImportError, TypeError, ValueError):
+        return None
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
