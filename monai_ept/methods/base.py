@@ -52,7 +52,7 @@ class Method:
         return None
 
     def kept(self, vit: ViTFace) -> dict[str, Tensor]:
-        """Frozen tensors that ``apply`` drew at random and a delta must hold as well, by their names in the backbone."""
+        """Frozen tensors that ``apply`` drew at random and a delta must hold too, by their names in the backbone."""
         return {}
 
     def rebuilt(self, vit: ViTFace) -> dict[str, Tensor]:
