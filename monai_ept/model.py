@@ -168,6 +168,10 @@ class TunedViT(nn.Module):
             >>> with net.disabled():
             ...     plain = net.features(images)
         """
+        if self._merged:
+            raise ValueError(
+                "a merged network has no plain backbone left inside: call disabled() on the network before fold()."
+            )
         params = dict(self.backbone.named_parameters())
         tuned = {name: params[name].data for name in self._originals}
         try:
@@ -246,6 +250,8 @@ class TunedViT(nn.Module):
             for name, param in net.backbone.named_parameters()
             if param.requires_grad
         }
+        names = {_own_name(name): name for name, _ in net.backbone.named_parameters()}
+        net._originals = {names[_own_name(name)]: original for name, original in net._originals.items()}
         return net
 
     def fingerprint(self) -> str:
@@ -383,7 +389,8 @@ class TunedViT(nn.Module):
                 prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
                 value = resize_tokens(value[0], prefix, old_grid, self.vit.grid_size)[None]
             elif hasattr(module, "resized"):
-                value = module.resized(key, value, self.vit.num_prefix_tokens, old_grid, self.vit.grid_size)
+                prefix = self.vit.num_prefix_tokens + self.vit.added_tokens
+                value = module.resized(key, value, prefix, old_grid, self.vit.grid_size)
         if value.shape != target.shape:
             raise DeltaError(
                 f"delta {path} has {name!r} of shape {tuple(value.shape)}, this network {tuple(target.shape)}: "

@@ -15,8 +15,9 @@ from .attention import EMBEDDINGS, attention_weights, prompted_attention, sink_a
 from .convert import monai_vit_from_timm
 from .create import create_backbone
 from .heads import linear_head
+from .opened import OpenAttention
 from .projections import AttentionHalves, Heads, attention_halves, register_attention, supported_attention
 from .prompt import PROMPT_INITS, EmbeddedPrompt, resize_tokens
 from .prompted import PromptedAttention
-from .tuner import Tuner, tuners, tuners_disabled
+from .tuner import Tuner, innermost, tuners, tuners_disabled
 from .vit import ViTFace, vit_face

@@ -19,7 +19,7 @@ its first half and its second half.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from monai.networks.blocks.selfattention import SABlock
@@ -28,7 +28,18 @@ from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["AttentionHalves", "Heads", "attention_halves", "register_attention", "supported_attention"]
+from monai_ept.networks.tuner import innermost
+
+__all__ = [
+    "AttentionHalves",
+    "Heads",
+    "Projection",
+    "attention_halves",
+    "attention_projections",
+    "calls_its_projections",
+    "register_attention",
+    "supported_attention",
+]
 
 
 class Heads(NamedTuple):
@@ -101,6 +112,53 @@ def attention_halves(attn: nn.Module) -> AttentionHalves:
     )
 
 
+class Projection(NamedTuple):
+    """Where an attention module keeps one of its linear maps.
+
+    Args:
+        name: attribute of the module that holds the linear layer.
+        rows: the rows of its weight, and entries of its output, that belong to this map.
+    """
+
+    name: str
+    rows: slice
+
+
+def attention_projections(attn: Any) -> dict[str, Projection]:
+    """
+    Where the maps ``"q"``, ``"k"``, ``"v"`` and ``"proj"`` (of the output) of an attention module are.
+
+    In a fused projection q, k and v stand one after another, as in every class supported here.
+
+    Raises:
+        TypeError: when the class is not supported.
+    """
+    attention_halves(attn)
+    found = {}
+    fused = _linear(attn, "qkv")
+    if fused is not None:
+        width = fused.out_features // 3
+        found = {part: Projection("qkv", slice(i * width, (i + 1) * width)) for i, part in enumerate("qkv")}
+    separate = {part: (f"{part}_proj", f"to_{part}") for part in "qkv"}
+    for part, names in {**separate, "proj": ("proj", "out_proj")}.items():
+        for name in names:
+            linear = _linear(attn, name)
+            if linear is not None:
+                found[part] = Projection(name, slice(0, linear.out_features))
+    return found
+
+
+def _linear(attn: Any, name: str) -> nn.Linear | None:
+    module = innermost(getattr(attn, name, None))
+    return module if isinstance(module, nn.Linear) else None
+
+
+def calls_its_projections(attn: Any) -> bool:
+    """Whether a module's forward calls the modules of its projections, rather than reading their weights."""
+    fused_bias = isinstance(attn, EvaAttention) and attn.qkv is not None and attn.q_bias is not None
+    return not fused_bias or attn.qkv_bias_separate
+
+
 def _dropout(attn) -> float:
     return attn.attn_drop.p if attn.training else 0.0
 
@@ -147,7 +205,10 @@ def _eva_qkv(attn, x: Tensor) -> Tensor:
     if getattr(attn, "q_bias", None) is None:
         return attn.qkv(x)
     bias = torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
-    return attn.qkv(x) + bias if attn.qkv_bias_separate else F.linear(x, attn.qkv.weight, bias)
+    # A wrapped projection must be called; its weight alone would be the backbone's.
+    if attn.qkv_bias_separate or not isinstance(attn.qkv, nn.Linear):
+        return attn.qkv(x) + bias
+    return F.linear(x, attn.qkv.weight, bias)
 
 
 def _rope_before(

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
-__all__ = ["Tuner", "tuners", "tuners_disabled"]
+__all__ = ["Tuner", "innermost", "own_modules", "own_parameters", "tuners", "tuners_disabled"]
 
 
 class Tuner(nn.Module):
@@ -54,6 +55,28 @@ def tuners(module: nn.Module) -> Iterator[tuple[str, Tuner]]:
     for name, child in module.named_modules():
         if isinstance(child, Tuner):
             yield name, child
+
+
+def innermost(module: Any) -> Any:
+    """The backbone's own module inside whatever tuners stand around it."""
+    while isinstance(module, Tuner):
+        module = module.inner
+    return module
+
+
+def own_modules(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The backbone's own modules by the names they came with: no tuners, and nothing that tuners brought along."""
+    module = innermost(module)
+    yield prefix, module
+    for name, child in module.named_children():
+        yield from own_modules(child, f"{prefix}.{name}" if prefix else name)
+
+
+def own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The backbone's own parameters by the names they came with."""
+    for name, owner in own_modules(module):
+        for key, param in owner.named_parameters(recurse=False):
+            yield f"{name}.{key}" if name else key, param
 
 
 @contextmanager

@@ -13,12 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from monai.networks.nets import ViT
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
+
+from monai_ept.networks.opened import OpenAttention
+from monai_ept.networks.projections import Projection, attention_projections, calls_its_projections
+from monai_ept.networks.prompted import PromptedAttention
+from monai_ept.networks.tuner import Tuner, innermost, own_modules, own_parameters
 
 __all__ = ["MonaiViT", "TimmViT", "ViTFace", "vit_face"]
 
@@ -31,21 +36,24 @@ class ViTFace:
 
     Attributes:
         module: the backbone itself.
-        blocks: its transformer blocks; ``block.attn`` and ``block.mlp`` are where a method wraps.
+        blocks: its transformer blocks, with whatever methods have wrapped around them.
         embed_dim: width of a token.
         num_prefix_tokens: class token and registers, which stand before the patches.
+        added_tokens: tokens that a method puts between these and the patches, in every block.
         grid_size: patches along each spatial axis.
         patch_size: pixels or voxels along each side of a patch.
         img_size: the image size that the backbone is built for.
         in_channels: channels of its input.
         mean, std, interpolation: how its pretraining saw images; None where nobody knows.
         position_names: parameters that depend on the image size.
+        final_norms: norms between the last block and the pooled features.
     """
 
     module: Any  # an nn.Module, whose attributes no type checker knows
     blocks: nn.ModuleList
     embed_dim: int
     num_prefix_tokens: int
+    added_tokens: int = 0
     grid_size: tuple[int, ...]
     patch_size: tuple[int, ...]
     in_channels: int
@@ -53,6 +61,7 @@ class ViTFace:
     std: tuple[float, ...] | None = None
     interpolation: str | None = None
     position_names: ClassVar[tuple[str, ...]] = ()
+    final_norms: ClassVar[tuple[str, ...]] = ()
 
     def _read_pretraining(self) -> None:
         known = getattr(self.module, "pretrained_cfg", None) or {}
@@ -75,28 +84,103 @@ class ViTFace:
         return tuple(cells * side for cells, side in zip(self.grid_size, self.patch_size, strict=True))
 
     @property
+    def num_patches(self) -> int:
+        return _product(self.grid_size)
+
+    @property
     def num_tokens(self) -> int:
-        """Tokens of each layer: prefix tokens and patches."""
-        patches = 1
-        for cells in self.grid_size:
-            patches *= cells
-        return self.num_prefix_tokens + patches
+        """Tokens of each layer: prefix tokens, tokens added by a method, and patches."""
+        return self.num_prefix_tokens + self.added_tokens + self.num_patches
+
+    def block(self, index: int) -> Any:
+        """A transformer block as it came, without what methods have wrapped around it."""
+        return innermost(self.blocks[index])
 
     def attention(self, index: int) -> nn.Module:
         """
-        The attention module of a block.
+        The attention module of a block as it came.
 
         Raises:
             TypeError: when the block keeps its attention elsewhere than in ``attn``.
         """
-        attn = getattr(self.blocks[index], "attn", None)
-        if not isinstance(attn, nn.Module):
-            block = type(self.blocks[index])
+        return innermost(self._part(index, "attn", "attention"))
+
+    def projections(self, index: int) -> dict[str, Projection]:
+        """
+        Where a block's attention keeps ``"q"``, ``"k"``, ``"v"`` and ``"proj"``, which of them it has.
+
+        Raises:
+            TypeError: when the attention's class is not supported.
+        """
+        return attention_projections(self.attention(index))
+
+    def wrap_stem(self, wrap: Callable[[nn.Module], Tuner]) -> None:
+        """Put a tuner around the first module that sees the image."""
+        raise NotImplementedError
+
+    def wrap_block(self, index: int, wrap: Callable[[nn.Module], Tuner]) -> None:
+        """Put a tuner around a block, outside any that is there."""
+        self.blocks[index] = wrap(self.blocks[index])
+
+    def wrap_mlp(self, index: int, wrap: Callable[[nn.Module], Tuner]) -> None:
+        """
+        Put a tuner around a block's MLP, outside any that is there.
+
+        Raises:
+            TypeError: when the block keeps its MLP elsewhere than in ``mlp``.
+        """
+        self.block(index).mlp = wrap(self._part(index, "mlp", "MLP"))
+
+    def wrap_attention(self, index: int, wrap: Callable[[nn.Module], Tuner]) -> None:
+        """
+        Put a tuner directly around a block's attention, inside any that is there: for those that run its two halves.
+
+        Raises:
+            ValueError: when a prompt works inside this attention already.
+            TypeError: when the block keeps its attention elsewhere than in ``attn``.
+        """
+        holder, name, child = self.block(index), "attn", self._part(index, "attn", "attention")
+        while isinstance(child, Tuner) and not isinstance(child, OpenAttention):
+            if isinstance(child, PromptedAttention):
+                raise ValueError(
+                    f"layer {index} has an embedded prompt already: only one of the methods that work inside the "
+                    "softmax ('ept', 'damp') can be given for a layer."
+                )
+            holder, name, child = child, "inner", child.inner
+        setattr(holder, name, wrap(innermost(child)))
+
+    def open_attention(self, index: int) -> None:
+        """Make sure that whatever is wrapped around the projections of a block's attention will be called."""
+        inside = self._part(index, "attn", "attention")
+        while isinstance(inside, Tuner):
+            if isinstance(inside, (OpenAttention, PromptedAttention)):
+                return
+            inside = inside.inner
+        if not calls_its_projections(inside):
+            self.wrap_attention(index, OpenAttention)
+
+    def _part(self, index: int, name: str, what: str) -> nn.Module:
+        part = getattr(self.block(index), name, None)
+        if not isinstance(part, nn.Module):
+            block = type(self.block(index))
             raise TypeError(
-                f"block class {block.__module__}.{block.__qualname__} has no single attention module `attn` to wrap: "
+                f"block class {block.__module__}.{block.__qualname__} has no single {what} module `{name}` to wrap "
+                f"(it has {', '.join(child for child, _ in self.block(index).named_children())}): "
                 "choose a backbone of plain blocks, such as 'vit_small_patch16_224'."
             )
-        return attn
+        return part
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What pretraining taught the backbone, by the names it came with, less what its forward never uses."""
+        yield from own_parameters(self.module)
+
+    def norm_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Scales and shifts of all layer norms and RMS norms: before, in and after the blocks, around q and k too."""
+        # LayerNorm, RMSNorm and timm's kin of both have this attribute; batch and group norms have not.
+        norms = {name for name, module in own_modules(self.module) if hasattr(module, "normalized_shape")}
+        for name, param in self.parameters():
+            if name.rpartition(".")[0] in norms:
+                yield name, param
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(batch, embed_dim)`` of images, pooled as the backbone pools."""
@@ -107,6 +191,7 @@ class TimmViT(ViTFace):
     """Any timm model that is a plain stack of blocks over one grid of patches (VisionTransformer, Eva, …)."""
 
     position_names = ("pos_embed",)
+    final_norms = ("norm", "fc_norm")
     needs = ("blocks", "patch_embed", "num_prefix_tokens", "forward_features", "forward_head", "reset_classifier")
 
     def __init__(self, module: nn.Module, img_size: int | Sequence[int] | None = None) -> None:
@@ -131,6 +216,12 @@ class TimmViT(ViTFace):
                 "leave img_size out, or build the backbone with it."
             )
 
+    def wrap_stem(self, wrap: Callable[[nn.Module], Tuner]) -> None:
+        # A hybrid has a convolutional network before its projection. The patch embedding itself is left alone, since
+        # timm reads attributes of it.
+        name = "backbone" if hasattr(self.module.patch_embed, "backbone") else "proj"
+        setattr(self.module.patch_embed, name, wrap(getattr(self.module.patch_embed, name)))
+
     def features(self, x: Tensor) -> Tensor:
         return self.module.forward_head(self.module.forward_features(x), pre_logits=True)
 
@@ -139,6 +230,7 @@ class MonaiViT(ViTFace):
     """``monai.networks.nets.ViT`` in 2-D or 3-D, with a class token (``classification=True``) or without."""
 
     position_names = ("patch_embedding.position_embeddings",)
+    final_norms = ("norm",)
 
     def __init__(self, module: ViT, img_size: int | Sequence[int] | None = None) -> None:
         self.module = module
@@ -173,6 +265,17 @@ class MonaiViT(ViTFace):
                 + "pass img_size with the size that the ViT was built for."
             )
         return grid
+
+    def wrap_stem(self, wrap: Callable[[nn.Module], Tuner]) -> None:
+        self.module.patch_embedding.patch_embeddings = wrap(self.module.patch_embedding.patch_embeddings)
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        learned = self.module.patch_embedding.pos_embed_type == "learnable"
+        for name, param in super().parameters():
+            # Each block carries a norm, in older releases a whole module, for cross-attention that a ViT never does;
+            # position embeddings of sines, or none at all, are parameters that nobody ever trained.
+            if "cross_attn" not in name and (learned or name not in self.position_names):
+                yield name, param
 
     def features(self, x: Tensor) -> Tensor:
         tokens = self.module(x)[0]
