@@ -13,4 +13,5 @@ from __future__ import annotations
 
 from .base import Method, build_methods, list_methods, method_class, register_method
 from .ept import Ept
+from .hf_peft import Peft
 from .linear import Linear
