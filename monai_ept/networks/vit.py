@@ -197,7 +197,8 @@ class TimmViT(ViTFace):
     def __init__(self, module: nn.Module, img_size: int | Sequence[int] | None = None) -> None:
         self.module = module
         embed = self.module.patch_embed
-        if not isinstance(getattr(module, "patch_drop", nn.Identity()), nn.Identity):
+        # Where nothing is dropped, VisionTransformer has an Identity there and Eva has None.
+        if not isinstance(getattr(module, "patch_drop", None), (nn.Identity, type(None))):
             raise ValueError(
                 "the backbone drops patches while training, and prompts belong to patches: "
                 "build it with patch_drop_rate=0."
