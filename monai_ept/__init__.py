@@ -21,17 +21,45 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from .delta import DeltaError
-from .methods import Ept, Linear, Method, list_methods, register_method
+from .methods import (
+    Adapter,
+    Bias,
+    Damp,
+    Ept,
+    Full,
+    Linear,
+    Ln,
+    Lora,
+    Method,
+    Mlp,
+    Partial,
+    Proj,
+    Vp,
+    Vpt,
+    list_methods,
+    register_method,
+)
 from .model import EPTWrapper, ParameterCount, TunedViT
 
 __all__ = [
+    "Adapter",
+    "Bias",
+    "Damp",
     "DeltaError",
     "EPTWrapper",
     "Ept",
+    "Full",
     "Linear",
+    "Ln",
+    "Lora",
     "Method",
+    "Mlp",
     "ParameterCount",
+    "Partial",
+    "Proj",
     "TunedViT",
+    "Vp",
+    "Vpt",
     "list_methods",
     "register_method",
 ]

@@ -11,7 +11,18 @@
 
 from __future__ import annotations
 
-from .base import Method, build_methods, list_methods, method_class, register_method
+from .adapter import Adapter
+from .base import Method, build_methods, list_methods, method_class, register_method, thaw
+from .bias import Bias
+from .damp import Damp
 from .ept import Ept
+from .full import Full
 from .hf_peft import Peft
 from .linear import Linear
+from .ln import Ln
+from .lora import Lora
+from .mlp import Mlp
+from .partial import Partial
+from .proj import Proj
+from .vp import Vp
+from .vpt import Vpt

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from monai_ept.checks import did_you_mean
 from monai_ept.networks.vit import ViTFace
 
-__all__ = ["Method", "build_methods", "list_methods", "method_class", "register_method"]
+__all__ = ["Method", "build_methods", "list_methods", "method_class", "register_method", "thaw"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Method:
         return {}
 
     def folded(self) -> Method | None:
-        """The method that describes a folded network, or None where folding leaves nothing to describe."""
-        return None
+        """The method that describes a folded network; None where it has merged into the backbone's weights."""
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Name and settings as JSON has them."""
@@ -136,6 +136,30 @@ def build_methods(spec: Any, **settings: Any) -> tuple[Method, ...]:
         _no_settings(settings, "a list of methods")
         return tuple(method for one in spec for method in build_methods(one))
     raise TypeError(f"method must be a name, a Method, a mapping or a list of these, got {spec!r}.")
+
+
+def thaw(found: Iterable[tuple[str, nn.Parameter]], method: str, what: str, vit: ViTFace) -> None:
+    """
+    Let parameters of the backbone train.
+
+    Args:
+        found: the parameters, by name.
+        method: name of the method that wants them.
+        what: what they are, for the error.
+        vit: the backbone they come from.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    params = [param for _, param in found]
+    if not params:
+        there = sorted({name.split(".", 2)[-1] for name, _ in vit.parameters() if name.startswith("blocks.0.")})
+        raise ValueError(
+            f"method {method!r} finds no {what} in {type(vit.module).__name__}, whose first block has "
+            f"{', '.join(there)}: choose another method or backbone."
+        )
+    for param in params:
+        param.requires_grad_(True)
 
 
 def _build(name: str, settings: Mapping[str, Any]) -> Method:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from monai_ept.checks import check_choice, check_number, check_whole
@@ -84,40 +85,41 @@ class Ept(Method):
             prompt = EmbeddedPrompt(
                 vit.num_tokens, self.prompt_length, embed=self.embed, init=self.prompt_init, start=self.start
             )
-            vit.blocks[index].attn = PromptedAttention(vit.attention(index), prompt)
+            vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
 
     def folded(self) -> Ept:
         return dataclasses.replace(self, prompt_length=1, prompt_init="zero", start=None)
 
 
-def layer_indices(layers: str | Sequence[int], num_layers: int) -> list[int]:
+def layer_indices(layers: str | Sequence[int], num_layers: int, name: str = "prompt_layers") -> list[int]:
     """
     Indices of the chosen layers, from the bottom up.
 
     Args:
         layers: ``"deep"``, ``"shallow"``, or indices in any order; negative ones count from the top.
         num_layers: how many layers there are.
+        name: of the setting, for errors.
 
     Raises:
         ValueError: when an index is out of range or named twice, or there is none.
     """
     if isinstance(layers, str):
         if layers not in ("deep", "shallow"):
-            raise ValueError(f"prompt_layers must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
+            raise ValueError(f"{name} must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
         return list(range(num_layers)) if layers == "deep" else [0]
     chosen: list[int] = []
     for layer in layers:
         if isinstance(layer, bool) or not isinstance(layer, int):
-            raise ValueError(f"prompt_layers must hold whole numbers, got {layer!r}.")
+            raise ValueError(f"{name} must hold whole numbers, got {layer!r}.")
         if not -num_layers <= layer < num_layers:
             raise ValueError(
-                f"prompt_layers has {layer}, but the backbone's {num_layers} layers are 0 to {num_layers - 1} "
+                f"{name} has {layer}, but the backbone's {num_layers} layers are 0 to {num_layers - 1} "
                 f"(or -{num_layers} to -1 from the top)."
             )
         index = layer % num_layers
         if index in chosen:
-            raise ValueError(f"prompt_layers names layer {index} twice: name each layer once.")
+            raise ValueError(f"{name} names layer {index} twice: name each layer once.")
         chosen.append(index)
     if not chosen:
-        raise ValueError("prompt_layers is empty: name at least one layer, or use method 'linear' for the head alone.")
+        raise ValueError(f"{name} is empty: name at least one layer, or use method 'linear' for the head alone.")
     return sorted(chosen)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from .attention import EMBEDDINGS, attention_weights, prompted_attention, sink_attention
 from .convert import monai_vit_from_timm
 from .create import create_backbone
-from .heads import linear_head
+from .heads import linear_head, mlp_head
 from .opened import OpenAttention
 from .projections import AttentionHalves, Heads, attention_halves, register_attention, supported_attention
 from .prompt import PROMPT_INITS, EmbeddedPrompt, resize_tokens

@@ -1,0 +1,63 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Embedded Prompt Tuning without the tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from monai_ept.checks import check_number
+from monai_ept.methods.base import Method, register_method
+from monai_ept.methods.ept import layer_indices
+from monai_ept.networks.projections import attention_halves
+from monai_ept.networks.prompt import EmbeddedPrompt
+from monai_ept.networks.prompted import PromptedAttention
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["Damp"]
+
+
+@register_method
+@dataclass(frozen=True)
+class Damp(Method):
+    """
+    Damp the attention by one fixed number, the same for all tokens; only the head trains.
+
+    It is ``Ept`` held at its start: prompts of length n start near ``c = ln(n)``, 4.6 for n = 100.
+
+    Args:
+        c: what joins every row of scores before the softmax and is dropped after it; the lower, the weaker.
+        layers: ``"deep"`` (all), ``"shallow"`` (the first), or a list of indices; negative ones count from the top.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    name: ClassVar[str] = "damp"
+    reference: ClassVar[str] = "the start value of Zu et al. 2024, arXiv 2407.01003"
+
+    c: float = 4.6
+    layers: str | Sequence[int] = "deep"
+
+    def __post_init__(self) -> None:
+        check_number("c", self.c)
+
+    def apply(self, vit: ViTFace) -> None:
+        chosen = layer_indices(self.layers, len(vit.blocks), "layers")
+        for index in chosen:
+            attention_halves(vit.attention(index))
+        for index in chosen:
+            prompt = EmbeddedPrompt(vit.num_tokens, 1, init="zero", start=self.c).requires_grad_(False)
+            vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))

@@ -1,0 +1,58 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A deeper head, on frozen features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from monai_ept.checks import check_whole
+from monai_ept.methods.base import Method, register_method
+from monai_ept.networks.heads import mlp_head
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["Mlp"]
+
+
+@register_method
+@dataclass(frozen=True)
+class Mlp(Method):
+    """
+    Train a head of several linear layers on the features of the untouched backbone.
+
+    Args:
+        num_layers: number of linear layers, the last one, which gives the logits, included.
+        hidden_size: width between them, that of the features by default.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    name: ClassVar[str] = "mlp"
+    reference: ClassVar[str] = "Jia et al. 2022, arXiv 2203.12119 (Mlp-3)"
+
+    num_layers: int = 3
+    hidden_size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("num_layers", self.num_layers, least=2)
+        if self.hidden_size is not None:
+            check_whole("hidden_size", self.hidden_size)
+
+    def apply(self, vit: ViTFace) -> None:
+        """Nothing in the backbone trains."""
+
+    def make_head(self, in_features: int, num_classes: int, dropout: float) -> nn.Module:
+        return mlp_head(in_features, num_classes, dropout, num_layers=self.num_layers, hidden_size=self.hidden_size)

@@ -1,0 +1,40 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The output projections of the attention alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from monai_ept.methods.base import Method, register_method, thaw
+from monai_ept.networks.tuner import innermost
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["Proj"]
+
+
+@register_method
+@dataclass(frozen=True)
+class Proj(Method):
+    """Train the output projection of every attention: a weight matrix and its bias."""
+
+    name: ClassVar[str] = "proj"
+    reference: ClassVar[str] = "after Touvron et al. 2022, arXiv 2203.09795 (all of the attention)"
+
+    def apply(self, vit: ViTFace) -> None:
+        found = []
+        for index in range(len(vit.blocks)):
+            where = vit.projections(index).get("proj")
+            if where is not None:
+                found += innermost(getattr(vit.attention(index), where.name)).named_parameters(recurse=False)
+        thaw(found, self.name, "output projection of the attention", vit)

@@ -1,0 +1,135 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Visual Prompt Tuning: tokens of our own among those of the image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from monai_ept.checks import check_choice, check_number, check_whole
+from monai_ept.methods.base import Method, register_method
+from monai_ept.networks.prompted import PromptedAttention
+from monai_ept.networks.tuner import Tuner, tuners
+from monai_ept.networks.vit import ViTFace
+
+__all__ = ["PromptTokens", "Vpt"]
+
+
+@register_method
+@dataclass(frozen=True)
+class Vpt(Method):
+    """
+    Put trained tokens among those of the image, in every layer anew (deep) or once at the input (shallow).
+
+    They stand between prefix tokens and patches, turn with no position embedding, and are gone before the pooling.
+
+    Args:
+        num_tokens: how many tokens.
+        layers: ``"deep"`` or ``"shallow"``.
+        dropout: probability of dropping a number of the prompts while training.
+
+    Raises:
+        ValueError: when a setting is out of range, or comes after embedded prompts.
+    """
+
+    name: ClassVar[str] = "vpt"
+    reference: ClassVar[str] = "Jia et al. 2022, arXiv 2203.12119"
+
+    num_tokens: int = 50
+    layers: str = "deep"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("num_tokens", self.num_tokens)
+        check_choice("layers", self.layers, ("deep", "shallow"))
+        check_number("dropout", self.dropout, least=0, below=1)
+
+    def apply(self, vit: ViTFace) -> None:
+        if any(isinstance(tuner, PromptedAttention) for _, tuner in tuners(vit.module)):
+            raise ValueError(
+                "'vpt' adds tokens that the embedded prompts of 'ept' or 'damp' were not made for: "
+                "name 'vpt' before them."
+            )
+        last = len(vit.blocks) - 1
+        position = vit.num_prefix_tokens + vit.added_tokens
+        # As many numbers as a patch embedding has on both its sides: its Xavier bound, whatever the image.
+        bound = math.sqrt(6 / (vit.in_channels * math.prod(vit.patch_size) + vit.embed_dim))
+        for index in range(last + 1):
+            prompt = None
+            if self.layers == "deep" or index == 0:
+                prompt = nn.Parameter(torch.empty(self.num_tokens, vit.embed_dim).uniform_(-bound, bound))
+            tokens = partial(
+                PromptTokens,
+                num_tokens=self.num_tokens,
+                position=position,
+                prompt=prompt,
+                leave=self.layers == "deep" or index == last,
+                dropout=self.dropout,
+            )
+            vit.wrap_block(index, tokens)
+        vit.added_tokens += self.num_tokens
+
+
+class PromptTokens(Tuner):
+    """
+    A block that tokens of ours pass through.
+
+    Args:
+        inner: the block.
+        num_tokens: how many they are.
+        position: how many tokens stand before them.
+        prompt: the tokens that enter here; None where they have entered before.
+        leave: whether they leave after this block.
+        dropout: probability of dropping a number of theirs while training.
+    """
+
+    prompt: nn.Parameter | None
+
+    def __init__(
+        self,
+        inner: nn.Module,
+        num_tokens: int,
+        position: int,
+        prompt: nn.Parameter | None,
+        *,
+        leave: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(inner)
+        self.num_tokens = num_tokens
+        self.position = position
+        self.leave = leave
+        self.dropout = dropout
+        self.register_parameter("prompt", prompt)
+
+    def tuned(self, x: Tensor, *args, **kwargs) -> Tensor:
+        start, end = self.position, self.position + self.num_tokens
+        if self.prompt is not None:
+            tokens = F.dropout(self.prompt, self.dropout, self.training).to(x.dtype).expand(len(x), -1, -1)
+            x = torch.cat([x[:, :start], tokens, x[:, start:]], dim=1)
+        if kwargs.get("rope") is not None:
+            # The attention turns all tokens after the prefix by this: first come ours, to be left as they are.
+            kwargs["rope"] = torch.cat([self._unturned(kwargs["rope"]), kwargs["rope"]], dim=-2)
+        x = self.inner(x, *args, **kwargs)
+        return torch.cat([x[:, :start], x[:, end:]], dim=1) if self.leave else x
+
+    def _unturned(self, rope: Tensor) -> Tensor:
+        """Rows of a rotary embedding, sines before cosines, that turn by nothing."""
+        shape = (*rope.shape[:-2], self.num_tokens, rope.shape[-1] // 2)
+        return torch.cat([rope.new_zeros(shape), rope.new_ones(shape)], dim=-1)
