@@ -104,6 +104,9 @@ class Peft(Method):
     def rebuilt(self, vit: ViTFace) -> dict[str, Tensor]:
         return _once({f"{at}.layer.{name}": t for at, layer in _layers(vit) for name, t in layer.rebuilt().items()})
 
+    def folded(self) -> None:
+        return None
+
 
 class PeftLayer(Tuner):
     """
@@ -127,6 +130,11 @@ class PeftLayer(Tuner):
 
     def tuned(self, *args, **kwargs):
         return self.layer(*args, **kwargs)
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The backbone's own, for attention that reads it instead of calling its projection while tuners are off."""
+        return self.inner.weight  # type: ignore[return-value]
 
     def folded(self) -> nn.Module:
         layer: Any = self.layer
@@ -294,7 +302,9 @@ def _check_targets(module: nn.Module, config: Any) -> None:
     if not any(check_target_module_exists(config, name) for name, _ in module.named_modules() if name):
         named = repr(wanted) if isinstance(wanted, str) else _listed(sorted(wanted))
         layers = getattr(config, "layers_to_transform", None)
-        where = "" if layers is None else f" in layers_to_transform={layers} (PEFT wants layers_pattern='blocks' beside it)"
+        where = (
+            "" if layers is None else f" in layers_to_transform={layers} (PEFT wants layers_pattern='blocks' beside it)"
+        )
         raise ValueError(
             f"PEFT {_kind(config)} targets {named}{where}, which matches no module of the {type(module).__name__}: "
             f"there is {candidates}."
@@ -356,8 +366,10 @@ def _layers(vit: ViTFace) -> Iterator[tuple[str, PeftLayer]]:
 
 def _once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each tensor under its first name: layers may share one."""
-    seen: set[int] = set()
-    return {name: tensor for name, tensor in tensors.items() if not (id(tensor) in seen or seen.add(id(tensor)))}
+    first: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        first.setdefault(id(tensor), name)
+    return {name: tensors[name] for name in first.values()}
 
 
 def _frozen_tensors(layer: Any) -> Iterator[tuple[str, Tensor, bool]]:
