@@ -113,7 +113,7 @@ def _fresh(
     if not test and test_fraction is not None:
         held_out = _hold_out(pool, data, test_fraction)
         test = [record for record in pool if record["group"] in held_out]
-        pool = _without(pool, held_out)
+        pool, val_pool = _without(pool, held_out), _without(val_pool, held_out)
     elif test and test_fraction is not None:
         raise ValueError(f"{data.name} has an official test split, so test_fraction must be None.")
     elif not test and val == "rest":

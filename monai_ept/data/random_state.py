@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from monai.data import DataLoader
 from monai.transforms import Compose, RandomizableTransform
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset, RandomSampler, get_worker_info
 
 __all__ = ["PerSampleRandom", "SeededDataLoader"]
 
@@ -97,14 +97,18 @@ class SeededDataLoader(DataLoader):
     def __init__(self, dataset: Dataset, num_workers: int = 0, seed: int | None = None, **kwargs: Any) -> None:
         self.seed = torch.initial_seed() if seed is None else seed
         self.epoch = -1
-        if kwargs.get("generator") is None:
-            kwargs["generator"] = torch.Generator().manual_seed(self.seed)
+        # A generator of its own for the order: torch draws worker seeds from the loader's, at times that depend on
+        # whether workers stay.
+        self._order = torch.Generator()
+        if kwargs.pop("shuffle", False):
+            if kwargs.get("sampler") is not None or kwargs.get("batch_sampler") is not None:
+                raise ValueError("shuffle and a sampler exclude each other; the sampler decides the order.")
+            kwargs["sampler"] = RandomSampler(dataset, generator=self._order)  # type: ignore[arg-type]
         super().__init__(dataset, num_workers=num_workers, **kwargs)
 
     def __iter__(self) -> Any:
         self.epoch += 1
-        assert self.generator is not None
-        self.generator.manual_seed((self.seed + self.epoch) % 2**63)
+        self._order.manual_seed((self.seed + self.epoch) % 2**63)
         for transform in _find(self.dataset):
             transform.start_epoch(self.seed, self.epoch)
         return super().__iter__()

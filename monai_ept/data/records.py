@@ -72,7 +72,7 @@ def records_hash(records: Sequence[Record], class_names: Sequence[str], task: st
         64 hexadecimal digits (SHA-256).
     """
     digest = hashlib.sha256(json.dumps([task, list(class_names)]).encode())
-    rows = [json.dumps([r["id"], r["group"], r["label"], r.get("split")]) for r in records]
+    rows = [json.dumps([r["id"], r["group"], _plain(r["label"]), r.get("split")]) for r in records]
     for row in sorted(rows):
         digest.update(b"\n")
         digest.update(row.encode())
@@ -138,6 +138,11 @@ class RecordSet:
             for index in positive_classes(record["label"]):
                 totals[index] += 1
         return dict(zip(self.class_names, totals, strict=True))
+
+
+def _plain(label: int | Sequence[int]) -> int | list[int]:
+    """Python's own numbers, so that numpy's give the same text."""
+    return [int(value) for value in label] if isinstance(label, Sequence) else int(label)
 
 
 def positive_classes(label: int | Sequence[int]) -> list[int]:

@@ -1,0 +1,61 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_ept.data import RecordSet, list_sources, load_source, register_source
+from monai_ept.data.sources import registry
+from tests.data.conftest import toy, write_image
+
+
+def test_names() -> None:
+    names = list_sources()
+    assert names == sorted(names)
+    assert {"csv", "dicom", "folder", "isic2018", "medfmc", "medmnist", "nifti", "synthetic"} <= set(names)
+
+
+def test_every_name_leads_to_a_function() -> None:
+    for name, (loader, options) in registry._SOURCES.items():
+        if isinstance(loader, str) and "synthetic" not in name:
+            module, function = loader.split(":")
+            import importlib
+            import inspect
+
+            parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+            assert set(options) <= set(parameters), name
+
+
+def test_load(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        write_image(tmp_path / name / "a.png")
+    data = load_source("folder", tmp_path, class_names=["y", "x"])
+    assert isinstance(data, RecordSet) and data.class_names == ("y", "x")
+
+
+def test_mistakes() -> None:
+    with pytest.raises(ValueError, match="no data source 'isic2019'; the sources are csv"):
+        load_source("isic2019")
+    with pytest.raises(ValueError, match="give dataset_dir"):
+        load_source("folder")
+    with pytest.raises(TypeError, match="'folder' has no option 'pattern'; it has dataset_dir, group_pattern"):
+        load_source("folder", "x", pattern="y")
+    with pytest.raises(ValueError, match="already registered"):
+        register_source("csv", toy)
+
+
+def test_own_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_SOURCES", dict(registry._SOURCES))
+    register_source("mine", toy)
+    assert len(load_source("mine", "not needed", classes=2)) == 24
