@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.networks.blocks.selfattention import SABlock
 from monai.networks.nets import ViT
 from safetensors.torch import load_file, save_file
 from timm import create_model
@@ -31,6 +32,7 @@ from monai_ept import DeltaError, TunedViT, list_methods
 from monai_ept.delta import read_delta, write_delta
 from monai_ept.methods import build_methods
 from monai_ept.methods.hf_peft import Peft, PeftLayer
+from monai_ept.methods.lora import Lora, LoraLinear
 
 peft = pytest.importorskip("peft", reason="Hugging Face PEFT is an optional extra")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft.*")
@@ -380,7 +382,79 @@ def test_without_peft_everything_else_works(fresh: dict) -> None:
     assert fresh["without"]["listed"] == list_methods()
 
 
+# Beside our own LoRA
+
+
+def separate_monai_vit() -> ViT:
+    """A MONAI ViT with q, k and v in modules of their own, which both methods then wrap whole."""
+    torch.manual_seed(0)
+    net = ViT(**MONAI).eval()
+    for block in net.blocks:
+        block.attn = SABlock(64, 2, use_combined_linear=False).eval()
+    return net
+
+
+@pytest.mark.parametrize(
+    ("backbone", "kind", "ours", "theirs"),
+    [
+        (separate_monai_vit, "monai", ("q", "v"), ["to_q", "to_v"]),
+        (functools.partial(backbone_of, "timm"), "timm", ("proj",), ["attn.proj"]),
+    ],
+    ids=["q and v", "proj"],
+)
+def test_our_lora_and_that_of_peft_agree_after_a_step(backbone, kind: str, ours: tuple, theirs: list) -> None:
+    rank, alpha, images = 4, 12.0, images_of(kind)
+    one = TunedViT(backbone(), CLASSES, method=Lora(rank=rank, alpha=alpha, targets=ours))
+    config = peft.LoraConfig(target_modules=theirs, r=rank, lora_alpha=alpha, init_lora_weights=False)
+    two = TunedViT(backbone(), CLASSES, method=config)
+    two.head.load_state_dict(one.head.state_dict())
+    layers = {name: layer.layer for name, layer in two.backbone.named_modules() if isinstance(layer, PeftLayer)}
+    pairs = []
+    for name, layer in one.backbone.named_modules():
+        if isinstance(layer, LoraLinear):
+            (up,) = layer.up.values()
+            pairs += [(layer.down, layers[name].lora_A["default"].weight)]
+            pairs += [(up, layers[name].lora_B["default"].weight)]
+    assert len(pairs) == 2 * len(layers) == 2 * MONAI["num_layers"] * len(theirs)
+    with torch.no_grad():
+        for mine, other in pairs:
+            mine.copy_(other)
+    assert one.count() == two.count()
+
+    starts = logits(one, images), logits(two, images)
+    torch.testing.assert_close(*starts, atol=1e-6, rtol=0)
+    before = [mine.detach().clone() for mine, _ in pairs]
+    for net in (one, two):
+        optimizer = torch.optim.SGD(net.trainable_parameters(), lr=0.1)
+        cross_entropy(net(images), torch.arange(len(images))).backward()
+        optimizer.step()
+    for start, (mine, other) in zip(before, pairs, strict=True):
+        assert not torch.equal(start, mine)
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=0)
+    ends = logits(one, images), logits(two, images)
+    torch.testing.assert_close(*ends, atol=1e-6, rtol=0)
+    assert (ends[0] - starts[0]).abs().max() > 1e-3
+
+
 # Among other methods
+
+
+@pytest.mark.parametrize("other", list_methods())
+@pytest.mark.parametrize("first", [True, False], ids=["peft first", "peft last"])
+def test_peft_goes_with_every_other_method(other: str, first: bool) -> None:
+    config = peft.LoraConfig(target_modules=["qkv", "proj", "fc1"], r=2)
+    pair = [config, other] if first else [other, config]
+    torch.manual_seed(2)
+    net = TunedViT(backbone_of("timm"), CLASSES, method=pair)
+    counts = [TunedViT(backbone_of("timm"), CLASSES, method=one).count().delta for one in pair]
+    assert net.count().delta == sum(counts)
+    before = {key: param.detach().clone() for key, param in net.named_parameters()}
+    train(net, images_of("timm"))
+    moved = {key for key, param in net.named_parameters() if not torch.equal(before[key], param)}
+    assert moved and moved <= {key for key, param in net.named_parameters() if param.requires_grad}
+    assert any(".layer.lora_B" in key for key in moved)
+    with torch.no_grad(), net.disabled():
+        assert torch.equal(net.features(images_of("timm")), plain_features("timm"))
 
 
 def test_peft_sees_the_backbone_alone() -> None:
