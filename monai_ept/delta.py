@@ -62,7 +62,8 @@ def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write delta {path}: folder {path.parent} does not exist, create it first.")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "version": str(VERSION), "metadata": json.dumps(metadata, sort_keys=True)}
+    # One entry only: safetensors writes several in no fixed order, and the same delta must be the same bytes.
+    header = {FORMAT: json.dumps({"version": VERSION, **metadata}, sort_keys=True)}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as file:
@@ -93,21 +94,42 @@ def read_delta(path: str | os.PathLike) -> Delta:
         raise DeltaError(
             f"delta {path} cannot be read ({error}): it is cut short or no safetensors file, copy it again."
         ) from error
-    if header.get("format") != FORMAT:
+    if FORMAT not in header:
         raise DeltaError(f"{path} is a safetensors file but not a delta: load it with the program that wrote it.")
-    if header.get("version") != str(VERSION):
+    try:
+        metadata = _parsed(header[FORMAT])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeltaError(f"delta {path} has damaged metadata ({error}): copy it again.") from error
+    if metadata["version"] != VERSION:
         raise DeltaError(
-            f"delta {path} has format version {header.get('version')}, this release reads {VERSION}: "
+            f"delta {path} has format version {metadata['version']}, this release reads {VERSION}: "
             "install the release of monai_ept that wrote it."
         )
-    try:
-        metadata = json.loads(header["metadata"])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise DeltaError(f"delta {path} has damaged metadata: copy it again.") from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise DeltaError(f"delta {path} holds NaN or infinite values in {name!r}: it comes from a failed training.")
     return Delta(tensors, metadata)
+
+
+_EXPECTED = {
+    "version": int,
+    "methods": list,
+    "backbone": dict,
+    "num_classes": int,
+    "in_channels": int,
+    "img_size": list,
+    "patch_size": list,
+}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict):
+        raise TypeError("they are no mapping")
+    for key, kind in _EXPECTED.items():
+        if not isinstance(metadata[key], kind):
+            raise TypeError(f"{key} is {metadata[key]!r}")
+    return metadata
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

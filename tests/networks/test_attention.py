@@ -1,0 +1,195 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from monai_ept.networks import attention
+from monai_ept.networks.attention import attention_weights, prompted_attention, sink_attention
+
+
+def qkv(dtype=torch.float64, batch=2, heads=3, tokens=37, dim=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(batch, heads, tokens, dim, dtype=dtype, generator=generator).requires_grad_() for _ in range(3)]
+
+
+def test_definition_is_the_papers_formula():
+    q, k, v = qkv()
+    prompt = torch.randn(37, 5, dtype=torch.float64)
+    rows = []
+    for i in range(37):
+        scores = (q[0, 0, i] @ k[0, 0].T) / math.sqrt(16)
+        joined = torch.exp(torch.cat([prompt[i], scores]))
+        rows.append((joined / joined.sum())[5:] @ v[0, 0])
+    torch.testing.assert_close(prompted_attention(q, k, v, prompt)[0, 0], torch.stack(rows))
+
+
+def test_the_other_embeddings_by_hand():
+    q, k, _ = qkv(tokens=6)
+    scores = (q @ k.transpose(-2, -1) / 4).detach()
+    square = torch.randn(6, 6, dtype=torch.float64)
+    long = torch.randn(6, 4, dtype=torch.float64)
+    spread = scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True)
+    expected = {
+        "add": torch.exp(scores + square) / torch.exp(scores + square).sum(-1, keepdim=True),
+        "multiply": torch.exp(scores * square) / torch.exp(scores * square).sum(-1, keepdim=True),
+        "scaled_concat": torch.exp(scores)
+        / (torch.exp(scores).sum(-1, keepdim=True) + torch.exp(spread * long).sum(-1, keepdim=True)),
+    }
+    for embed, weights in expected.items():
+        prompt = long if embed == "scaled_concat" else square
+        torch.testing.assert_close(attention_weights(q, k, prompt, embed=embed), weights)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("shape", [(37,), (3, 37), (2, 1, 37), (2, 3, 37)], ids=["token", "head", "image", "all"])
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), start=st.floats(-8, 8), scale=st.sampled_from([None, 0.05, 1.0]))
+def test_fused_form_equals_the_definition(dtype, tolerance, shape, seed, start, scale):
+    q, k, v = qkv(dtype, seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    prompt = (torch.randn(*shape, 4, dtype=dtype, generator=generator) + start).requires_grad_()
+    weight = torch.randn(q.shape, dtype=dtype, generator=generator)
+    fused = sink_attention(q, k, v, prompt.logsumexp(-1), scale)
+    definition = prompted_attention(q, k, v, prompt, scale)
+    inputs = (q, k, v, prompt)
+    for ours, theirs in [
+        (fused, definition),
+        *zip(
+            torch.autograd.grad((fused * weight).sum(), inputs),
+            torch.autograd.grad((definition * weight).sum(), inputs),
+            strict=True,
+        ),
+    ]:
+        assert (ours - theirs).abs().max() <= tolerance * max(theirs.abs().max().item(), 1e-3)
+
+
+def test_gradcheck():
+    q, k, v = qkv(batch=1, heads=2, tokens=5, dim=4)
+    sink = torch.randn(2, 5, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(sink_attention, (q, k, v, sink))
+
+
+def test_the_fused_kernel_is_what_runs(monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("the definition ran")
+
+    monkeypatch.setattr(attention, "prompted_attention", never)
+    q, k, v = qkv(torch.float32)
+    sink_attention(q, k, v, torch.zeros(37)).sum().backward()
+
+
+def test_no_score_matrix_is_kept_for_backward():
+    tokens = 577
+    q, k, v = qkv(torch.float32, batch=1, heads=2, tokens=tokens)
+    sink = torch.zeros(tokens, requires_grad=True)
+    shapes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: shapes.append(tuple(t.shape)) or t, lambda t: t):
+        sink_attention(q, k, v, sink)
+    assert shapes
+    assert all(shape[-2:] != (tokens, tokens) for shape in shapes)
+
+
+def test_gradients_stop_where_they_are_not_needed():
+    q, k, v = (t.detach() for t in qkv(torch.float32))
+    sink = torch.zeros(37, requires_grad=True)
+    sink_attention(q, k, v, sink).sum().backward()
+    reference = torch.zeros(37, 1, requires_grad=True)
+    prompted_attention(q, k, v, reference).sum().backward()
+    torch.testing.assert_close(sink.grad, reference.grad[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["bool", "additive"])
+def test_masks_take_the_definition_and_hide_tokens_only(kind):
+    q, k, v = qkv()
+    keep = torch.rand(2, 1, 37, 37, generator=torch.Generator().manual_seed(3)) > 0.3
+    mask = keep if kind == "bool" else torch.zeros(keep.shape, dtype=torch.float64).masked_fill(~keep, -math.inf)
+    sink = torch.randn(37, dtype=torch.float64)
+    scores = (q @ k.transpose(-2, -1) / 4).masked_fill(~keep, -math.inf)
+    weights = torch.exp(scores) / (torch.exp(scores).sum(-1, keepdim=True) + torch.exp(sink)[:, None])
+    torch.testing.assert_close(sink_attention(q, k, v, sink, mask=mask), weights @ v)
+
+
+def test_an_all_masked_row_attends_to_nothing():
+    q, k, v = qkv()
+    out = sink_attention(q, k, v, torch.zeros(37, dtype=torch.float64), mask=torch.zeros(37, 37, dtype=torch.bool))
+    assert torch.equal(out, torch.zeros_like(out))
+
+
+def test_dropout_drops_and_keeps_the_mean():
+    q, k, v = (t.detach() for t in qkv(torch.float32, batch=64))
+    sink = torch.zeros(37)
+    plain = sink_attention(q, k, v, sink)
+    torch.manual_seed(0)
+    dropped = torch.stack([sink_attention(q, k, v, sink, dropout=0.3) for _ in range(40)])
+    assert not torch.allclose(dropped[0], plain)
+    assert (dropped.mean(0) - plain).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_runs_in_low_precision_with_prompts_in_float32(dtype):
+    q, k, v = qkv(torch.float32)
+    prompt = torch.randn(37, 4).requires_grad_()
+    with torch.autocast("cpu", dtype):
+        out = sink_attention(q, k, v, prompt.logsumexp(-1))
+    assert out.dtype == dtype
+    out.float().sum().backward()
+    assert prompt.grad.dtype == torch.float32
+    reference = prompt.detach().clone().requires_grad_()
+    expected = prompted_attention(q, k, v, reference)
+    expected.sum().backward()
+    assert (out - expected).abs().max() < 0.03
+    assert (prompt.grad - reference.grad).abs().max() < 0.05 * reference.grad.abs().max()
+
+
+def test_the_math_backend_falls_back_with_the_same_result():
+    q, k, v = qkv()
+    sink = torch.randn(37, dtype=torch.float64)
+    with sdpa_kernel([SDPBackend.MATH]):
+        slow = sink_attention(q, k, v, sink)
+    torch.testing.assert_close(slow, sink_attention(q, k, v, sink))
+
+
+def test_very_large_and_very_small_sinks():
+    q, k, v = qkv()
+    nothing = sink_attention(q, k, v, torch.full((37,), 1e4, dtype=torch.float64))
+    assert torch.equal(nothing, torch.zeros_like(nothing))
+    everything = sink_attention(q, k, v, torch.full((37,), -math.inf, dtype=torch.float64))
+    plain = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(everything, plain, rtol=0, atol=1e-12)
+
+
+def test_unknown_embedding():
+    q, k, _ = qkv()
+    with pytest.raises(ValueError, match="embed must be one of concat, scaled_concat, add, multiply, got 'append'"):
+        attention_weights(q, k, torch.zeros(37, 1), embed="append")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("dim", [64, 20])
+def test_fused_form_on_cuda(dtype, dim):
+    q, k, v = (t.detach().to("cuda", dtype).requires_grad_() for t in qkv(torch.float32, tokens=197, dim=dim))
+    sink = torch.randn(197, device="cuda", requires_grad=True)
+    fused = sink_attention(q, k, v, sink)
+    definition = prompted_attention(*(t.double() for t in (q, k, v)), sink.double()[:, None])
+    ours = torch.autograd.grad(fused.float().sum(), (q, k, v, sink))
+    theirs = torch.autograd.grad(definition.sum(), (q, k, v, sink))
+    tolerance = 1e-4 if dtype == torch.float32 else 3e-2
+    for a, b in [(fused, definition), *zip(ours, theirs, strict=True)]:
+        assert (a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max()
