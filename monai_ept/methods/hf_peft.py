@@ -302,11 +302,13 @@ def _check_targets(module: nn.Module, config: Any) -> None:
     if not any(check_target_module_exists(config, name) for name, _ in module.named_modules() if name):
         named = repr(wanted) if isinstance(wanted, str) else _listed(sorted(wanted))
         layers = getattr(config, "layers_to_transform", None)
-        where = (
-            "" if layers is None else f" in layers_to_transform={layers} (PEFT wants layers_pattern='blocks' beside it)"
-        )
+        if layers is not None:
+            named += f" in layers_to_transform={layers}"
+            candidates += (
+                ", and layers are named best by a pattern, such as target_modules=r'blocks\\.(0|1)\\.attn\\.qkv'"
+            )
         raise ValueError(
-            f"PEFT {_kind(config)} targets {named}{where}, which matches no module of the {type(module).__name__}: "
+            f"PEFT {_kind(config)} targets {named}, which matches no module of the {type(module).__name__}: "
             f"there is {candidates}."
         )
 

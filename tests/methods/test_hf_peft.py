@@ -209,6 +209,7 @@ def test_the_order_of_target_modules_does_not_matter() -> None:
     assert one == other and hash(one) == hash(other)
 
 
+@pytest.mark.skipif(not hasattr(peft, "LilyConfig"), reason="this release of PEFT has no tuner without a merge")
 def test_what_peft_cannot_merge_is_not_folded() -> None:
     net = TunedViT(backbone_of("timm"), CLASSES, method=peft.LilyConfig(target_modules=["qkv"], r=2))
     with pytest.raises(ValueError, match=r"PEFT cannot merge its layer peft\.tuners\.lily.*use the network as it is"):
@@ -516,11 +517,12 @@ def test_no_target_is_an_error_with_the_candidates(targets) -> None:
     assert "blocks" not in text or targets == r"blocks\.7\..*"
 
 
-def test_layers_to_transform_wants_its_pattern() -> None:
-    settings = {"target_modules": ["qkv"], "layers_to_transform": [1]}
-    assert "layers_pattern='blocks'" in refused(peft.LoraConfig(**settings))
-    net = TunedViT(backbone_of("timm"), CLASSES, method=peft.LoraConfig(**settings, layers_pattern="blocks", r=2))
-    assert net.count().delta == 2 * (64 + 192)
+def test_layers_are_named_by_a_pattern() -> None:
+    # PEFT looks for layer numbers below two more names, and a ViT's blocks have none above them.
+    text = refused(peft.LoraConfig(target_modules=["qkv"], layers_to_transform=[1]))
+    assert "in layers_to_transform=[1]" in text and r"target_modules=r'blocks\.(0|1)\.attn\.qkv'" in text
+    config = peft.LoraConfig(target_modules=r"blocks\.(0|1)\.attn\.qkv", r=2)
+    assert TunedViT(backbone_of("timm"), CLASSES, method=config).count().delta == 2 * 2 * (64 + 192)
 
 
 @pytest.mark.parametrize(
