@@ -121,6 +121,8 @@ def _check_convertible(source: Any) -> None:
     for part, name in ((source.norm_pre, "a norm before the blocks"), (source.fc_norm, "a norm after pooling")):
         if not isinstance(part, nn.Identity):
             reasons.append(name)
+    if not isinstance(source.norm, nn.LayerNorm):
+        reasons.append(f"a final norm that is {type(source.norm).__name__} instead of LayerNorm")
     for block in blocks:
         attn = block.attn
         if not all(isinstance(part, nn.Identity) for part in (attn.q_norm, attn.k_norm, attn.norm)):
@@ -133,7 +135,7 @@ def _check_convertible(source: Any) -> None:
             break
     if reasons:
         raise ValueError(
-            f"this timm model cannot become a MONAI ViT, which lacks {'; '.join(reasons)}: "
+            f"this timm model cannot become a MONAI ViT, for it has {'; '.join(reasons)}: "
             "choose a plain one such as 'vit_small_patch16_224', or tune the timm model itself."
         )
 

@@ -23,7 +23,7 @@ from monai_ept.networks import create_backbone, monai_vit_from_timm
 from tests.backbones import images_for, timm_vit
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit3_small_patch16_224", "vit_intern300m_patch14_448"])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit3_small_patch16_224", "vit_base_patch32_384"])
 def test_equal_in_2d(name):
     source = timm_vit(name)
     target = monai_vit_from_timm(source).eval()
@@ -44,10 +44,10 @@ def test_tuned_networks_agree_too():
 
 
 def test_a_volume_of_equal_slices_gives_the_tokens_of_its_slice():
-    source = timm_vit()
-    flat = monai_vit_from_timm(source)
-    deep = monai_vit_from_timm(source, spatial_dims=3, img_size=(64, 64, 48), patch_size=(16, 16, 16))
-    x = torch.randn(2, 3, 64, 64)
+    source = timm_vit().double()
+    flat = monai_vit_from_timm(source).double()
+    deep = monai_vit_from_timm(source, spatial_dims=3, img_size=(64, 64, 48), patch_size=(16, 16, 16)).double()
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     tokens = deep.patch_embedding(x[..., None].expand(-1, -1, -1, -1, 48)).reshape(2, 16, 3, 48)
     for depth in range(3):
         torch.testing.assert_close(tokens[:, :, depth], flat.patch_embedding(x), rtol=0, atol=1e-5)
@@ -88,9 +88,10 @@ def test_the_source_stays_as_it_was():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vit_base_patch16_clip_224", "which lacks a norm before the blocks"),
-        ("deit_tiny_distilled_patch16_224", "which lacks 2 prefix tokens instead of one class token"),
+        ("vit_base_patch16_clip_224", "it has a norm before the blocks"),
+        ("deit_tiny_distilled_patch16_224", "it has 2 prefix tokens instead of one class token"),
         ("vit_little_patch16_reg4_gap_256", "'avg' pooling instead of the class token"),
+        ("vit_intern300m_patch14_448", "a final norm that is Identity instead of LayerNorm"),
         ("eva02_tiny_patch14_224", "Eva cannot become a MONAI ViT"),
     ],
 )
