@@ -124,7 +124,7 @@ def _fresh(
     train = _choose(pool, data, shots, seed, unit, "train")
     train_groups = _groups(train)
     rest = _without(pool, train_groups)
-    candidates = _without(val_pool, train_groups) if val_pool else rest
+    candidates = _without(val_pool, train_groups) if data.official("val") else rest
     chosen: list[Record] = []
     if val == "shots":
         chosen = _choose(candidates, data, shots, seed, unit, "val")

@@ -50,8 +50,8 @@ def validate_records(
 ) -> RecordSet:
     """Check a whole data set and raise one error that lists everything wrong with it.
 
-    Checked are: class names (repeated, or different in case only), required keys, repeated ids, labels (type, range,
-    number), classes without an image, paths that leave ``root``, and the images themselves.
+    Checked are: class names (repeated, or different in case only), required keys, repeated ids and files, labels
+    (type, range, number), classes without an image, paths that leave ``root``, and the images themselves.
 
     Args:
         data: the records with their class names and task.
@@ -77,6 +77,7 @@ def validate_records(
         found.append("there is not a single record")
 
     first_seen: dict[str, str] = {}
+    first_path: dict[str, str] = {}
     positives = [0] * data.num_classes
     to_read: list[tuple[str, Any]] = []
     for record, place in zip(data.records, places, strict=True):
@@ -100,10 +101,17 @@ def validate_records(
                 positives[index] += 1
 
         image = record["image"]
-        if isinstance(image, (str, Path)) and root is not None and not inside(image, root):
-            found.append(f"{place}: {str(image)!r} is outside the data folder {str(root)!r}")
-        else:
-            to_read.append((place, image))
+        if isinstance(image, (str, Path)):
+            # One file under two ids would pass every later check and still be in training and test at once.
+            path = os.path.abspath(image)
+            if path in first_path and record["id"] != first_path[path]:
+                found.append(f"{place}: {str(image)!r} is already the image of id {first_path[path]!r}")
+                continue
+            first_path.setdefault(path, record["id"])
+            if root is not None and not inside(image, root):
+                found.append(f"{place}: {str(image)!r} is outside the data folder {str(root)!r}")
+                continue
+        to_read.append((place, image))
 
     if not allow_empty_classes and data.records:
         found += [

@@ -61,13 +61,16 @@ def record_sets(draw: st.DrawFn) -> RecordSet:
     seed=st.integers(0, 5),
     by=st.sampled_from(["group", "image"]),
     val=st.sampled_from(["none", "shots", "rest"]),
+    fraction=st.sampled_from([None, 0.2, 0.5]),
     order=st.randoms(use_true_random=False),
 )
 def test_split_keeps_its_promises(
-    data: RecordSet, shots: int, seed: int, by: str, val: str, order: random.Random
+    data: RecordSet, shots: int, seed: int, by: str, val: str, fraction: float | None, order: random.Random
 ) -> None:
     has_test = bool(data.official("test"))
-    options = {"by": by, "val": val, "test_fraction": 0.3 if val == "rest" and not has_test else None}
+    if val == "rest":
+        fraction = fraction or 0.3
+    options = {"by": by, "val": val, "test_fraction": None if has_test else fraction}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

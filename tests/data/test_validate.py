@@ -33,22 +33,25 @@ def test_everything_wrong_is_found_in_one_pass(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-900])
     (tmp_path / "zero.png").touch()
     outside = write_image(tmp_path.parent / "outside.png")
+    for name in "efij":
+        write_image(tmp_path / f"{name}.png")
     rows: list[tuple] = [
         (good, 0, "first"),
         (tmp_path / "missing.png", 0, "b"),
         (cut, 0, "c"),
         (tmp_path / "zero.png", 0, "d"),
-        (good, 7, "e"),
-        (good, "one", "f"),
+        (tmp_path / "e.png", 7, "e"),
+        (tmp_path / "f.png", "one", "f"),
         (good, 0, "first"),
         (tmp_path / ".." / outside.name, 0, "h"),
-        (good, 1.0, "i"),
-        (good, True, "j"),
+        (tmp_path / "i.png", 1.0, "i"),
+        (tmp_path / "j.png", True, "j"),
         (good, 0, 11),
+        (tmp_path / "." / "good.png", 0, "l"),
     ]
     records = [{"image": str(p), "label": label, "group": "g", "id": i} for p, label, i in rows] + [{"id": "k"}]
     data = RecordSet("bad", records, ("a", "A", "empty"))
-    found = problems(data, root=tmp_path, where=[f"list.csv:{n}" for n in range(2, 14)])
+    found = problems(data, root=tmp_path, where=[f"list.csv:{n}" for n in range(2, 15)])
     text = "\n".join(found)
     for expected in (
         "class names 'a' and 'A' differ in case only",
@@ -60,14 +63,15 @@ def test_everything_wrong_is_found_in_one_pass(tmp_path: Path) -> None:
         "list.csv:10: label 1.0 is not a whole number",
         "list.csv:11: label True is not a whole number",
         "list.csv:12: id must be text",
-        "list.csv:13: the record has no 'image' and no 'label' and no 'group'",
+        "good.png' is already the image of id 'first'",
+        "list.csv:14: the record has no 'image' and no 'label' and no 'group'",
         "class 'empty' has no image",
         "missing.png' does not exist",
         "cut.jpg' cannot be read",
         "zero.png' is empty (zero bytes)",
     ):
         assert expected in text, expected
-    assert len(found) == 14  # the thirteen above (one line has two parts) and class 'A', which is empty too
+    assert len(found) == 15  # those above (one line has two parts) and class 'A', which is empty too
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def csv_file(
         label: column of the labels, or list of 0/1 columns.
         group: column that names patient, study or lesion; default "group" if there is such a column, otherwise, and
             where a cell is empty, every image is a group of its own.
-        split: column with train, val or test; default "split" if there is such a column.
+        split: column with train, val or test, where empty means train; default "split" if there is such a column.
         class_names: names in label order; default: the label columns, or the names found, sorted.
         task: "multiclass" or "multilabel"; default see above.
         image_dir: folder of the images, relative to ``dataset_dir``.
@@ -92,7 +92,7 @@ def csv_file(
             continue
         try:
             value = labels.read(cells)
-            part = _split_name(cells.get(split, ""))
+            part = _split_name(cells[split]) if split in cells else None
         except ValueError as error:
             problems.append(f"{place}: {error}")
             continue
@@ -174,9 +174,9 @@ def _whole(text: str) -> int | None:
     return int(number) if number.is_integer() else None
 
 
-def _split_name(text: str) -> str | None:
+def _split_name(text: str) -> str:
     if not text:
-        return None
+        return "train"  # all records of a set have the same keys, or they could not be collated into a batch
     if text.lower() not in SPLIT_NAMES:
         raise ValueError(f"split {text!r} is none of train, val, test")
     return SPLIT_NAMES[text.lower()]
