@@ -208,8 +208,10 @@ class TimmViT(ViTFace):
         self.embed_dim = self.module.num_features
         self.num_prefix_tokens = self.module.num_prefix_tokens
         self.grid_size = tuple(embed.grid_size)
-        self.patch_size = ensure_tuple_rep(embed.patch_size, 2)
-        self.in_channels = embed.proj.weight.shape[1]
+        # A hybrid's patches are patches of what its convolutional stem leaves of the image.
+        hybrid = hasattr(embed, "backbone")
+        self.patch_size = ensure_tuple_rep(embed.feat_ratio(as_scalar=False) if hybrid else embed.patch_size, 2)
+        self.in_channels = next(param for param in embed.parameters() if param.ndim == 4).shape[1]
         self._read_pretraining()
         if img_size is not None and ensure_tuple_rep(img_size, 2) != self.img_size:
             raise ValueError(
