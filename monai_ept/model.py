@@ -17,6 +17,7 @@ import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import torch
@@ -62,8 +63,8 @@ class TunedViT(nn.Module):
     Args:
         backbone: name of a timm ViT, or a module: a timm ViT or a MONAI ``ViT``, 2-D or 3-D.
         num_classes: number of logits.
-        method: name of a method (see ``list_methods``), a ``Method``, a mapping with ``name`` and settings, or a list
-            of these to apply one after another.
+        method: name of a method (see ``list_methods``), a ``Method``, a mapping with ``name`` and settings, a
+            ``peft.PeftConfig``, or a list of these to apply one after another.
         pretrained: for a backbone by name: True (hub), False (random), or the path of a local checkpoint.
         img_size: size of the images; the backbone's own by default.
         in_channels: channels of the images; a backbone given as a module knows its own.
@@ -264,9 +265,7 @@ class TunedViT(nn.Module):
     def delta_tensors(self) -> dict[str, Tensor]:
         """What was trained, and what methods drew at random beside it, by name: the tensors of the delta file."""
         trained = {f"backbone.{name}": param for name, param in self.backbone.named_parameters() if param.requires_grad}
-        kept = {
-            f"backbone.{name}": tensor for method in self.methods for name, tensor in method.kept(self.vit).items()
-        }
+        kept = {f"backbone.{name}": tensor for method in self.methods for name, tensor in method.kept(self.vit).items()}
         return {**trained, **kept, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
 
     def _rebuilt(self) -> str:
@@ -300,6 +299,7 @@ class TunedViT(nn.Module):
                 "monai": monai.__version__,
                 "timm": timm.__version__,
                 "torch": str(torch.__version__),
+                **{name: version(name) for method in self.methods for name in method.requires},
             },
         }
 
@@ -339,9 +339,7 @@ class TunedViT(nn.Module):
         if targets.keys() != delta.tensors.keys():
             odd = sorted(targets.keys() ^ delta.tensors.keys())
             raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
-        values = {
-            name: self._fitted(path, about, name, value, targets[name]) for name, value in delta.tensors.items()
-        }
+        values = {name: self._fitted(path, about, name, value, targets[name]) for name, value in delta.tensors.items()}
         with torch.no_grad():
             for name, value in values.items():
                 targets[name].copy_(value)

@@ -36,6 +36,7 @@ class Method:
 
     name: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    requires: ClassVar[tuple[str, ...]] = ()  # packages beyond our own, whose releases a delta names
     listed: ClassVar[bool] = True  # in list_methods(); every method is found by its name
 
     @property

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from monai_ept.checks import did_you_mean
 from monai_ept.methods.base import Method, register_method
-from monai_ept.networks.tuner import Tuner, tuners
+from monai_ept.networks.tuner import Tuner, innermost, tuners
 from monai_ept.networks.vit import ViTFace
 
 __all__ = ["Peft", "PeftLayer"]
@@ -63,6 +63,7 @@ class Peft(Method):
 
     name: ClassVar[str] = "peft"
     reference: ClassVar[str] = "Mangrulkar et al. 2022, github.com/huggingface/peft"
+    requires: ClassVar[tuple[str, ...]] = ("peft",)
     listed: ClassVar[bool] = False
 
     config: Any = field(default=None, hash=False)
@@ -88,7 +89,8 @@ class Peft(Method):
                 # Whatever an earlier method trains, PEFT has frozen: it takes the backbone for its own.
                 param.requires_grad_(param.requires_grad or id(param) in trained)
         for index in range(len(vit.blocks)):
-            if any(isinstance(child, PeftLayer) for child in vit.attention(index).children()):
+            attn = innermost(getattr(vit.block(index), "attn", None))
+            if isinstance(attn, nn.Module) and any(isinstance(child, PeftLayer) for child in attn.children()):
                 vit.open_attention(index)
         left = {id(param) for param in module.parameters()}
         for name, (param, before) in own.items():

@@ -599,5 +599,7 @@ def test_the_name_is_known_but_not_listed() -> None:
 def test_the_delta_says_which_method_it_is_of(tmp_path: Path) -> None:
     _, net = tuned("timm", "ept and lora")
     net.save_delta(tmp_path / "delta.safetensors")
-    ept, lora = read_delta(tmp_path / "delta.safetensors").metadata["methods"]
+    metadata = read_delta(tmp_path / "delta.safetensors").metadata
+    assert metadata["packages"]["peft"] == peft.__version__
+    ept, lora = metadata["methods"]
     assert ept["name"] == "ept" and lora["name"] == "peft" and lora["config"]["target_modules"] == ["qkv"]
