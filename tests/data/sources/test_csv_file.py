@@ -109,6 +109,11 @@ def test_wrong_multilabel_values(tmp_path: Path) -> None:
     ]
 
 
+def test_empty_split_means_train(tmp_path: Path) -> None:
+    data = load_source("csv", make(tmp_path, "image,label,split\na.png,x,\nb.png,y,test\nc.png,y,\n"))
+    assert [record["split"] for record in data.records] == ["train", "test", "train"]
+
+
 def test_two_spellings_of_a_class(tmp_path: Path) -> None:
     root = make(tmp_path, "image,label\na.png,Cat\nb.png,cat\n")
     assert problems(root) == ["class names 'Cat' and 'cat' differ in case only"]
