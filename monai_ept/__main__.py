@@ -18,6 +18,7 @@ inside, so that no command waits for the libraries of another.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         args.run(args)
+    except BrokenPipeError:
+        # Whoever read our output has read enough; nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"monai-ept {args.command}: {error}", file=sys.stderr)
         return 2
@@ -60,9 +64,11 @@ def _methods(args: argparse.Namespace) -> None:
     import torch
 
     from monai_ept import TunedViT, list_methods
+    from monai_ept.checks import check_whole
     from monai_ept.methods import method_class
     from monai_ept.networks import create_backbone
 
+    check_whole("num_classes", args.num_classes)
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     with torch.device("meta"):  # shapes are enough to count
         backbone = create_backbone(args.backbone)

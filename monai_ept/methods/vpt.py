@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from monai_ept.checks import check_choice, check_number, check_whole
 from monai_ept.methods.base import Method, register_method
+from monai_ept.networks.projections import attention_halves
 from monai_ept.networks.prompted import PromptedAttention
 from monai_ept.networks.tuner import Tuner, tuners
 from monai_ept.networks.vit import ViTFace
@@ -46,6 +47,7 @@ class Vpt(Method):
 
     Raises:
         ValueError: when a setting is out of range, or comes after embedded prompts.
+        TypeError: when the class of the attention is not supported.
     """
 
     name: ClassVar[str] = "vpt"
@@ -67,6 +69,9 @@ class Vpt(Method):
                 "name 'vpt' before them."
             )
         last = len(vit.blocks) - 1
+        for index in range(last + 1):
+            # Other classes may count tokens, for a relative position bias or the like.
+            attention_halves(vit.attention(index))
         position = vit.num_prefix_tokens + vit.added_tokens
         # As many numbers as a patch embedding has on both its sides: its Xavier bound, whatever the image.
         bound = math.sqrt(6 / (vit.in_channels * math.prod(vit.patch_size) + vit.embed_dim))

@@ -1,0 +1,56 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+import monai_ept
+from monai_ept import Ept, Lora, Method, list_methods, register_method
+from monai_ept.methods import build_methods, method_class
+
+NAMES = ["adapter", "bias", "damp", "ept", "full", "linear", "ln", "lora", "mlp", "partial", "proj", "vp", "vpt"]
+
+
+def test_all_are_registered_exported_and_described():
+    assert set(NAMES) <= set(list_methods())
+    for name in NAMES:
+        cls = method_class(name)
+        assert getattr(monai_ept, cls.__name__) is cls
+        assert cls.__doc__.strip()
+        assert cls.reference or name in ("full", "linear")
+
+
+def test_specifications():
+    assert build_methods("lora", rank=2) == (Lora(rank=2),)
+    assert build_methods({"name": "lora", "targets": ["v"]}) == (Lora(targets=("v",)),)
+    assert build_methods(["ept", Lora(rank=2)]) == (Ept(), Lora(rank=2))
+    for method in (Lora(rank=2), Ept(prompt_layers=(0, 1))):
+        assert build_methods(method.settings()) == (method,)
+    with pytest.raises(TypeError, match="method must be a name"):
+        build_methods(3)
+    with pytest.raises(ValueError, match="settings rank were given beside"):
+        build_methods(Lora(), rank=3)
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ValueError, match="method name 'lora' is taken by Lora"):
+
+        @register_method
+        @dataclass(frozen=True)
+        class Other(Method):
+            name: ClassVar[str] = "lora"
+
+    with pytest.raises(ValueError, match="has no name"):
+        register_method(type("Nameless", (Method,), {}))

@@ -1,0 +1,90 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from importlib.metadata import entry_points
+
+import pytest
+
+from monai_ept import list_methods
+from monai_ept.__main__ import main
+from monai_ept.methods import method_class
+
+COUNTS = {
+    "adapter": 12 * (2 * 768 * 96 + 96 + 768),
+    "bias": 12 * (2 * 768 + 3 * 768 + 768 + 3072 + 768) + 2 * 768,
+    "damp": 0,
+    "ept": 12 * 197 * 100,
+    "full": 85_798_656,
+    "linear": 0,
+    "ln": 25 * 2 * 768,
+    "lora": 12 * 2 * 4 * 2 * 768,
+    "mlp": 0,
+    "partial": 7_087_872 + 2 * 768,
+    "proj": 12 * (768 * 768 + 768),
+    "vp": 196 * 768,
+    "vpt": 12 * 50 * 768,
+}
+
+
+def test_methods_lists_the_registry(capsys):
+    start = time.process_time()
+    assert main(["methods"]) == 0
+    assert time.process_time() - start < 3
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split()[1:3] for line in lines if line and not line.startswith(" ")}
+    text = " ".join(" ".join(lines).split())
+    for name in list_methods():
+        cls = method_class(name)
+        if name in COUNTS:
+            head = 2 * (768 * 768 + 768) + 768 * 7 + 7 if name == "mlp" else 768 * 7 + 7
+            assert rows[name] == [f"{COUNTS[name]:,}", f"{head:,}"], name
+        assert " ".join(cls.reference.split()) in text
+        for field in dataclasses.fields(cls):
+            assert f"{field.name}={field.default!r}" in text
+    assert max(map(len, lines)) <= 120
+
+
+def test_methods_on_another_backbone(capsys):
+    assert main(["methods", "--backbone", "beit_base_patch16_224", "--num-classes", "2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "timm.models.beit.Attention is not supported" in out
+    assert "linear 0 1,538" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["methods", "--backbone", "vit_bse_patch16_224"], "did you mean"),
+        (["methods", "--num-classes", "0"], "num_classes must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_wrong_arguments_are_one_line(argv, says, capsys):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("monai-ept methods: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_it_is_installed_as_a_command():
+    (command,) = entry_points(group="console_scripts", name="monai-ept")
+    assert command.load() is main
+
+
+def test_no_command_is_told_what_there_is(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "monai-ept" in capsys.readouterr().err
