@@ -77,7 +77,7 @@ def monai_vit_from_timm(
                 f"img_size {size} is not a multiple of patch_size {patch} along axis {axis}: "
                 f"{max(length // side, 1) * side} would do there."
             )
-    target = ViT(
+    target: Any = ViT(
         in_channels=in_channels,
         img_size=size,
         patch_size=patch,
@@ -189,6 +189,5 @@ def _patch_weight(source: Any, patch: Sequence[int], in_channels: int) -> Tensor
     return weight
 
 
-def _bias(proj: nn.Module) -> Tensor:
-    bias = getattr(proj, "bias", None)
-    return torch.zeros(proj.out_channels) if bias is None else bias  # type: ignore[arg-type]
+def _bias(proj: nn.Conv2d) -> Tensor:
+    return torch.zeros(proj.out_channels) if proj.bias is None else proj.bias
