@@ -83,7 +83,7 @@ class PromptedPatches(Tuner):
         self.values = nn.Parameter(torch.zeros(num_patches, embed_dim))
 
     def tuned(self, x: Tensor, *args, **kwargs) -> Tensor:
-        before = x.shape[1] - len(self.values)
+        before = x.shape[1] - self.values.shape[0]
         return self.inner(x + F.pad(self.values, (0, 0, before, 0)).to(x.dtype), *args, **kwargs)
 
     def resized(
@@ -117,7 +117,7 @@ class FramedImage(Tuner):
     def frame(self) -> Tensor:
         """The border around an image of zeros, ``(channels, *img_size)``."""
         first = self.get_parameter("low0")
-        image = first.new_zeros(len(first), *self.core)
+        image = first.new_zeros(first.shape[0], *self.core)
         for axis in reversed(range(len(self.img_size))):
             image = torch.cat([getattr(self, f"low{axis}"), image, getattr(self, f"high{axis}")], dim=axis + 1)
         return image

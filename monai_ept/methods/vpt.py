@@ -126,7 +126,7 @@ class PromptTokens(Tuner):
     def tuned(self, x: Tensor, *args, **kwargs) -> Tensor:
         start, end = self.position, self.position + self.num_tokens
         if self.prompt is not None:
-            tokens = F.dropout(self.prompt, self.dropout, self.training).to(x.dtype).expand(len(x), -1, -1)
+            tokens = F.dropout(self.prompt, self.dropout, self.training).to(x.dtype).expand(x.shape[0], -1, -1)
             x = torch.cat([x[:, :start], tokens, x[:, start:]], dim=1)
         if kwargs.get("rope") is not None:
             # The attention turns all tokens after the prefix by this: first come ours, to be left as they are.

@@ -102,6 +102,16 @@ def test_autocast(backbones, kind, case):
             assert torch.isfinite(param.grad).all(), name
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+@every_case
+def test_a_trace_answers_the_same_for_another_batch(backbones, case):
+    net = tuned(backbones["class token"], CASES[case])
+    x = images_for(net.vit, batch=3)
+    with torch.no_grad():
+        traced = torch.jit.trace(net, x[:2], check_trace=False)
+        torch.testing.assert_close(traced(x), net(x), atol=1e-5, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def fresh_process(backbones, tmp_path_factory):
     """What the networks answer here, and what those built from their deltas answer in another process."""

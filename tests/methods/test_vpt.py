@@ -106,7 +106,19 @@ def test_prompts_start_within_the_bound_of_the_paper():
         assert bound * 0.98 < prompt.abs().max() <= bound
 
 
-def test_delta_fits_another_image_size():
-    small = tuned(timm_vit(img_size=64), Vpt(num_tokens=5))
-    large = TunedViT(timm_vit(img_size=96), 3, method=Vpt(num_tokens=5))
-    assert [p.shape for p in prompts_of(small)] == [p.shape for p in prompts_of(large)]
+@pytest.mark.parametrize("method", [Vpt(num_tokens=5), ["vpt", "ept"]])
+def test_delta_fits_another_image_size(method, tmp_path):
+    small = tuned(timm_vit(), method)
+    small.save_delta(tmp_path / "delta.safetensors")
+    backbone = timm_vit()
+    backbone.set_input_size((96, 128))
+    large = TunedViT(backbone, 3, method=method).eval()
+    large.load_delta(tmp_path / "delta.safetensors")
+    for ours, theirs in zip(prompts_of(small), prompts_of(large), strict=True):
+        assert torch.equal(ours, theirs)
+    assert large(images_for(large.vit)).shape == (2, 3)
+    if method != Vpt(num_tokens=5):
+        # The rows of the class token and of the added tokens are kept, those of the patches are resized.
+        before, after = (net.backbone.blocks[0].inner.attn.prompt.sink for net in (small, large))
+        torch.testing.assert_close(after[:51], before[:51])
+        assert after.shape == (51 + 6 * 8,)
