@@ -124,28 +124,30 @@ class Noise:
         return total
 
     def _layer(self, table: np.ndarray, axes: tuple[np.ndarray, ...], cell: float) -> np.ndarray:
-        index, fade = [], []
+        fades, positions = [], []
+        stride = 1
         for axis in axes:
             scaled = axis * (1.0 / cell)
             whole = np.floor(scaled)
-            part = scaled - whole
-            fade.append(part * part * (3.0 - 2.0 * part))
-            index.append(whole.astype(np.intp))
-        return self._corner(table, index, fade, 0, None)
+            scaled -= whole
+            fades.append(scaled * scaled * (3.0 - 2.0 * scaled))
+            index = whole.astype(np.intp)
+            positions.append([((index + step) & (self.size - 1)) * stride for step in (0, 1)])
+            stride *= self.size
+        return self._between(table, positions, fades)
 
-    def _corner(
-        self, table: np.ndarray, index: list[np.ndarray], fade: list[np.ndarray], axis: int, flat: np.ndarray | None
-    ) -> np.ndarray:
-        """Interpolates along one axis after the other."""
-        if axis == len(index):
-            return table.take(flat)  # type: ignore[arg-type]
-        ends = []
-        for step in (0, 1):
-            position = (index[axis] + step) & (self.size - 1)
-            ends.append(
-                self._corner(table, index, fade, axis + 1, position if flat is None else flat * self.size + position)
-            )
-        return mix(ends[0], ends[1], fade[axis])
+    def _between(self, table: np.ndarray, positions: list[list[np.ndarray]], fades: list[np.ndarray]) -> np.ndarray:
+        """Interpolates along the last axis between the two interpolations along all others."""
+        *others, last = positions
+        if not others:
+            start, end = table.take(last[0]), table.take(last[1])
+        else:
+            moved = [[[p + at for p in others[0]], *others[1:]] for at in last]
+            start, end = self._between(table, moved[0], fades[:-1]), self._between(table, moved[1], fades[:-1])
+        end -= start
+        end *= fades[-1]
+        end += start
+        return end
 
 
 class Cells:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,10 +120,10 @@ def paint_skin(patient: Dice, scene: Scene) -> None:
     tone = patient.between(0, 1) * patient.between(0.1, 1)  # mostly fair, as in the real data
     redness = patient.between(-0.02, 0.06)
     fair, tan = (0.92, 0.76, 0.69), (0.70, 0.49, 0.36)
-    mottle, grain = Noise(patient, 0.7, 5, 0.65), Noise(patient, 0.06, 2, 0.8)
-    relief, bend = Cells(patient, patient.between(0.06, 0.11), 0.95), Noise(patient, 0.5, 2)
+    mottle, grain = Noise(patient, 0.7, 4, 0.65), Noise(patient, 0.06, 2, 0.8)
+    relief, bend = Cells(patient, patient.between(0.06, 0.11), 0.95), Noise(patient, 0.5)
     relief_depth, freckled = patient.between(0.0, 0.035), patient.between(-0.7, 0.3)
-    freckles = Noise(patient, 0.25, 3, 0.5)
+    freckles = Noise(patient, 0.25, 2, 0.5)
 
     field = mottle(scene.u, scene.v) * 0.03
     fine = grain(scene.u, scene.v) * 0.014
@@ -146,7 +147,7 @@ def paint_hairs(view: Dice, scene: Scene) -> None:
     for _ in range(view.whole(1, 9)):
         middle = (view.between(0, size), view.between(0, size))
         lean = view.bell(0.45)
-        norm = (1 + lean * lean) ** 0.5
+        norm = math.sqrt(1 + lean * lean)
         cos, sin = (heading[0] - lean * heading[1]) / norm, (heading[1] + lean * heading[0]) / norm
         half = view.between(0.25, 0.8) * size
         start, end = (middle[0] - half * cos, middle[1] - half * sin), (middle[0] + half * cos, middle[1] + half * sin)

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from monai_ept.data.sources.synthetic.paint import Cells, Dice, Noise, blur, curve, mix, smooth
@@ -23,7 +25,7 @@ __all__ = ["clusters", "fade", "nests", "network", "scatter", "streaks", "vessel
 
 def scatter(dice: Dice, count: int, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """Places whose distance from the lesion's centre lies between two radii."""
-    places = []
+    places: list[tuple[float, float]] = []
     while len(places) < count:
         u, v = dice.in_disc(high)
         if u * u + v * v >= low * low:
@@ -55,7 +57,7 @@ def vessel_tree(dice: Dice, scene: Scene, trunks: int, thickness: float, reach: 
         for _ in range(dice.whole(2, 3)):
             at = int(len(u) * dice.between(0.3, 0.98))
             turn = dice.between(0.35, 0.9) * (1 if dice.chance(0.5) else -1)
-            norm = (1 + turn * turn) ** 0.5
+            norm = math.sqrt(1 + turn * turn)
             side = ((heading[0] - turn * heading[1]) / norm, (heading[1] + turn * heading[0]) / norm)
             grow((float(u[at]), float(v[at])), side, length * dice.between(0.4, 0.75), thick * 0.62, level - 1)
 
@@ -64,7 +66,7 @@ def vessel_tree(dice: Dice, scene: Scene, trunks: int, thickness: float, reach: 
         around = dice.bell(0.35)
         start = (out[0] * reach, out[1] * reach)
         heading = (-out[0] - around * out[1], -out[1] + around * out[0])
-        norm = (heading[0] ** 2 + heading[1] ** 2) ** 0.5
+        norm = math.sqrt(heading[0] * heading[0] + heading[1] * heading[1])
         grow(start, (heading[0] / norm, heading[1] / norm), dice.between(0.7, 1.15), thickness, 2)
     return scene.dots(np.concatenate(us), np.concatenate(vs), np.concatenate(radii))
 
@@ -79,7 +81,7 @@ def streaks(dice: Dice, shape: Shape, side: tuple[float, float]) -> tuple[np.nda
     us, vs, radii = [], [], []
     for _ in range(dice.whole(9, 16)):
         turn = dice.bell(0.5)
-        norm = (1 + turn * turn) ** 0.5
+        norm = math.sqrt(1 + turn * turn)
         cos, sin = (side[0] - turn * side[1]) / norm, (side[1] + turn * side[0]) / norm
         inner, outer = dice.between(0.72, 0.88), dice.between(1.05, 1.28)
         u, v = curve((cos * inner, sin * inner), (cos * outer, sin * outer), dice.bell(0.05), 0.0, dice, 26)
