@@ -29,6 +29,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from monai_ept.files import write_whole
+
 __all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "write_delta"]
 
 FORMAT = "monai_ept.delta"
@@ -57,6 +59,7 @@ def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata
 
     Raises:
         FileNotFoundError: when the folder does not exist.
+        WriteError: when it cannot be written; a file that was there before is untouched.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -64,15 +67,7 @@ def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry only: safetensors writes several in no fixed order, and the same delta must be the same bytes.
     header = {FORMAT: json.dumps({"version": VERSION, **metadata}, sort_keys=True)}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(save(plain, metadata=header))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save(plain, metadata=header))
 
 
 def read_delta(path: str | os.PathLike) -> Delta:

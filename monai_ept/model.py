@@ -29,6 +29,7 @@ from monai_ept.delta import Delta, DeltaError, fingerprint, read_delta, write_de
 from monai_ept.methods import Ept, Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.prompt import resize_tokens
+from monai_ept.networks.tuner import innermost, own_modules, own_parameters
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
 
@@ -132,6 +133,25 @@ class TunedViT(nn.Module):
         trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
         self._lr_scales = {name: scales[id(param)] for name, param in trained.items()}
         self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
+
+    def train(self, mode: bool = True) -> TunedViT:
+        """
+        Training mode for what trains; what is frozen answers as it always does.
+
+        A part of the backbone (a block, a norm, the stem) of whose own weights nothing trains has no dropout and no
+        drop path in training either. Running statistics of batch norms never move: they belong to the frozen weights
+        and to no delta.
+        """
+        super().train(mode)
+        if mode:
+            anything = any(param.requires_grad for _, param in own_parameters(self.backbone))
+            innermost(self.backbone).training = anything  # a drop of whole patches, for instance
+            for part in _parts(self.backbone):
+                params = [param for _, param in own_parameters(part)]
+                trains = any(param.requires_grad for param in params) if params else anything
+                for _, module in own_modules(part):
+                    module.training = trains and not isinstance(module, nn.modules.batchnorm._BatchNorm)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``."""
@@ -513,6 +533,15 @@ def _backbone_module(
             f"in_channels is {in_channels} but the given backbone takes {channels}: leave in_channels out."
         )
     return module
+
+
+def _parts(backbone: nn.Module) -> Iterator[nn.Module]:
+    """What a backbone consists of: its blocks one by one, and everything else that stands directly in it."""
+    for child in innermost(backbone).children():
+        if isinstance(child, (nn.ModuleList, nn.Sequential)):
+            yield from child.children()
+        else:
+            yield child
 
 
 def _class_name(module: nn.Module) -> str:

@@ -1,0 +1,90 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Writing files so that a kill or a full disk leaves the old one or the new one, never a half of either."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+__all__ = ["WriteError", "remove_partials", "usable_folder", "write_whole"]
+
+
+class WriteError(OSError):
+    """A file or folder that cannot be written, and what to do."""
+
+
+def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
+    """
+    Write a file that appears whole or not at all, and replaces an older one in one step.
+
+    Args:
+        path: where to; the folder must exist.
+        content: all of it; text becomes UTF-8.
+
+    Raises:
+        WriteError: when it cannot be written; what was there before is untouched.
+
+    Returns:
+        the path.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path} ({error.strerror or error}): make room or choose another folder; "
+            "what was written there before is untouched."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return path
+
+
+def usable_folder(folder: str | os.PathLike) -> Path:
+    """
+    Make a folder and try that files can be written into it, before hours of work depend on it.
+
+    Raises:
+        WriteError: when the folder cannot be made or written.
+
+    Returns:
+        the folder.
+    """
+    folder = Path(folder)
+    trial = folder / f".{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(trial, "wb") as file:
+            file.write(b"x")
+        trial.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
+        raise WriteError(
+            f"cannot write into the folder {folder} ({error.strerror or error}): choose another, or change its rights."
+        ) from error
+    return folder
+
+
+def remove_partials(folder: str | os.PathLike, name: str) -> None:
+    """Clear away what killed processes left half written of a file; call it where no other process writes it."""
+    for leftover in Path(folder).glob(f"{name}.*.partial"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
