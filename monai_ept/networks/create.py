@@ -14,12 +14,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from monai.utils import ensure_tuple_rep
@@ -27,7 +29,11 @@ from torch import nn
 
 from monai_ept.checks import check_whole
 
-__all__ = ["create_backbone"]
+__all__ = ["EMBEDDED", "create_backbone"]
+
+EMBEDDED = "embedded"
+"""Name of the backbone that is always there, without a download. It is not pretrained yet: its weights are random,
+drawn from a fixed seed, so that programs can be tried from end to end. No result with it means anything."""
 
 
 def create_backbone(
@@ -41,7 +47,8 @@ def create_backbone(
     Build a timm vision transformer without a classification head.
 
     Args:
-        name: timm model name, with or without a tag of pretrained weights.
+        name: timm model name, with or without a tag of pretrained weights, or "embedded" for the small one that
+            needs no download (see ``EMBEDDED``).
         pretrained: True takes the weights from the hub, False starts at random, a path reads a local checkpoint
             (``.safetensors``, or ``.pth`` read with ``weights_only=True``).
         img_size: size of the images, the model's own by default; position embeddings are resized.
@@ -52,6 +59,8 @@ def create_backbone(
         FileNotFoundError: when the checkpoint is not there.
         ConnectionError: when the weights cannot be fetched.
     """
+    if name == EMBEDDED:
+        return _embedded(pretrained, img_size, in_channels)
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
@@ -66,6 +75,41 @@ def create_backbone(
     model = timm.create_model(name, pretrained=False, **settings)
     if pretrained is not False:
         _load_checkpoint(model, name, Path(pretrained), in_channels)
+    return model
+
+
+def _embedded(pretrained: Any, img_size: int | Sequence[int] | None, in_channels: int) -> nn.Module:
+    """A small ViT of random weights. Their bits come from integers, so that every machine has the same ones."""
+    if pretrained is not False:
+        raise ValueError(
+            "backbone 'embedded' has no pretrained weights, it is a random stand-in: leave pretrained out, or choose a "
+            "backbone that has some, such as 'vit_small_patch16_224.augreg_in21k'."
+        )
+    check_whole("in_channels", in_channels)
+    name = "vit_tiny_patch16_224"
+    settings: dict[str, Any] = {}
+    if img_size is not None:
+        _check_img_size(name, img_size)
+        settings["img_size"] = img_size
+    with torch.random.fork_rng(devices=[]):  # what timm draws is thrown away, and nobody's random numbers move on
+        model = timm.create_model(name, num_classes=0, in_chans=in_channels, depth=6, weight_init="skip", **settings)
+    bits = np.random.PCG64(20240701)
+    state = model.state_dict()
+    for key, tensor in state.items():
+        if tensor.ndim == 1:
+            tensor.fill_(float("norm" in key and key.endswith("weight")))
+            continue
+        if key == "pos_embed":  # zero, so that the weights are the same for every image size
+            tensor.zero_()
+            continue
+        # Weights for colour whatever the images are, and then as timm adapts them.
+        shape = (tensor.shape[0], 3, *tensor.shape[2:]) if key == "patch_embed.proj.weight" else tuple(tensor.shape)
+        whole = (bits.random_raw(math.prod(shape)) >> np.uint64(40)).astype(np.float32).reshape(shape)
+        # Uniform of variance 1 / fan-in: half of 2^24 is exact, and so is all the rest in single precision.
+        drawn = torch.from_numpy(whole / np.float32(2**23) - np.float32(1)) * math.sqrt(3 / math.prod(shape[1:]))
+        if shape != tuple(tensor.shape):
+            drawn = timm.models.adapt_input_conv(in_channels, drawn)
+        tensor.copy_(drawn)
     return model
 
 

@@ -16,6 +16,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from monai_ept.delta import fingerprint
 from monai_ept.networks import create_backbone
 
 NAME = "vit_tiny_patch16_224"
@@ -85,3 +86,21 @@ def test_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
 def test_a_model_without_pretrained_weights():
     with pytest.raises(ValueError, match="timm has no pretrained weights for 'vit_small_patch16_36x1_224'"):
         create_backbone("vit_small_patch16_36x1_224", pretrained=True)
+
+
+def test_the_embedded_backbone_is_the_same_everywhere():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    model = create_backbone("embedded")
+    assert torch.equal(torch.get_rng_state(), before)  # it takes nothing from anybody's random numbers
+    assert fingerprint(model.state_dict()) == "d62bbb7071b14c6475f7d59cede6133d"
+    small = create_backbone("embedded", img_size=64, in_channels=1)
+    torch.testing.assert_close(small.patch_embed.proj.weight, model.patch_embed.proj.weight.sum(1, keepdim=True))
+    assert torch.equal(small.blocks[5].mlp.fc2.weight, model.blocks[5].mlp.fc2.weight)
+    features = model(torch.rand(2, 3, 224, 224))
+    assert 0.5 < features.std() < 2 and not torch.allclose(features[0], features[1], atol=1e-3)
+
+
+def test_the_embedded_backbone_is_not_pretrained():
+    with pytest.raises(ValueError, match="backbone 'embedded' has no pretrained weights, it is a random stand-in"):
+        create_backbone("embedded", pretrained=True)
