@@ -37,6 +37,7 @@ def synthetic_derm(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     num_workers: int = 0,
+    lazy: bool = False,
 ) -> RecordSet:
     """Dermoscopy-like pictures of seven classes; one to three of them show the same lesion.
 
@@ -50,6 +51,7 @@ def synthetic_derm(
         seed: another seed, other lesions.
         cache_dir: folder for PNG files, drawn once.
         num_workers: processes that draw; 0 draws in this one.
+        lazy: draw a picture when it is read, each time, and nothing now.
 
     Raises:
         ValueError: when a size is out of range.
@@ -77,7 +79,7 @@ def synthetic_derm(
         for label, name in enumerate(DERM_CLASSES)
         for lesion, view in _groups((1, seed, label), start, count, 3)
     ]
-    return RecordSet("synthetic_derm", make_records(plans, cache_dir, num_workers), DERM_CLASSES)
+    return RecordSet("synthetic_derm", make_records(plans, cache_dir, num_workers, lazy), DERM_CLASSES)
 
 
 def synthetic_chest(
@@ -88,6 +90,7 @@ def synthetic_chest(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     num_workers: int = 0,
+    lazy: bool = False,
 ) -> RecordSet:
     """Chest-radiograph-like pictures with nineteen findings, several at once; one or two of them show one patient.
 
@@ -100,6 +103,7 @@ def synthetic_chest(
         seed: another seed, other patients.
         cache_dir: folder for PNG files, drawn once.
         num_workers: processes that draw; 0 draws in this one.
+        lazy: draw a picture when it is read, each time, and nothing now.
 
     Raises:
         ValueError: when a size is out of range.
@@ -115,7 +119,7 @@ def synthetic_chest(
             options = {"seed": seed, "patient": patient, "view": view, "img_size": img_size}
             label = [int(name in findings) for name in CHEST_CLASSES]
             plans.append(Plan("chest", findings, options, label, f"chest{seed}_{patient:07d}", view, split))
-    return RecordSet("synthetic_chest", make_records(plans, cache_dir, num_workers), CHEST_CLASSES, "multilabel")
+    return RecordSet("synthetic_chest", make_records(plans, cache_dir, num_workers, lazy), CHEST_CLASSES, "multilabel")
 
 
 def synthetic_volume(
@@ -127,6 +131,7 @@ def synthetic_volume(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     num_workers: int = 0,
+    lazy: bool = False,
 ) -> RecordSet:
     """Small CT-like volumes of adrenal glands: normal or with a mass; one or two of them show the same gland.
 
@@ -138,6 +143,7 @@ def synthetic_volume(
         seed: another seed, other glands.
         cache_dir: folder for NIfTI files, drawn once.
         num_workers: processes that draw; 0 draws in this one.
+        lazy: draw a picture when it is read, each time, and nothing now.
 
     Raises:
         ValueError: when a size is out of range.
@@ -163,7 +169,7 @@ def synthetic_volume(
         for label, name in enumerate(names)
         for gland, scan in _groups((3, seed, label), start, count, 2)
     ]
-    return RecordSet("synthetic_volume", make_records(plans, cache_dir, num_workers), names, spatial_dims=3)
+    return RecordSet("synthetic_volume", make_records(plans, cache_dir, num_workers, lazy), names, spatial_dims=3)
 
 
 def _splits(train: int, test: int) -> Sequence[tuple[str, int, int]]:

@@ -32,7 +32,7 @@ from monai_ept.data.sources.synthetic.chest import render_chest
 from monai_ept.data.sources.synthetic.derm import render_derm
 from monai_ept.data.sources.synthetic.volume import render_volume
 
-__all__ = ["RENDER_VERSION", "Plan", "check_sizes", "make_records"]
+__all__ = ["RENDER_VERSION", "LazyPicture", "Plan", "check_sizes", "make_records"]
 
 RENDER_VERSION = 1
 """Part of the cache folder's name: raised whenever the same seed gives other pixels."""
@@ -70,6 +70,29 @@ class Plan:
         return _RENDERERS[self.kind](self.what, **self.options)  # type: ignore[operator]
 
 
+class LazyPicture:
+    """
+    A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
+
+    A program that uses a few pictures of a set then does not wait for all of them.
+
+    Args:
+        plan: the picture.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        edge = plan.options["img_size"]
+        self.shape = {"derm": (edge, edge, 3), "chest": (edge, edge), "volume": (edge, edge, edge)}[plan.kind]
+        self.dtype = np.dtype(np.int16 if plan.kind == "volume" else np.uint8)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.plan.render().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"LazyPicture({self.plan.id!r}, shape={self.shape})"
+
+
 def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple[int, int]) -> None:
     """Refuse sizes that make no sense.
 
@@ -92,7 +115,9 @@ def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple
             raise ValueError(f"{name} is {value}, but must be at least {smallest}.")
 
 
-def make_records(plans: Sequence[Plan], cache_dir: str | Path | None, num_workers: int) -> list[Record]:
+def make_records(
+    plans: Sequence[Plan], cache_dir: str | Path | None, num_workers: int, lazy: bool = False
+) -> list[Record]:
     """Draw what is planned.
 
     Args:
@@ -100,17 +125,22 @@ def make_records(plans: Sequence[Plan], cache_dir: str | Path | None, num_worker
         cache_dir: None keeps arrays in memory; a folder gets a file for every picture, and only missing or broken ones
             are drawn. A file appears under its name when it is complete, never before.
         num_workers: processes that draw; 0 draws in this one.
+        lazy: draw nothing now, see :py:class:`LazyPicture`; it goes without a folder.
 
     Raises:
-        ValueError: when ``num_workers`` is negative.
+        ValueError: when ``num_workers`` is negative, or ``lazy`` comes with a folder.
 
     Returns:
         the records, in the order of the plans.
     """
     if num_workers < 0:
         raise ValueError(f"num_workers is {num_workers}, but must be 0 (draw in this process) or more.")
+    if lazy and cache_dir is not None:
+        raise ValueError("lazy pictures are never written: leave cache_dir out, or lazy.")
     images: Iterable[Any]
-    if cache_dir is None:
+    if lazy:
+        images = [LazyPicture(plan) for plan in plans]
+    elif cache_dir is None:
         images = _map(Plan.render, plans, num_workers)
     else:
         folder = Path(cache_dir).expanduser().resolve()
