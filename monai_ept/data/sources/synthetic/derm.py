@@ -291,7 +291,7 @@ def _borrowed(dice: Dice, scene: Scene, depth: np.ndarray) -> None:
             lines = network(scene, Cells(dice, 0.15, 0.8), patch, 0.15, 0.1)
             scene.filter(_BROWN, lines * smooth(patch(scene.u, scene.v), 0.0, 0.5) * here * amount)
         elif kind == "scale":
-            scene.cover((0.95, 0.90, 0.82), smooth(patch(scene.u, scene.v), 0.35, 0.8) * here * amount)
+            scene.cover((0.95, 0.90, 0.82), smooth(patch(scene.u, scene.v), 0.2, 1.2) * here * amount)
         elif kind == "pale":
             away = np.sqrt((scene.u - u[0]) ** 2 + (scene.v - v[0]) ** 2) + 0.2 * patch(scene.u, scene.v)
             scene.cover((0.92, 0.80, 0.77), (1 - smooth(away, 0.05, 0.4)) * here * amount)

@@ -114,13 +114,35 @@ class Noise:
         self.cell, self.gain, self.size = cell, gain, size
 
     def __call__(self, *axes: np.ndarray) -> np.ndarray:
-        total: np.ndarray | None = None
-        cell, weight = self.cell, 1.0
-        for table in self.tables:
-            layer = self._layer(table, axes, cell) * weight
-            total = layer if total is None else total + layer
+        """The field at places whose coordinates are linear in the picture's rows and columns."""
+        if len(axes) != 2 or min(axes[0].shape) < 4:
+            return self._octaves(axes, self.tables, self.cell, 1.0)
+        # wide octaves are drawn on every second row and column: four times faster, and no eye sees it
+        (u, v), count = axes, 0
+        across, down = float(u[0, 1] - u[0, 0]), float(v[0, 1] - v[0, 0])
+        pitch = math.sqrt(across * across + down * down)
+        while count < len(self.tables) and math.ldexp(self.cell, -count) >= 8 * pitch:
+            count += 1
+        if not count:
+            return self._octaves(axes, self.tables, self.cell, 1.0)
+        coarse = self._octaves((u[::2, ::2], v[::2, ::2]), self.tables[:count], self.cell, 1.0)
+        total = _doubled(coarse, u.shape)
+        if count < len(self.tables):
+            weight = 1.0
+            for _ in range(count):
+                weight *= self.gain
+            total += self._octaves(axes, self.tables[count:], math.ldexp(self.cell, -count), weight)
+        return total
+
+    def _octaves(
+        self, axes: tuple[np.ndarray, ...], tables: Sequence[np.ndarray], cell: float, weight: float
+    ) -> np.ndarray:
+        total = np.zeros(axes[0].shape, np.float32)
+        for table in tables:
+            layer = self._layer(table, axes, cell)
+            layer *= weight
+            total += layer
             cell, weight = cell * 0.5, weight * self.gain
-        assert total is not None
         return total
 
     def _layer(self, table: np.ndarray, axes: tuple[np.ndarray, ...], cell: float) -> np.ndarray:
@@ -148,6 +170,19 @@ class Noise:
         end *= fades[-1]
         end += start
         return end
+
+
+def _doubled(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Fills in every second row and column halfway between its neighbours; the last one repeats."""
+    rows = np.empty((2 * coarse.shape[0], coarse.shape[1]), np.float32)
+    rows[::2] = coarse
+    rows[1:-1:2] = (coarse[:-1] + coarse[1:]) * 0.5
+    rows[-1] = coarse[-1]
+    fine = np.empty((rows.shape[0], 2 * coarse.shape[1]), np.float32)
+    fine[:, ::2] = rows
+    fine[:, 1:-1:2] = (rows[:, :-1] + rows[:, 1:]) * 0.5
+    fine[:, -1] = rows[:, -1]
+    return fine[: shape[0], : shape[1]]
 
 
 class Cells:

@@ -127,13 +127,14 @@ def paint_skin(patient: Dice, scene: Scene) -> None:
 
     field = mottle(scene.u, scene.v) * 0.03
     fine = grain(scene.u, scene.v) * 0.014
-    shift = bend(scene.u, scene.v) * 0.1
-    _, wall, _ = relief(scene.u + shift, scene.v * 1.4 - shift)
-    lines = (1 - smooth(wall, 0.0, 0.25)) * relief_depth
+    if relief_depth > 0.01:  # fainter ones are lost in the grain
+        shift = bend(scene.u, scene.v) * 0.1
+        _, wall, _ = relief(scene.u + shift, scene.v * 1.4 - shift)
+        fine = fine - (1 - smooth(wall, 0.0, 0.25)) * relief_depth
     for channel in range(3):
         value = fair[channel] + (tan[channel] - fair[channel]) * tone
         flush = (redness, -0.6 * redness, -0.4 * redness)[channel]
-        scene.picture[channel] = value + flush + field * (0.5, 1.2, 1.1)[channel] + fine - lines
+        scene.picture[channel] = value + flush + field * (0.5, 1.2, 1.1)[channel] + fine
     spots = smooth(freckles(scene.u, scene.v), 0.85 - freckled, 1.5 - freckled)
     scene.filter(YELLOW_BROWN, spots * 0.7)
 
