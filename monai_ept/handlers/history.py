@@ -1,0 +1,73 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What happened in each epoch, kept on the trainer and in its checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.handlers import from_engine
+
+__all__ = ["EpochHistory"]
+
+
+class EpochHistory:
+    """
+    Keeps ``engine.state.history``: for each epoch its number, mean loss, learning rate and validation metrics.
+
+    A checkpoint holds it, so that a resumed training has all of its epochs.
+
+    Args:
+        evaluator: the engine that validates during training, if there is one.
+
+    Example::
+
+        trainer.state.history  # [{"epoch": 1, "loss": 1.93, "lr": 5.9e-4, "val": {"accuracy": 0.4, …}}, …]
+    """
+
+    def __init__(self, evaluator: Any = None) -> None:
+        self.evaluator = evaluator
+        self._losses: list[float] = []
+        self._validated: tuple[int, dict[str, float]] | None = None
+        self._trainer: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        self._trainer = engine
+        engine.add_event_handler(Events.STARTED, self._started)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._evaluated)
+
+    def _started(self, engine: Any) -> None:
+        if engine.state.epoch == 0 or not hasattr(engine.state, "history"):  # else a checkpoint has brought it
+            engine.state.history = []
+
+    def _step(self, engine: Any) -> None:
+        self._losses.append(float(from_engine("loss", first=True)(engine.state.output)))
+
+    def _epoch(self, engine: Any) -> None:
+        row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": sum(self._losses) / max(len(self._losses), 1)}
+        row["lr"] = float(engine.optimizer.param_groups[0]["lr"])
+        if self._validated is not None and self._validated[0] == engine.state.epoch:
+            row["val"] = self._validated[1]
+        engine.state.history.append(row)
+
+    def _evaluated(self, evaluator: Any) -> None:
+        epoch = self._trainer.state.epoch
+        metrics = {k: float(v) for k, v in evaluator.state.metrics.items() if isinstance(v, (int, float))}
+        self._validated = (epoch, metrics)
+        history = getattr(self._trainer.state, "history", [])
+        if history and history[-1]["epoch"] == epoch:  # validated after the row was written
+            history[-1]["val"] = metrics

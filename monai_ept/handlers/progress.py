@@ -1,0 +1,116 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Shows how far a training is: a bar on a terminal, a line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from datetime import timedelta
+from typing import Any, TextIO
+
+from ignite.engine import Engine, Events
+from monai.handlers import from_engine
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """
+    One line that says epoch, loss, learning rate, validation score and time left.
+
+    On a terminal it is a bar that moves with each step; into a file or a pipe it is a line for each epoch. Only the
+    first of several processes speaks.
+
+    Args:
+        evaluator: the engine that validates, whose key metric is shown.
+        stream: where to; standard error by default.
+    """
+
+    def __init__(self, evaluator: Any = None, stream: TextIO | None = None) -> None:
+        self.evaluator = evaluator
+        self.stream = stream
+        self._bar: Any = None
+        self._losses: list[float] = []
+        self._began = 0.0
+        self._first = 0
+        self._hooked = False
+
+    def attach(self, engine: Engine) -> None:
+        if getattr(engine.state, "rank", 0) == 0:
+            engine.add_event_handler(Events.STARTED, self._started)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+            engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def _started(self, engine: Any) -> None:
+        if not self._hooked:  # late, so that the epoch's validation is done before its line is written
+            engine.add_event_handler(Events.EPOCH_STARTED, self._epoch_started)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
+            self._hooked = True
+        self._began, self._first = time.monotonic(), -1
+        self._close()
+
+    def _epoch_started(self, engine: Any) -> None:
+        state = engine.state
+        self._losses.clear()
+        if self._first < 0:  # by now a checkpoint has told where the training stands
+            self._first = state.epoch - 1
+            stream = self.stream or sys.stderr
+            if stream.isatty() and state.epoch_length:
+                from tqdm import tqdm
+
+                total = state.max_epochs * state.epoch_length
+                self._bar = tqdm(
+                    total=total,
+                    initial=state.iteration,
+                    file=stream,
+                    dynamic_ncols=True,
+                    bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+                )
+        if self._bar is not None:
+            self._bar.set_description_str(f"epoch {state.epoch}/{state.max_epochs}", refresh=False)
+
+    def _step(self, engine: Any) -> None:
+        self._losses.append(float(from_engine("loss", first=True)(engine.state.output)))
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._now(engine), refresh=False)
+            self._bar.update()
+
+    def _epoch(self, engine: Any) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._now(engine))
+            return
+        state = engine.state
+        seconds = (time.monotonic() - self._began) / max(state.epoch - self._first, 1)
+        left = timedelta(seconds=math.ceil(seconds * (state.max_epochs - state.epoch)))
+        width = len(str(state.max_epochs))
+        print(
+            f"epoch {state.epoch:>{width}}/{state.max_epochs}  {self._now(engine)}  left {left}",
+            file=self.stream or sys.stderr,
+            flush=True,
+        )
+
+    def _now(self, engine: Any) -> str:
+        parts = [
+            f"loss {sum(self._losses) / max(len(self._losses), 1):.4f}",
+            f"lr {engine.optimizer.param_groups[0]['lr']:.2e}",
+        ]
+        name = self.evaluator.state.key_metric_name if self.evaluator is not None else None
+        if name is not None and name in self.evaluator.state.metrics:
+            parts.append(f"val {name} {self.evaluator.state.metrics[name]:.3f}")
+        return "  ".join(parts)
+
+    def _close(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
