@@ -1,0 +1,193 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The journal of a run: what is to be recorded, first of all on the local disk.
+
+A journal is a folder ``tracking/<time>-<id>/`` in the run's folder, written by one process. ``journal.jsonl`` has one
+record per line; ``sent.json`` says how far it has been uploaded, and to where; ``files`` holds artifacts that lie
+outside the run's folder. Several journals of one run share its id: that of the training, and those of what resumed or
+evaluated it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monai_ept.tracking.locks import ProcessLock
+
+__all__ = ["FOLDER", "Journal", "Record", "write_json"]
+
+FOLDER = "tracking"
+RECORDS = "journal.jsonl"
+SENT = "sent.json"
+
+
+class Record(NamedTuple):
+    """A record, and where in the file it ends."""
+
+    content: dict[str, Any]
+    end: int
+
+
+class Journal:
+    """
+    The records of one process for one run.
+
+    Args:
+        folder: the journal's folder, ``RUN/tracking/…``.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder)
+        self.lock = ProcessLock(self.folder / "lock")
+        self._file: Any = None
+        self._guard = threading.Lock()
+        self._pid = os.getpid()
+
+    @classmethod
+    def create(cls, run_folder: str | os.PathLike, opening: dict[str, Any]) -> Journal:
+        """Begin a journal in a run's folder; ``opening`` has at least the run's ``id``."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        # Nanoseconds keep journals of the same second in order, the random part those of two processes apart.
+        name = f"{stamp}-{time.time_ns() % 10**9:09d}-{opening['id'][:8]}-{uuid.uuid4().hex[:4]}"
+        journal = cls(Path(run_folder) / FOLDER / name)
+        journal.folder.mkdir(parents=True)
+        journal.lock.acquire()
+        journal._file = open(journal.folder / RECORDS, "ab")  # noqa: SIM115, it is open as long as the run is
+        journal.append("open", **opening)
+        return journal
+
+    def reopen(self) -> bool:
+        """Take over a journal whose process has ended, to write to it; False when the process is still there."""
+        if not self.lock.acquire():
+            return False
+        complete = 0
+        for record in self.read():
+            complete = record.end
+        if complete < self.size:
+            os.truncate(self.folder / RECORDS, complete)  # half a line, of a killed process
+        self._file = open(self.folder / RECORDS, "ab")  # noqa: SIM115, it is open until close
+        return True
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run that it belongs to."""
+        return self.folder.parent.parent
+
+    def append(self, kind: str, **content: Any) -> None:
+        """Write a record. A process that was forked off writes nothing: the records are its parent's."""
+        if os.getpid() != self._pid:
+            return
+        line = json.dumps({"kind": kind, **_plain(content)}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        with self._guard:
+            if self._file is None:
+                raise ValueError(f"journal {self.folder} is closed, or belongs to another process.")
+            before = self._file.tell()
+            try:
+                self._file.write(line)
+                self._file.flush()
+            except OSError:
+                # A full disk: half a line must not stay in the way of the next one, also not in the buffer.
+                self._file = _reopened(self._file, self.folder / RECORDS, before)
+                raise
+
+    def keep(self, path: str | os.PathLike) -> str:
+        """A file or folder as the journal names it: relative to the run's folder, and copied if it lies outside."""
+        path = Path(path).absolute()
+        root = self.run_folder.absolute()
+        if not path.is_relative_to(root):
+            place = self.folder / "files" / uuid.uuid4().hex[:8] / path.name
+            place.parent.mkdir(parents=True)
+            shutil.copytree(path, place) if path.is_dir() else shutil.copy2(path, place)
+            path = place.absolute()
+        return path.relative_to(root).as_posix()
+
+    def read(self, offset: int = 0) -> Iterator[Record]:
+        """The records from a place on; a line that is still being written is left for later."""
+        with open(self.folder / RECORDS, "rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                try:
+                    content = json.loads(line)
+                except ValueError:
+                    content = None  # torn by a crash of the machine
+                yield Record(content if isinstance(content, dict) else {}, offset)
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """The first record: id, name and store of the run; empty when the file is damaged."""
+        first = next(self.read(), None)
+        return first.content if first and first.content.get("kind") == "open" and "id" in first.content else {}
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return (self.folder / RECORDS).stat().st_size
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """How far it has been uploaded: ``uri``, ``run_id`` and ``offset``."""
+        try:
+            sent = json.loads((self.folder / SENT).read_text(encoding="utf-8"))
+            return {"uri": str(sent["uri"]), "run_id": str(sent["run_id"]), "offset": int(sent["offset"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def set_sent(self, uri: str, run_id: str, offset: int) -> None:
+        """Remember how far it has been uploaded."""
+        write_json(self.folder / SENT, {"uri": uri, "run_id": run_id, "offset": offset})
+
+    def close(self) -> None:
+        """Write no more, and let others upload it."""
+        with self._guard:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self.lock.release()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a small file, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    try:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _reopened(file: Any, path: Path, size: int) -> Any:
+    with suppress(OSError):
+        file.close()
+    os.truncate(path, size)
+    return open(path, "ab")
+
+
+def _plain(value: Any) -> Any:
+    """The same with numbers that JSON has no word for as text, which ``float`` reads."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

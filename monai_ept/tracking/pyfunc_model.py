@@ -1,0 +1,128 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A registered model's other end: what ``mlflow.pyfunc.load_model`` calls.
+
+A model is three files, none of which is unpickled: ``delta.safetensors``, ``backbone.safetensors`` and
+``config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from monai_ept.model import TunedViT, _own_name
+from monai_ept.networks import create_backbone
+
+__all__ = ["PyfuncModel", "load_model_files", "save_model_files"]
+
+DELTA = "delta.safetensors"
+BACKBONE = "backbone.safetensors"
+CONFIG = "config.json"
+MONAI_VIT = ("monai.networks.nets.ViT", "monai.networks.nets.vit.ViT")
+CHUNK = 32
+
+
+def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str, Any] | None = None) -> None:
+    """
+    Write all that a network needs to be built again anywhere.
+
+    Args:
+        net: a network that is not folded.
+        folder: an existing, empty folder.
+        task: "multiclass" or "multilabel".
+        backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``.
+
+    Raises:
+        ValueError: when nobody can know how to build the backbone, or the network is merged already.
+    """
+    name = net.delta_metadata()["backbone"]
+    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in MONAI_VIT):
+        raise ValueError(
+            f"the backbone is a {name['name']} that was given as a module: pass backbone={{'_target_': "
+            f"'{MONAI_VIT[0]}', …}} with the arguments that built it, or give the network a backbone by name."
+        )
+    net.save_delta(folder / DELTA)
+    with net.disabled():  # trained weights are in the delta: here they are as they came
+        weights = {_own_name(key): tensor.detach().cpu().clone() for key, tensor in net.backbone.state_dict().items()}
+    save_file({key: tensor.contiguous() for key, tensor in weights.items() if key in net._own_names}, folder / BACKBONE)
+    config = {
+        "backbone": name["name"] if name["by_name"] else backbone,
+        "img_size": list(net.vit.img_size),
+        "in_channels": net.vit.in_channels,
+        "class_names": net.class_names,
+        "task": task,
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_model_files(folder: Path) -> tuple[TunedViT, dict[str, Any]]:
+    """Build the network again, folded where its method can be, and its configuration."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    module = _backbone(config)
+    module.load_state_dict(load_file(folder / BACKBONE))
+    net = TunedViT.from_delta(folder / DELTA, backbone=module).eval()
+    # A method with nothing to fold, or one whose effect depends on the image, runs as it is.
+    return fold_if_possible(net), config
+
+
+def fold_if_possible(net: TunedViT) -> TunedViT:
+    """The folded network, or the network itself where there is nothing to fold."""
+    try:
+        return net.fold()
+    except ValueError:
+        return net
+
+
+def _backbone(config: dict[str, Any]) -> nn.Module:
+    about = config["backbone"]
+    if isinstance(about, str):
+        return create_backbone(about, img_size=config["img_size"], in_channels=config["in_channels"])
+    if about.get("_target_") not in MONAI_VIT:
+        raise ValueError(f"the registered model has a backbone {about.get('_target_')!r} that is not known here.")
+    from monai.networks.nets import ViT
+
+    return ViT(**{key: value for key, value in about.items() if key != "_target_"})
+
+
+class PyfuncModel:
+    """
+    Answers with probabilities ``(images, classes)``.
+
+    Args:
+        net: the network.
+        task: "multiclass" (softmax) or "multilabel" (sigmoid).
+    """
+
+    def __init__(self, net: TunedViT, task: str) -> None:
+        self.net = net
+        self.task = task
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+        """Probabilities of images as the network takes them: normalised, ``(images, channels, *img_size)``."""
+        images = torch.as_tensor(np.ascontiguousarray(model_input, dtype=np.float32))
+        with torch.inference_mode():
+            logits = torch.cat([self.net(chunk) for chunk in images.split(CHUNK)])
+        answer = logits.softmax(dim=-1) if self.task == "multiclass" else logits.sigmoid()
+        return answer.numpy()
+
+
+def _load_pyfunc(path: str) -> PyfuncModel:
+    """What MLflow calls, by this name."""
+    net, config = load_model_files(Path(path))
+    return PyfuncModel(net, config["task"])

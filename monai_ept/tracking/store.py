@@ -1,0 +1,149 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Where runs go, and a client that does not make anybody wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = [
+    "DEFAULT_STORE",
+    "database_folder",
+    "import_mlflow",
+    "open_client",
+    "patience",
+    "tracking_store",
+    "without_password",
+]
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+"""MLflow's own default, which a bare ``mlflow ui`` in the same folder shows."""
+
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""A server that is down is noticed in seconds instead of MLflow's minutes, since the journal keeps the records and we
+try again ourselves; nothing is printed into a progress bar or reported to MLflow's makers. What the user has set in
+the environment stays."""
+
+_guard = threading.Lock()
+_users = 0
+_ours: list[str] = []
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Hold ``SETTINGS`` in the environment, where the user has not set them, until the last holder leaves."""
+    global _users
+    with _guard:
+        _users += 1
+        if _users == 1:
+            _ours[:] = [name for name in SETTINGS if name not in os.environ]
+            os.environ.update({name: SETTINGS[name] for name in _ours})
+    try:
+        yield
+    finally:
+        with _guard:
+            _users -= 1
+            if not _users:
+                for name in _ours:
+                    os.environ.pop(name, None)
+
+
+def tracking_store(uri: str | None = None) -> str:
+    """
+    The store that a run goes to.
+
+    Args:
+        uri: a server or database; MLFLOW_TRACKING_URI by default, and without it a database in the working directory.
+
+    Returns:
+        the store; that of a local database with its full path, so that it is found again from another folder.
+
+    Raises:
+        ValueError: for a plain folder, which MLflow refuses.
+
+    Example::
+
+        >>> tracking_store("http://localhost:5000")
+        'http://localhost:5000'
+    """
+    uri = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    scheme = urlsplit(uri).scheme
+    if scheme == "sqlite" and uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute().as_posix()}"
+    is_folder = scheme == "file" or (not scheme and uri != "databricks")
+    if is_folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+        raise ValueError(
+            f"tracking_uri {uri!r} is a folder, which MLflow no longer takes as a store: name a server "
+            f"(http://…) or a database (sqlite:///PATH/mlflow.db), or leave it out for {DEFAULT_STORE}."
+        )
+    return uri
+
+
+def without_password(uri: str) -> str:
+    """A store's address as it may be written down: no user and no password in it."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def import_mlflow(uri: str) -> None:
+    """
+    Import MLflow and what it needs for a store.
+
+    A training does so in its main thread, before it starts worker processes: one that is forked while another thread
+    is in the middle of an import may wait for that import forever.
+    """
+    import logging
+
+    import mlflow.tracking
+
+    if "sql" in urlsplit(uri).scheme:
+        import mlflow.store.tracking.sqlalchemy_store
+    # Creating the tables of a new database is reported step by step, in the middle of a progress bar.
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def open_client(uri: str) -> Any:
+    """
+    An ``MlflowClient`` of a store.
+
+    Raises:
+        PermissionError: when the folder of a local database cannot be written.
+    """
+    import_mlflow(uri)
+    from mlflow import MlflowClient
+
+    folder = database_folder(uri)
+    if folder is not None and folder.exists() and not os.access(folder, os.W_OK):
+        # MLflow would try ten times, with longer and longer pauses.
+        raise PermissionError(f"folder {folder} of the database cannot be written: make it writable, or name another.")
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def database_folder(uri: str) -> Path | None:
+    """The folder of a local database; None for any other store."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(urlsplit(uri).path.removeprefix("/")).absolute().parent
