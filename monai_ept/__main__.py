@@ -57,6 +57,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--backbone", default="vit_base_patch16_224", help="timm model to count on (%(default)s)")
     command.add_argument("--num-classes", type=int, default=7, help="classes of the head (%(default)s)")
     command.set_defaults(run=_methods)
+
+    command = commands.add_parser("sync", help="upload runs that MLflow has not got, because it was away")
+    command.add_argument("folders", nargs="*", default=["."], help="where the runs are (the working directory)")
+    command.add_argument("--tracking-uri", help="another MLflow than the one that each run was meant for")
+    command.set_defaults(run=_sync)
+
+    command = commands.add_parser("compare", help="compare methods over their repetitions, from the runs in MLflow")
+    command.add_argument("--experiment", nargs="+", help="experiments to read (all)")
+    command.add_argument("--metric", help="such as auc or accuracy (balanced accuracy, or mAP for several labels)")
+    command.add_argument("--baseline", default="linear", help="method to compare with (%(default)s)")
+    command.add_argument("--tag", nargs="+", default=[], metavar="NAME=VALUE", help="only runs with these tags")
+    command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)")
+    command.add_argument("--out", default="comparison", help="folder for comparison.csv, .md and .png (%(default)s)")
+    command.set_defaults(run=_compare)
     return parser
 
 
@@ -97,6 +111,34 @@ def _about(cls: type, width: int) -> Iterator[str]:
     settings = ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(cls))
     for text in (" ".join(summary.split()).replace("``", ""), settings, getattr(cls, "reference", "")):
         yield from textwrap.wrap(text, max(width, 40))
+
+
+def _sync(args: argparse.Namespace) -> None:
+    from monai_ept.tracking import sync
+
+    results = sync(args.folders, tracking_uri=args.tracking_uri)
+    for result in results:
+        print(f"{result.outcome:<9} {result.run_name:<30} {result.journal}{': ' if result.why else ''}{result.why}")
+    failed = sum(result.outcome == "failed" for result in results)
+    if failed:
+        raise ConnectionError(f"{failed} of {len(results)} could not be uploaded; nothing is lost, try again later.")
+    if not results:
+        print("Nothing to upload: MLflow has everything.")
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from monai_ept.tracking import compare
+
+    for tag in args.tag:
+        if "=" not in tag:
+            raise ValueError(f"--tag {tag!r} has no value: write it as NAME=VALUE.")
+    tags = dict(tag.split("=", 1) for tag in args.tag)
+    table = compare(
+        args.experiment, metric=args.metric, baseline=args.baseline, tags=tags, tracking_uri=args.tracking_uri
+    )
+    print(table.to_markdown())
+    for path in table.save(args.out):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -121,11 +121,8 @@ class Comparison:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
-            plain = {
-                key: "" if isinstance(value, float) and math.isnan(value) else value
-                for key, value in asdict(row).items()
-            }
-            writer.writerow({"metric": self.metric, "baseline": self.baseline, **plain})
+            known = {key: value for key, value in asdict(row).items() if value == value}  # NaN becomes an empty cell
+            writer.writerow({"metric": self.metric, "baseline": self.baseline, **known})
         return text.getvalue()
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
@@ -143,10 +140,9 @@ class Comparison:
     def ordered_methods(self, rows: Sequence[Row]) -> list[str]:
         """Methods from best to worst with most shots; the baseline comes last."""
         sign = 1 if lower_is_better(self.metric) else -1
-        last = {
-            row.method: (-_by_number(row.shots)[0], sign * row.mean)
-            for row in sorted(rows, key=lambda r: _by_number(r.shots))
-        }
+        last: dict[str, tuple[float, float]] = {}
+        for row in sorted(rows, key=lambda row: _by_number(row.shots)):
+            last[row.method] = -_by_number(row.shots)[0], sign * row.mean
         return sorted(last, key=lambda method: (method == self.baseline, last[method], method))
 
 
@@ -255,7 +251,7 @@ def _read(run: Any) -> _Run:
     cell = tuple(params.pop(key, "?") for key in ("source", "backbone", "shots", "method"))
     repetition = tuple(params.pop(key, "") for key in REPETITION)
     settings = {key: value for key, value in params.items() if not any(part in key for part in NOT_A_SETTING)}
-    return _Run(run.info.start_time, cell, repetition, settings, dict(run.data.metrics))  # type: ignore[arg-type]
+    return _Run(run.info.start_time, cell, repetition, settings, dict(run.data.metrics))
 
 
 def _metric(runs: Sequence[_Run], wanted: str | None) -> str:
@@ -318,8 +314,8 @@ def _labels(runs: Sequence[_Run]) -> list[str]:
         differing[key] = {name for name in names if len({run.settings.get(name) for run in group}) > 1}
     labels = []
     for run in runs:
-        names = sorted(differing[run.cell[0], run.cell[1], run.cell[3]])
-        extra = ", ".join(f"{name.rpartition('.')[2]}={run.settings.get(name, '–')}" for name in names)
+        odd = sorted(differing[run.cell[0], run.cell[1], run.cell[3]])
+        extra = ", ".join(f"{name.rpartition('.')[2]}={run.settings.get(name, '–')}" for name in odd)
         labels.append(f"{run.cell[3]} ({extra})" if extra else run.cell[3])
     return labels
 
@@ -363,8 +359,7 @@ def _gain(row: Row) -> str:
 
 def _aligned(table: list[list[str]]) -> str:
     widths = [max(3, *map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
-    ]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in table]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)

@@ -34,9 +34,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
     panels = comparison.panels
     names = {row.method for row in comparison.rows}
-    figure = Figure(
-        figsize=(2.2 + 5.2 * len(panels) + 0.07 * max(map(len, names), default=0), 4.6), dpi=150, layout="constrained"
-    )
+    room_for_names = 2.2 + 0.07 * max(map(len, names), default=0)
+    figure = Figure(figsize=(room_for_names + 5.2 * len(panels), 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     others = sorted(names - {comparison.baseline})

@@ -115,11 +115,11 @@ def import_mlflow(uri: str) -> None:
     is in the middle of an import may wait for that import forever.
     """
     import logging
+    from importlib import import_module
 
-    import mlflow.tracking
-
+    import_module("mlflow.tracking")
     if "sql" in urlsplit(uri).scheme:
-        import mlflow.store.tracking.sqlalchemy_store
+        import_module("mlflow.store.tracking.sqlalchemy_store")
     # Creating the tables of a new database is reported step by step, in the middle of a progress bar.
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
