@@ -23,6 +23,7 @@ whose input needs a gradient, so that its backward pass goes through all layers 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import random
 import statistics
@@ -170,9 +171,15 @@ def rows_of(size: Size, methods: list[str], device: torch.device, amp: bool) -> 
         "plain inference": Row(build(size, "linear", device), images, False, amp),
         "ept folded inference": Row(build(size, ept, device).fold(), images, False, amp),
     }
-    settings = {"vpt": {"name": "vpt", "num_tokens": 50}, "ept": ept}
+    targets = {"target_modules": r".*attn\.(qkv|proj|out_proj)", "r": 4}
+    settings = {
+        "vpt": {"name": "vpt", "num_tokens": 50},
+        "lora of PEFT": {"name": "peft", "config": {"peft_type": "LORA", **targets}},
+        "lora": {"name": "lora", "rank": 4, "targets": ("q", "k", "v", "proj")},  # the projections that PEFT's has
+        "lora (q, v)": "lora",
+    }
     for name in methods:
-        if name != "ept":
+        if name not in ("ept", "linear"):
             rows[name] = Row(build(size, settings.get(name, name), device), images, True, amp)
     return rows
 
@@ -206,23 +213,47 @@ def measure(size: Size, methods: list[str], rounds: int, device: torch.device, a
         ms = statistics.median(row.seconds) * 1e3
         print(f"| {name} | {ms:.1f} | {middle:.3f} | {low:.3f} – {high:.3f} | {saved} |{peak}")
     against = statistics.median(ratios(rows["ept fused"], rows["ept definition"]))
-    print(
-        f"\nept fused / ept definition: {against:.3f} in time, {attention_bytes(rows['ept fused'].net):.3f} "
-        "in bytes that the attention alone saves for backward.",
-        flush=True,
+    print(f"\nWhole step, ept fused / ept definition: {against:.3f} in time.")
+    for name in methods:
+        if name in rows:
+            against = statistics.median(ratios(rows["ept fused"], rows[name]))
+            print(f"Whole step, ept fused / {name}: {against:.3f} in time.")
+    print(attention_alone(rows["plain"], rounds), flush=True)
+
+
+def attention_alone(row: Row, rounds: int) -> str:
+    """Forward and backward of one layer's attention, fused against plain and against the definition."""
+    vit, device = row.net.vit, row.images.device
+    heads = vit.attention(0).num_heads
+    shape = (len(row.images), heads, vit.num_tokens, vit.embed_dim // heads)
+    dtype = torch.bfloat16 if row.amp else torch.float32
+    q, k, v = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3))
+    prompt = torch.zeros(vit.num_tokens, 100, device=device, requires_grad=True)
+    gradient = torch.randn(shape, device=device, dtype=dtype)
+    forward: dict[str, Callable[[], Tensor]] = {
+        "plain": lambda: F.scaled_dot_product_attention(q, k, v),
+        "fused": lambda: sink_attention(q, k, v, prompt.logsumexp(-1)),
+        "definition": lambda: prompted_attention(q, k, v, prompt),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in forward}
+    for turn in range(rounds + 1):
+        for name, run in forward.items():
+            start = row.clock()
+            run().backward(gradient)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if turn:  # the first is for warming up
+                seconds[name].append(row.clock() - start)
+    saved = {name: saved_bytes(run) for name, run in forward.items()}
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
+
+    return (
+        f"One layer's attention alone, forward and backward: fused / plain {ratio('fused', 'plain'):.3f} in time, "
+        f"{saved['fused'] / saved['plain']:.3f} in bytes saved for backward; fused / definition "
+        f"{ratio('fused', 'definition'):.3f} in time, {saved['fused'] / saved['definition']:.3f} in bytes."
     )
-
-
-def attention_bytes(net: TunedViT) -> float:
-    """What one layer's attention saves for its backward pass, fused over definition."""
-    tokens = net.vit.num_tokens
-    attn = net.vit.blocks[0].attn.inner
-    heads = attn.num_heads
-    q, k, v = (torch.rand(1, heads, tokens, net.vit.embed_dim // heads, requires_grad=True) for _ in range(3))
-    prompt = torch.rand(tokens, 100, requires_grad=True)
-    fused = saved_bytes(lambda: sink_attention(q, k, v, prompt.logsumexp(-1)))
-    definition = saved_bytes(lambda: prompted_attention(q, k, v, prompt))
-    return fused / definition
 
 
 def main() -> None:
@@ -240,13 +271,14 @@ def main() -> None:
             # On a busy machine the wall clock also counts the turns of others.
             Row.clock = staticmethod(time.process_time)
     device = torch.device(args.device)
-    methods = list_methods() if args.methods == ["all"] else args.methods
+    every = [*list_methods(), "lora (q, v)", *(["lora of PEFT"] if importlib.util.find_spec("peft") else [])]
+    methods = every if args.methods == ["all"] else args.methods
     card = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
         f"torch {torch.__version__}, Python {platform.python_version()}, {card}{', bf16 autocast' if args.amp else ''}"
     )
     for name in args.sizes:
-        measure(SIZES[name], [m for m in methods if m != "linear"], args.rounds, device, args.amp)
+        measure(SIZES[name], methods, args.rounds, device, args.amp)
 
 
 if __name__ == "__main__":
