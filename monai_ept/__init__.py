@@ -21,6 +21,7 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from .delta import DeltaError
+from .engines import FitResult, fit
 from .methods import (
     Adapter,
     Bias,
@@ -48,6 +49,7 @@ __all__ = [
     "DeltaError",
     "EPTWrapper",
     "Ept",
+    "FitResult",
     "Full",
     "Linear",
     "Ln",
@@ -60,6 +62,7 @@ __all__ = [
     "TunedViT",
     "Vp",
     "Vpt",
+    "fit",
     "list_methods",
     "register_method",
 ]

@@ -13,7 +13,10 @@
 
 from __future__ import annotations
 
+from monai_ept.engines.describe import describe_run
 from monai_ept.engines.evaluation import Evaluation, build_evaluator, evaluate, evaluate_table, predict
+from monai_ept.engines.fit import FitResult, fit
+from monai_ept.engines.inputs import network_transforms
 from monai_ept.engines.recipe import (
     amp_settings,
     class_weights,
@@ -27,16 +30,20 @@ from monai_ept.engines.training import build_trainer
 
 __all__ = [
     "Evaluation",
+    "FitResult",
     "amp_settings",
     "build_evaluator",
     "build_trainer",
     "class_weights",
     "cosine_schedule",
+    "describe_run",
     "evaluate",
     "evaluate_table",
+    "fit",
     "make_loss",
     "make_optimizer",
     "metrics_table",
+    "network_transforms",
     "predict",
     "task_of",
     "write_predictions",

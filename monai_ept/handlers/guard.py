@@ -24,7 +24,8 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
-from monai.handlers import from_engine
+
+from monai_ept.handlers.loss import step_loss
 
 __all__ = ["NanGuard", "NonFiniteError", "StopOnSignal", "TrainingStopped", "describe_checkpoint"]
 
@@ -63,7 +64,7 @@ class NanGuard:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.check_gradients)
 
     def check_loss(self, engine: Any) -> None:
-        loss = float(from_engine("loss", first=True)(engine.state.output))
+        loss = step_loss(engine)
         if not math.isfinite(loss):
             self._stop(engine, f"the loss is {loss}")
 

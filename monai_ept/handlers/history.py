@@ -16,14 +16,16 @@ from __future__ import annotations
 from typing import Any
 
 from ignite.engine import Engine, Events
-from monai.handlers import from_engine
+
+from monai_ept.handlers.loss import base_lr, step_loss
 
 __all__ = ["EpochHistory"]
 
 
 class EpochHistory:
     """
-    Keeps ``engine.state.history``: for each epoch its number, mean loss, learning rate and validation metrics.
+    Keeps ``engine.state.history``: for each epoch its number, mean loss, the learning rate of its last
+    step, and validation metrics.
 
     A checkpoint holds it, so that a resumed training has all of its epochs.
 
@@ -38,6 +40,7 @@ class EpochHistory:
     def __init__(self, evaluator: Any = None) -> None:
         self.evaluator = evaluator
         self._losses: list[float] = []
+        self._lr = 0.0
         self._validated: tuple[int, dict[str, float]] | None = None
         self._trainer: Any = None
 
@@ -45,6 +48,7 @@ class EpochHistory:
         self._trainer = engine
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
+        engine.add_event_handler(Events.ITERATION_STARTED, self._step_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         if self.evaluator is not None:
@@ -54,12 +58,15 @@ class EpochHistory:
         if engine.state.epoch == 0 or not hasattr(engine.state, "history"):  # else a checkpoint has brought it
             engine.state.history = []
 
+    def _step_started(self, engine: Any) -> None:
+        self._lr = base_lr(engine)  # at its end the schedule has gone on already
+
     def _step(self, engine: Any) -> None:
-        self._losses.append(float(from_engine("loss", first=True)(engine.state.output)))
+        self._losses.append(step_loss(engine))
 
     def _epoch(self, engine: Any) -> None:
         row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": sum(self._losses) / max(len(self._losses), 1)}
-        row["lr"] = float(engine.optimizer.param_groups[0]["lr"])
+        row["lr"] = self._lr
         if self._validated is not None and self._validated[0] == engine.state.epoch:
             row["val"] = self._validated[1]
         engine.state.history.append(row)

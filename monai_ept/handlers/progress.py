@@ -20,7 +20,8 @@ from datetime import timedelta
 from typing import Any, TextIO
 
 from ignite.engine import Engine, Events
-from monai.handlers import from_engine
+
+from monai_ept.handlers.loss import base_lr, step_loss
 
 __all__ = ["Progress"]
 
@@ -42,6 +43,7 @@ class Progress:
         self.stream = stream
         self._bar: Any = None
         self._losses: list[float] = []
+        self._lr = 0.0
         self._began = 0.0
         self._first = 0
         self._hooked = False
@@ -49,6 +51,7 @@ class Progress:
     def attach(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
             engine.add_event_handler(Events.STARTED, self._started)
+            engine.add_event_handler(Events.ITERATION_STARTED, self._step_started)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
             engine.add_event_handler(Events.COMPLETED, self._close)
 
@@ -80,30 +83,33 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {state.epoch}/{state.max_epochs}", refresh=False)
 
+    def _step_started(self, engine: Any) -> None:
+        self._lr = base_lr(engine)  # at its end the schedule has gone on already
+
     def _step(self, engine: Any) -> None:
-        self._losses.append(float(from_engine("loss", first=True)(engine.state.output)))
+        self._losses.append(step_loss(engine))
         if self._bar is not None:
-            self._bar.set_postfix_str(self._now(engine), refresh=False)
+            self._bar.set_postfix_str(self._now(), refresh=False)
             self._bar.update()
 
     def _epoch(self, engine: Any) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(self._now(engine))
+            self._bar.set_postfix_str(self._now())
             return
         state = engine.state
         seconds = (time.monotonic() - self._began) / max(state.epoch - self._first, 1)
         left = timedelta(seconds=math.ceil(seconds * (state.max_epochs - state.epoch)))
         width = len(str(state.max_epochs))
         print(
-            f"epoch {state.epoch:>{width}}/{state.max_epochs}  {self._now(engine)}  left {left}",
+            f"epoch {state.epoch:>{width}}/{state.max_epochs}  {self._now()}  left {left}",
             file=self.stream or sys.stderr,
             flush=True,
         )
 
-    def _now(self, engine: Any) -> str:
+    def _now(self) -> str:
         parts = [
             f"loss {sum(self._losses) / max(len(self._losses), 1):.4f}",
-            f"lr {engine.optimizer.param_groups[0]['lr']:.2e}",
+            f"lr {self._lr:.2e}",
         ]
         name = self.evaluator.state.key_metric_name if self.evaluator is not None else None
         if name is not None and name in self.evaluator.state.metrics:
