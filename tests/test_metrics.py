@@ -365,6 +365,7 @@ def test_examples_run():
 def test_import_is_light():
     """Read on its own, since MONAI loads scikit-learn along with its networks, which the package imports."""
     path = monai_ept.metrics.__file__
-    code = f"import runpy, sys; runpy.run_path({path!r}, run_name='metrics')\nprint({{'sklearn', 'monai'}} & set(sys.modules))"
+    check = "print({'sklearn', 'monai'} & set(sys.modules))"
+    code = f"import runpy, sys; runpy.run_path({path!r}, run_name='metrics'); {check}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
