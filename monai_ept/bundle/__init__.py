@@ -1,0 +1,38 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the bundles in ``bundles/`` share, so that each configuration says only what is its own."""
+
+from __future__ import annotations
+
+from monai_ept.bundle.data import choose_classes, load_data
+from monai_ept.bundle.network import make_network
+from monai_ept.bundle.options import flag
+from monai_ept.bundle.trained import Training, find_training
+from monai_ept.bundle.training import begin_training, finish_training, run_name, start
+from monai_ept.bundle.where import find_root
+from monai_ept.engines import class_weights, describe_run
+
+__all__ = [
+    "Training",
+    "begin_training",
+    "choose_classes",
+    "class_weights",
+    "describe_run",
+    "find_root",
+    "find_training",
+    "finish_training",
+    "flag",
+    "load_data",
+    "make_network",
+    "run_name",
+    "start",
+]

@@ -1,0 +1,133 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The command line of a bundle: misspelled settings are errors, and errors are one sentence."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
+
+from monai_ept.checks import did_you_mean
+
+__all__ = ["check_command_line", "config_files", "flag", "short_errors"]
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def flag(value: Any) -> bool:
+    """
+    A yes or no from a configuration or from the command line, where ``true`` arrives as a text.
+
+    Raises:
+        ValueError: when it is neither.
+
+    Example::
+
+        >>> flag("true"), flag(False)
+        (True, False)
+    """
+    text = str(value).strip().lower()
+    if text not in YES + NO:
+        raise ValueError(f"{value!r} is neither true nor false: write one of them.")
+    return text in YES
+
+
+def _arguments() -> list[str] | None:
+    """The arguments of ``python -m monai.bundle run``, or None in any other program."""
+    program = Path(sys.argv[0]).parts[-3:] if sys.argv else ()
+    if program != ("monai", "bundle", "__main__.py") or len(sys.argv) < 2:
+        return None
+    return sys.argv[1:]
+
+
+def config_files() -> list[Path]:
+    """The configuration files that the command line names, none in a program that was not started by one."""
+    arguments = _arguments() or []
+    for index, argument in enumerate(arguments):
+        name, given, value = argument.partition("=")
+        if name.lstrip("-").replace("-", "_") != "config_file":
+            continue
+        text = value if given else (arguments[index + 1] if index + 1 < len(arguments) else "")
+        try:
+            found = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            found = text.split(",")
+        return [Path(path) for path in ([found] if isinstance(found, str) else found)]
+    return []
+
+
+def check_command_line() -> None:
+    """
+    Refuse settings that no configuration file has: MONAI would add them, and nobody would read them.
+
+    Raises:
+        ValueError: naming the setting and the nearest one that there is.
+    """
+    arguments, files = _arguments(), config_files()
+    if arguments is None or not all(path.is_file() for path in files):
+        return
+    from monai.bundle import run
+
+    ours = {
+        key.lstrip("+").split("#")[0].split("::")[0] for path in files for key in ConfigParser.load_config_file(path)
+    }
+    theirs = {*inspect.signature(run).parameters, "_meta_"}
+    if any(re.match(r"--?tracking(=|$)", argument) for argument in arguments):
+        theirs.update(DEFAULT_MLFLOW_SETTINGS["configs"])  # type: ignore[arg-type]
+    for argument in arguments:
+        match = re.match(r"--([A-Za-z_][\w-]*)", argument)
+        name = match.group(1).replace("-", "_") if match else None
+        if name is not None and name not in ours | theirs:
+            raise ValueError(
+                f"--{name} is no setting of {' and '.join(map(str, files))}: "
+                f"{did_you_mean(name, sorted(ours)) if _near(name, ours) else 'open the file to see what there is.'}"
+            )
+
+
+def _near(name: str, options: set[str]) -> bool:
+    return did_you_mean(name, options).startswith("did you mean")
+
+
+def short_errors() -> None:
+    """
+    Show what went wrong instead of where MONAI's configuration parser was, if the command line runs this program.
+
+    MONAI raises its own errors from ours, which leaves the one line that helps in the middle of a hundred others.
+    MONAI_EPT_TRACEBACK=1 brings them back.
+    """
+    if _arguments() is None or os.environ.get("MONAI_EPT_TRACEBACK") or sys.excepthook is _show:
+        return
+    sys.excepthook = _show
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    cause = error
+    while cause.__cause__ is not None and isinstance(cause, RuntimeError):
+        cause = cause.__cause__
+    if not isinstance(cause, (ValueError, TypeError, OSError, ImportError, ArithmeticError, KeyboardInterrupt)):
+        traceback.print_exception(kind, error, trace)
+        return
+    message = str(cause) or type(cause).__name__
+    label = "stopped" if isinstance(cause, KeyboardInterrupt) else "error"
+    print(f"\n{label}: {message}", file=sys.stderr)
+    if label == "error":
+        print("(MONAI_EPT_TRACEBACK=1 shows where it happened)", file=sys.stderr)

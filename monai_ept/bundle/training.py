@@ -1,0 +1,230 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The beginning and the end of a training by bundle: what a user sees, and what is written down."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_ept.bundle.options import check_command_line, short_errors
+from monai_ept.data import FewShotSplit, RecordSet
+from monai_ept.engines import evaluate, metrics_table
+from monai_ept.engines.evaluation import Evaluation
+from monai_ept.files import usable_folder, write_whole
+from monai_ept.handlers import MLflowTracking, unwrap
+from monai_ept.networks.create import EMBEDDED
+
+__all__ = ["RECORD_FILE", "begin_training", "finish_training", "rank", "run_name", "start"]
+
+RECORD_FILE = "training.json"
+"""In the folder of a training: how its network and its data are built again."""
+
+
+def start() -> None:
+    """What comes before anything else: short errors, and no misspelled setting."""
+    short_errors()
+    check_command_line()
+
+
+def rank() -> int:
+    """The number of this process among those that train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return 0
+
+
+def run_name(method: Any, shots: int, seed: int) -> str:
+    """
+    A name for a run and its folder.
+
+    Example::
+
+        >>> run_name("ept", 5, 0)
+        'ept-5shot-seed0'
+    """
+    methods = [one["name"] if isinstance(one, Mapping) else str(one) for one in _listed(method)]
+    return f"{'+'.join(methods)}-{shots}shot-seed{seed}"
+
+
+def _listed(method: Any) -> list[Any]:
+    return list(method) if isinstance(method, (list, tuple)) else [method]
+
+
+def begin_training(
+    bundle: str,
+    run_dir: str | os.PathLike,
+    *,
+    network: nn.Module,
+    data: RecordSet,
+    split: FewShotSplit,
+    data_settings: Mapping[str, Any],
+    network_settings: Mapping[str, Any],
+    recipe: Mapping[str, Any] | None = None,
+    tracking: MLflowTracking | None = None,
+    resume: bool = False,
+) -> None:
+    """
+    Write down what is trained, and say it.
+
+    Args:
+        bundle: name of the bundle.
+        run_dir: folder of the training, made if need be.
+        network: the network.
+        data: all records.
+        split: those that are used.
+        data_settings: arguments of ``load_data``.
+        network_settings: arguments of ``make_network``.
+        recipe: settings of the training, to be shown.
+        tracking: what records the run.
+        resume: whether an interrupted training goes on.
+
+    Raises:
+        WriteError: when the folder cannot be written.
+    """
+    if rank() > 0:
+        return
+    folder = usable_folder(run_dir)
+    settings = dict(data_settings)
+    if settings.get("dataset_dir") is not None:
+        settings["dataset_dir"] = str(Path(settings["dataset_dir"]).expanduser().absolute())
+    content = {
+        "format": "monai_ept training 1",
+        "bundle": bundle,
+        "data": settings,
+        "network": dict(network_settings),
+        "class_names": list(data.class_names),
+        "task": data.task,
+        "spatial_dims": data.spatial_dims,
+    }
+    write_whole(folder / RECORD_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    split.save(folder / "split.json")
+
+    net = unwrap(network)
+    count = net.count()
+    size = "×".join(map(str, net.vit.img_size))
+    embedded = data.name.startswith("synthetic")
+    say = [f"{bundle}: {'going on with' if resume else 'training'} {folder}"]
+    say.append(
+        f"  data      {data.name}, {data.num_classes} classes"
+        + (": the embedded synthetic set; --dataset_dir PATH takes your own images" if embedded else "")
+    )
+    say.append(
+        f"  split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test"
+    )
+    say.append(f"  backbone  {net.backbone_name}, {size}")
+    if network_settings.get("backbone") == EMBEDDED:
+        say.append(
+            "            RANDOM weights, a stand-in that needs no download: the results mean nothing.\n"
+            "            --backbone vit_base_patch16_224.augreg_in21k --pretrained true (or a PATH) takes a real one"
+        )
+    methods = "+".join(method.name for method in net.methods)
+    say.append(
+        f"  method    {methods}: trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
+    )
+    if recipe:
+        say.append(
+            "  training  " + ", ".join(f"{key} {value}" for key, value in recipe.items() if value not in (None, False))
+        )
+    if tracking is not None and tracking.enabled:
+        from monai_ept.tracking import tracking_store
+        from monai_ept.tracking.store import without_password
+
+        say.append(
+            f"  MLflow    {without_password(tracking_store(tracking.tracking_uri))}, experiment {tracking.experiment}"
+        )
+    print("\n".join(say), flush=True)
+
+
+def finish_training(
+    network: nn.Module,
+    test_loader: Any,
+    *,
+    run_dir: str | os.PathLike,
+    task: str,
+    class_names: Sequence[str],
+    split: FewShotSplit,
+    trainer: Any = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    tracking: MLflowTracking | None = None,
+    num_resamples: int = 1000,
+) -> Evaluation | None:
+    """
+    Test what was trained, write the report, close the MLflow run, and say where everything is.
+
+    Args:
+        network: the trained network.
+        test_loader: the test images.
+        run_dir: folder of the training.
+        task: "multiclass" or "multilabel".
+        class_names: one name per class.
+        split: the split, whose test records name the groups.
+        trainer: the trainer, whose history is written.
+        seed: of the bootstrap.
+        device: where to compute.
+        tracking: what records the run.
+        num_resamples: of the bootstrap.
+
+    Returns:
+        what the test found, in the first process; None in the others.
+    """
+    folder = Path(run_dir)
+    first = rank() == 0
+    if not split.test:
+        if first:
+            print("there are no images to test on, so there is no test.", flush=True)
+        evaluation = None
+    else:
+        if first:
+            print(f"testing on {len(split.test)} images", flush=True)
+        evaluation = evaluate(
+            unwrap(network),
+            test_loader,
+            task=task,
+            class_names=class_names,
+            groups={record["id"]: record["group"] for record in split.test} if first else None,
+            expected_ids=[record["id"] for record in split.test] if first else None,
+            folder=folder / "evaluation" if first else None,
+            num_resamples=num_resamples if first else 0,
+            seed=seed,
+            device=device,
+        )
+    if not first:
+        return None
+    report = [] if evaluation is None else list(evaluation.paths.values())
+    if evaluation is not None:
+        print(f"\n{metrics_table(evaluation.metrics, evaluation.intervals)}\n", flush=True)
+    delta = folder / "delta.safetensors"
+    kept = {"model": [delta], "data": [folder / "split.json"], "config": [folder / RECORD_FILE], "evaluation": report}
+    if trainer is not None:
+        text = json.dumps(trainer.state.history, indent=1)
+        kept["training"] = [write_whole(folder / "history.json", text + "\n")]
+    sent = True
+    if tracking is not None:
+        metrics = {} if evaluation is None else {**evaluation.metrics, **evaluation.intervals}
+        sent = tracking.finish(metrics, kept)
+    print(f"adapter     {delta} ({delta.stat().st_size / 1000:,.0f} kB)")
+    if evaluation is not None:
+        print(f"test report {folder / 'evaluation'}: {', '.join(path.name for path in report)}")
+    if tracking is not None and tracking.run is not None:
+        from monai_ept.tracking.store import without_password
+
+        where = tracking.run.url or f"run {tracking.run_id} in {without_password(tracking.run.uri)}"
+        print(f"MLflow      {where}" if sent else "MLflow      kept for 'monai-ept sync', see the warning above")
+    return evaluation

@@ -1,0 +1,47 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Where a bundle is, wherever it is run from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import monai_ept
+from monai_ept.bundle.options import config_files
+
+__all__ = ["find_root"]
+
+
+def find_root(name: str) -> str:
+    """
+    The folder of a bundle.
+
+    A configuration cannot know where its file is, and MONAI's usual ``bundle_root: .`` is the working directory. So we
+    look where it can be: at the file that the command line names, in the working directory and around it, in
+    ``bundles/`` of the working directory, and beside the installed package.
+
+    Args:
+        name: name of the bundle's folder.
+
+    Returns:
+        its path; the working directory when it is nowhere, as MONAI has it.
+    """
+    for file in config_files()[:1]:
+        if file.is_file() and file.resolve().parent.name == "configs":
+            return str(file.resolve().parents[1])
+    here = Path.cwd()
+    candidates = [here, here.parent, here / name, here / "bundles" / name]
+    candidates.append(Path(monai_ept.__file__).resolve().parents[1] / "bundles" / name)
+    for folder in candidates:
+        if folder.name == name and (folder / "configs" / "metadata.json").is_file():
+            return str(folder)
+    return str(here)
