@@ -83,7 +83,7 @@ def build_evaluator(
         val_handlers=list(handlers),
         **settings,
     )
-    evaluator.predictions = collect
+    evaluator.predictions = collect  # type: ignore[attr-defined]
     return evaluator
 
 
@@ -109,7 +109,7 @@ def predict(
     """
     evaluator = build_evaluator(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
     evaluator.run()
-    return evaluator.predictions.table()
+    return evaluator.predictions.table()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from monai.data import CacheDataset, Dataset
-from torch import nn
 
 from monai_ept.checks import check_choice, check_whole
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
@@ -36,6 +35,7 @@ from monai_ept.engines.training import build_trainer
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import DeltaCheckpoint, MLflowTracking, StopOnSignal
 from monai_ept.metrics import Interval
+from monai_ept.model import TunedViT
 
 __all__ = ["FitResult", "fit"]
 
@@ -70,7 +70,7 @@ class FitResult:
 
 
 def fit(
-    net: nn.Module,
+    net: TunedViT,
     split: FewShotSplit,
     *,
     data: RecordSet | None = None,
@@ -293,9 +293,9 @@ def fit(
     )
 
 
-def default_folder(net: nn.Module, split: FewShotSplit, seed: int) -> Path:
+def default_folder(net: TunedViT, split: FewShotSplit, seed: int) -> Path:
     """``runs/<source>-<method>-<shots>shot-<split>-seed<seed>``: another one for another split, method or seed."""
-    method = "+".join(one.name for one in net.methods)  # type: ignore[union-attr, arg-type]
+    method = "+".join(one.name for one in net.methods)
     return Path("runs") / f"{split.source}-{method}-{split.settings.get('shots')}shot-{split.hash[:6]}-seed{seed}"
 
 

@@ -293,7 +293,7 @@ def draw_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: S
 def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     number = len(class_names)
     side = min(max(3.2, 0.52 * number + 1.8), 14)
-    figure = _figure(side + 0.9, side)
+    figure = _figure(side + 0.9, side, layout="compressed")  # for axes of fixed aspect
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -307,8 +307,12 @@ def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled (images)")
     axes.tick_params(length=0)
+    axes.set_xticks(np.arange(number - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(number - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color=PAPER, linewidth=1)
+    axes.tick_params(which="minor", length=0)
     for spine in axes.spines.values():
-        spine.set_visible(False)
+        spine.set_color("#d5dbe1")
     for row in range(number):
         for column in range(number):
             if counts[row, column]:
@@ -383,16 +387,15 @@ def draw_reliability(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     width, centres = 1 / num_bins, (edges[:-1] + edges[1:]) / 2
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated", zorder=1)
-    spread = 1.96 * np.sqrt(observed * (1 - observed) / totals[filled])
-    upper.vlines(expected, observed - spread, observed + spread, color=BLUE, linewidth=1, alpha=0.45, zorder=2)
-    upper.plot(expected, observed, color=BLUE, linewidth=1.2, zorder=3)
+    low, high = _wilson(observed, totals[filled])
+    upper.vlines(expected, low, high, color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
     sizes = 14 + 70 * totals[filled] / totals.max()
     upper.scatter(expected, observed, s=sizes, color=BLUE, edgecolor=PAPER, linewidth=0.8, zorder=4, label="observed")
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     upper.set_ylabel(names[1])
     upper.set_title(f"expected calibration error {error:.3f}", fontsize=10, loc="left")
-    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    upper.legend(frameon=False, fontsize=9, loc="lower right")
     lower.bar(centres, totals, width=0.9 * width, color=BLUE)
     lower.set_xlabel(names[0])
     lower.set_ylabel("images" if task == "multiclass" else "labels")
@@ -401,12 +404,19 @@ def draw_reliability(
     return _save(figure, Path(folder) / "reliability.png")
 
 
-def _figure(width: float, height: float) -> Any:
+def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of a share, which also makes sense for shares of 0 and 1 and for few images."""
+    middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = z * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
+    return middle - half, middle + half
+
+
+def _figure(width: float, height: float, layout: str = "constrained") -> Any:
     # Not pyplot: it would choose a backend for the whole process and keep every figure alive.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
 

@@ -101,6 +101,7 @@ class CollectPredictions(Metric):
         labels = [row.get("label") for row in output] if decollated else output.get("label")
         if labels is not None and decollated and any(label is None for label in labels):
             labels = None
+        ids: Any
         if isinstance(batch, (list, tuple)) and batch and isinstance(batch[0], Mapping):
             ids = [row.get(self.id_key) for row in batch]
         else:

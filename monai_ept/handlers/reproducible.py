@@ -55,6 +55,7 @@ class SeedEachEpoch:
         torch.manual_seed(int.from_bytes(digest[12:20], "little") >> 1)
 
         loader = engine.state.dataloader
+        part: Any
         for part in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch - 1)  # loaders count from 0, Ignite from 1
