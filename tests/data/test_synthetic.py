@@ -245,9 +245,12 @@ def test_sources_are_found_by_name():
         (lambda: synthetic_chest(39), "num_images is 39, but must be at least 40"),
         (lambda: synthetic_volume(1, num_classes=4), "num_classes is 4"),
         (lambda: synthetic_volume(1, img_size=2), "img_size is 2"),
+        (lambda: render_derm("naevus", seed=0, lesion=0, view=0), "no class 'naevus'"),
+        (lambda: render_chest(("flu",), seed=0, patient=0, view=0), "no finding 'flu'"),
+        (lambda: render_volume("cyst", seed=0, gland=0, scan=0), "no class 'cyst'"),
     ],
 )
-def test_bad_sizes_are_refused(call, message):
+def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)

@@ -494,9 +494,15 @@ def render_chest(findings: tuple[str, ...], *, seed: int, patient: int, view: in
         view: number of the picture; it fixes position, breath, exposure and noise.
         img_size: pixels along an edge.
 
+    Raises:
+        ValueError: when there is no such finding.
+
     Returns:
         bytes of shape (img_size, img_size), the same on every machine.
     """
+    unknown = [name for name in findings if name not in CHEST_CLASSES]
+    if unknown:
+        raise ValueError(f"there is no finding {unknown[0]!r}; choose from {', '.join(CHEST_CLASSES)}.")
     lens = Dice(_VIEW, seed, patient, view)
     body = Body((_PATIENT, seed, patient), lens, findings, img_size)
     _anatomy(body)

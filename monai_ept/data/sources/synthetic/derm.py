@@ -320,9 +320,14 @@ def render_derm(class_name: str, *, seed: int, lesion: int, view: int, img_size:
         view: number of the picture; it fixes rotation, scale, light, hairs and noise.
         img_size: pixels along an edge.
 
+    Raises:
+        ValueError: when there is no such class.
+
     Returns:
         bytes of shape (img_size, img_size, 3), the same on every machine.
     """
+    if class_name not in DERM_CLASSES:
+        raise ValueError(f"there is no class {class_name!r}; choose from {', '.join(DERM_CLASSES)}.")
     number = DERM_CLASSES.index(class_name)
     dice = Dice(_LESION, seed, number, lesion)
     lens = Dice(_VIEW, seed, number, lesion, view)

@@ -91,9 +91,14 @@ def render_volume(class_name: str, *, seed: int, gland: int, scan: int, img_size
         scan: number of the volume; it fixes position, turn and noise.
         img_size: voxels along an edge.
 
+    Raises:
+        ValueError: when there is no such class.
+
     Returns:
         16-bit whole numbers of shape (img_size, img_size, img_size) in Hounsfield units, the same on every machine.
     """
+    if class_name not in VOLUME_CLASSES:
+        raise ValueError(f"there is no class {class_name!r}; choose from {', '.join(VOLUME_CLASSES)}.")
     number = VOLUME_CLASSES.index(class_name)
     dice, lens = Dice(_GLAND, seed, number, gland), Dice(_SCAN, seed, number, gland, scan)
     grid = _grid(lens, img_size)
