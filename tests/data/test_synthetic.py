@@ -107,7 +107,7 @@ def test_drawing_uses_only_exact_arithmetic():
     allowed |= {"moveaxis", "ndarray", "ones_like", "sqrt", "square", "take", "where", "zeros", "zeros_like"}
     allowed |= {"float32", "int16", "intp", "ldexp", "uint8", "random", "Generator", "PCG64", "SeedSequence"}
     folder = Path(paint.__file__).parent
-    for name in ("paint", "scene", "structures", "derm", "chest", "volume"):
+    for name in ("paint", "scene", "structures", "derm", "body", "findings", "chest", "volume"):
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "math"):
                 assert node.attr in allowed, f"{name}.py, line {node.lineno}: {node.attr}"
