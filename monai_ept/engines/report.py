@@ -390,11 +390,12 @@ def draw_reliability(
     low, high = _wilson(observed, totals[filled])
     upper.vlines(expected, low, high, color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
     sizes = 14 + 70 * totals[filled] / totals.max()
-    upper.scatter(expected, observed, s=sizes, color=BLUE, edgecolor=PAPER, linewidth=0.8, zorder=4, label="observed")
+    upper.scatter(expected, observed, s=sizes, color=BLUE, edgecolor=PAPER, linewidth=0.8, zorder=4, label="observed, 95 % interval")
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     upper.set_ylabel(names[1])
-    upper.set_title(f"expected calibration error {error:.3f}", fontsize=10, loc="left")
+    pooled = "" if task == "multiclass" else ", all labels together"
+    upper.set_title(f"expected calibration error {error:.3f}{pooled}", fontsize=10, loc="left")
     upper.legend(frameon=False, fontsize=9, loc="lower right")
     lower.bar(centres, totals, width=0.9 * width, color=BLUE)
     lower.set_xlabel(names[0])
@@ -411,7 +412,7 @@ def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.
     return middle - half, middle + half
 
 
-def _figure(width: float, height: float, layout: str = "constrained") -> Any:
+def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
     # Not pyplot: it would choose a backend for the whole process and keep every figure alive.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,0 +1,64 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A small training that takes a second: pictures whose class is a colour, and a ViT of two blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_ept import FitResult, TunedViT, fit
+from monai_ept.data import FewShotSplit, RecordSet, few_shot_split
+from tests.backbones import timm_vit
+
+CLASSES = ("red", "green", "blue")
+
+
+def pictures(num: int = 36, task: str = "multiclass") -> RecordSet:
+    """Noise with one channel brighter than the others; multi-label: with any of them brighter."""
+    rng = np.random.default_rng(0)
+    records = []
+    for index in range(num):
+        image = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+        bright = [index % 3] if task == "multiclass" else [c for c in range(3) if (index + 1) >> c & 1]
+        for channel in bright:
+            image[..., channel] += 60
+        label: Any = index % 3 if task == "multiclass" else [int(c in bright) for c in range(3)]
+        split = "test" if index >= num * 2 // 3 else "train"
+        group = f"{label}_{index // 6}"  # of two pictures, all of one class
+        records.append({"image": image, "label": label, "group": group, "id": f"img{index:03d}", "split": split})
+    return RecordSet("pictures", records, CLASSES, task)  # type: ignore[arg-type]
+
+
+def small_split(data: RecordSet, **options: Any) -> FewShotSplit:
+    return few_shot_split(data, 2, **{"val": "shots", **options})
+
+
+def small_net(**options: Any) -> TunedViT:
+    torch.manual_seed(7)
+    settings = {"method": "ept", "prompt_length": 5, "class_names": CLASSES, "dropout": 0.2, **options}
+    return TunedViT(timm_vit(), 3, **settings)
+
+
+def small_fit(folder: Path, net: TunedViT | None = None, **options: Any) -> FitResult:
+    data = pictures()
+    settings = {"epochs": 3, "lr": 1e-2, "track": False, "progress": False, "num_resamples": 10, **options}
+    return fit(net or small_net(), small_split(data), data=data, out_dir=folder, **settings)
+
+
+def result_bytes(folder: Path) -> dict[str, bytes]:
+    """What must be equal when two trainings are."""
+    names = ("delta.safetensors", "history.json", "evaluation/metrics.json", "evaluation/predictions.csv")
+    return {name: (Path(folder) / name).read_bytes() for name in names}
