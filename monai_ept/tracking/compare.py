@@ -32,11 +32,11 @@ PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
 
 LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
-REPETITION = ("seed", "split_hash")
+REPETITION = ("seed", "split_seed", "split_hash")
 """What differs between the repetitions of one setting: the choice of images and all other chance."""
 
-NOT_A_SETTING = ("git", "version", "device", "fingerprint", "hash", "path", "folder", "dir", "_file", "host", "resume")
-"""Parts of parameter names that say where and with what a run was made, not how."""
+NOT_A_SETTING = ("git_", "version", "device", "fingerprint", "_hash", "_dir", "_path", "_images")
+"""Parts of names of parameters that say where and with what a run was made, and what follows from the split."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Comparison:
             many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]}–{runs[-1]}"
             head = ["method"]
             for shot in shots:
-                head += [f"{shot} shots", f"vs {self.baseline}"]
+                head += [f"{shot}-shot", f"vs {self.baseline}"]
             table = [head]
             for method in self.ordered_methods(rows):
                 line = [method]

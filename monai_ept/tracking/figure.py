@@ -35,9 +35,10 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     panels = comparison.panels
     names = {row.method for row in comparison.rows}
     room_for_names = 2.2 + 0.07 * max(map(len, names), default=0)
-    figure = Figure(figsize=(room_for_names + 5.2 * len(panels), 4.6), dpi=150, layout="constrained")
+    widths = [0.8 + len({row.shots for row in rows}) for rows in panels.values()]
+    figure = Figure(figsize=(room_for_names * len(panels) + 1.5 * sum(widths), 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
     others = sorted(names - {comparison.baseline})
     look = {name: (COLOURS[i % 7], MARKERS[(i + i // 7) % 7]) for i, name in enumerate(others)}
     look[comparison.baseline] = ("#808080", "o")

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from monai_ept.tracking.locks import ProcessLock
+
 __all__ = [
     "DEFAULT_STORE",
     "database_folder",
@@ -130,16 +132,18 @@ def open_client(uri: str) -> Any:
     An ``MlflowClient`` of a store.
 
     Raises:
-        PermissionError: when the folder of a local database cannot be written.
+        OSError: when a local database cannot be opened.
     """
     import_mlflow(uri)
     from mlflow import MlflowClient
 
-    folder = database_folder(uri)
-    if folder is not None and folder.exists() and not os.access(folder, os.W_OK):
-        # MLflow would try ten times, with longer and longer pauses.
-        raise PermissionError(f"folder {folder} of the database cannot be written: make it writable, or name another.")
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if database_folder(uri) is None:
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    path = Path(urlsplit(uri).path.removeprefix("/"))
+    _check_database(path)
+    # Of two trainings that begin at once, MLflow lets both create the tables, and one of them fails.
+    with ProcessLock(path.with_name(f".{path.name}.lock")):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def database_folder(uri: str) -> Path | None:
@@ -147,3 +151,16 @@ def database_folder(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///"):
         return None
     return Path(urlsplit(uri).path.removeprefix("/")).absolute().parent
+
+
+def _check_database(path: Path) -> None:
+    """Open a local database once; MLflow would try ten times, for almost two minutes."""
+    import sqlite3
+    from contextlib import closing
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=10)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except (OSError, sqlite3.Error) as error:
+        raise OSError(f"database {path} cannot be opened ({error}): give tracking_uri a place to write to.") from error

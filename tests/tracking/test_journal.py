@@ -1,0 +1,137 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import resource
+import signal
+
+import pytest
+
+from monai_ept.tracking.journal import Journal
+from monai_ept.tracking.locks import ProcessLock
+
+OPENING = {"id": "0123456789abcdef", "run_name": "first", "experiment": "x", "tracking_uri": "http://host"}
+
+
+def contents(journal: Journal, offset: int = 0) -> list[dict]:
+    return [content for content, _ in journal.read(offset)]
+
+
+def test_what_is_written_is_read_from_any_place_on(tmp_path):
+    journal = Journal.create(tmp_path, OPENING)
+    journal.append("metrics", step=1, time=5, metrics={"loss": math.nan, "größe": 1.5, "inf": -math.inf})
+    records = list(journal.read())
+    assert records[0].content == {"kind": "open", **OPENING} == {"kind": "open", **journal.opening | OPENING}
+    metrics = records[1].content["metrics"]
+    assert math.isnan(float(metrics["loss"])) and float(metrics["inf"]) == -math.inf and metrics["größe"] == 1.5
+    assert contents(journal, records[0].end) == [records[1].content]
+    assert records[1].end == journal.size
+    json.loads((journal.folder / "journal.jsonl").read_text().splitlines()[1], parse_constant=pytest.fail)
+    journal.close()
+    with pytest.raises(ValueError, match="is closed"):
+        journal.append("metrics", step=2, time=6, metrics={})
+
+
+def test_half_a_line_is_left_alone_and_cut_off_when_its_writer_is_gone(tmp_path):
+    journal = Journal.create(tmp_path, OPENING)
+    path = journal.folder / "journal.jsonl"
+    whole = path.read_bytes()
+    with open(path, "ab") as file:
+        file.write(b'{"kind": "metr')
+    assert len(contents(journal)) == 1
+    other = Journal(journal.folder)
+    assert not other.reopen()  # the writer is still there
+    journal.close()
+    assert other.reopen()
+    assert path.read_bytes() == whole
+    other.append("status", status="KILLED", time=1)
+    assert contents(other)[1]["status"] == "KILLED"
+    other.close()
+
+
+def test_a_damaged_line_costs_only_itself(tmp_path):
+    journal = Journal.create(tmp_path, OPENING)
+    with open(journal.folder / "journal.jsonl", "ab") as file:
+        file.write(b"\0\0\0\0\n17\n")
+    journal.append("tags", tags={"a": "b"})
+    assert contents(journal) == [{"kind": "open", **OPENING}, {}, {}, {"kind": "tags", "tags": {"a": "b"}}]
+    journal.close()
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_whole_lines(tmp_path):
+    journal = Journal.create(tmp_path, OPENING)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.append("tags", tags={"a": "lost, since there is room for 20 bytes only"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    journal.append("tags", tags={"b": "kept"})
+    assert contents(journal)[1:] == [{"kind": "tags", "tags": {"b": "kept"}}]
+    journal.close()
+
+
+def test_artifacts_inside_are_named_and_those_outside_copied(tmp_path):
+    run = tmp_path / "run"
+    (run / "figures").mkdir(parents=True)
+    (run / "figures" / "a.png").write_bytes(b"inside")
+    (tmp_path / "b.txt").write_text("outside")
+    journal = Journal.create(run, OPENING)
+    assert journal.keep(run / "figures" / "a.png") == "figures/a.png"
+    kept = run / journal.keep(tmp_path / "b.txt")
+    (tmp_path / "b.txt").unlink()
+    assert kept.name == "b.txt" and kept.read_text() == "outside" and kept.is_relative_to(journal.folder)
+    journal.close()
+
+
+def test_journals_of_one_second_stay_in_order(tmp_path):
+    folders = []
+    for _ in range(20):
+        journal = Journal.create(tmp_path, OPENING)
+        folders.append(journal.folder)
+        journal.close()
+    assert folders == sorted(folders) and len(set(folders)) == 20
+
+
+def test_a_lock_has_one_holder_and_its_death_frees_it(tmp_path):
+    """Also when worker processes of the holder live on, as those of a DataLoader do for seconds."""
+    path = tmp_path / "lock"
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def hold() -> None:
+        lock = ProcessLock(path)
+        worker = context.Process(target=signal.pause)
+        theirs.send((lock.acquire(), worker.start(), worker.pid))
+        signal.pause()
+
+    holder = context.Process(target=hold)
+    holder.start()
+    held, _, worker = ours.recv()
+    lock = ProcessLock(path)
+    try:
+        assert held and not lock.acquire()
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.join()
+        os.kill(worker, 0)  # still there
+        assert lock.acquire()
+        assert not ProcessLock(path).acquire()  # nor twice in one process
+        lock.release()
+        with ProcessLock(path):
+            assert not lock.acquire()
+    finally:
+        os.kill(worker, signal.SIGKILL)
