@@ -89,7 +89,7 @@ class CollectPredictions(Metric):
         """Take ids, predictions and labels (or None) of a batch."""
         ids, predictions, labels = output
         for index, identity in enumerate(ids):
-            label = None if labels is None else np.asarray(labels[index].detach().cpu())
+            label = None if labels is None else torch.as_tensor(labels[index]).cpu().numpy()
             scores = predictions[index].detach().to("cpu", torch.float64).numpy()
             self._rows.append((str(identity), np.asarray(scores), label))
 

@@ -1,0 +1,108 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What ``tests/engines/test_fit.py`` and ``test_interrupted.py`` do not look at: the file itself, and all its parts."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+
+from monai_ept.engines import build_evaluator, cosine_schedule, make_optimizer
+from monai_ept.handlers import CheckpointError, DeltaCheckpoint
+from tests.engines.scenes import pictures, small_net
+from tests.engines.test_evaluation import loader_of
+from tests.engines.test_training import trainer_of
+
+
+def checkpointed(folder, net=None, optimizer="sgd", epochs=2, **options):
+    """A trainer whose checkpoint knows the optimizer that it trains with."""
+    net = net or small_net()
+    trainer = trainer_of(net, epochs, optimizer=optimizer, scheduler=None)
+    schedule = cosine_schedule(trainer.optimizer, epochs * 3)
+    checkpoint = DeltaCheckpoint(folder, net, trainer.optimizer, schedule, **options)
+    checkpoint.attach(trainer)
+    return trainer, checkpoint
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_everything_comes_back(tmp_path, optimizer):
+    first, _ = checkpointed(tmp_path, optimizer=optimizer, identity={"split": "abc"})
+    first.run()
+    state = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    random.random(), np.random.rand(), torch.rand(3)
+    net = small_net()
+    second, checkpoint = checkpointed(tmp_path, net, optimizer, identity={"split": "abc"}, resume=True)
+    second.run()
+    assert (second.state.epoch, second.state.iteration) == (2, 6)
+    for name, value in first.network.delta_tensors().items():
+        assert torch.equal(net.delta_tensors()[name], value)
+    ours, theirs = second.optimizer.state_dict(), first.optimizer.state_dict()
+    assert ours["param_groups"] == theirs["param_groups"] and ours["state"].keys() == theirs["state"].keys()
+    for index, parts in theirs["state"].items():
+        assert all(torch.equal(torch.as_tensor(ours["state"][index][k]), torch.as_tensor(v)) for k, v in parts.items())
+    assert checkpoint.scheduler.state_dict() == DeltaCheckpoint.read(tmp_path / "last.pt")["scheduler"]
+    assert random.getstate() == state[0] and np.random.get_state()[1].tolist() == state[1]
+    assert torch.equal(torch.get_rng_state(), state[2])
+
+
+def test_it_is_small_and_runs_no_code(tmp_path):
+    trainer, checkpoint = checkpointed(tmp_path)
+    trainer.run()
+    count = trainer.network.count()
+    assert checkpoint.last_path.stat().st_size < 4 * 2 * count.trained + 60_000 < 4 * count.backbone
+    assert isinstance(torch.load(checkpoint.last_path, weights_only=True), dict)
+    assert checkpoint.delta_path.exists() and not checkpoint.best_path.exists()
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    torch.save({"format": "monai_ept.checkpoint", "run": print}, evil / "last.pt")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        DeltaCheckpoint.read(evil / "last.pt")
+
+
+def test_interval_and_last_epoch(tmp_path):
+    trainer, checkpoint = checkpointed(tmp_path, epochs=5, interval=2)
+    written = []
+
+    @trainer.on(Events.EPOCH_STARTED)
+    def look(engine):
+        written.append(engine.state.last_checkpoint and engine.state.last_checkpoint[1])
+
+    trainer.run()
+    assert written == [None, None, 2, 2, 4] and DeltaCheckpoint.read(checkpoint.last_path)["epoch"] == 5
+
+
+def test_best_is_written_after_validation_wherever_it_stands(tmp_path):
+    net = small_net()
+    trainer = trainer_of(net, 3, scheduler=None)
+    evaluator = build_evaluator(net, loader_of(net, pictures().records[:9]))
+    checkpoint = DeltaCheckpoint(tmp_path, net, trainer.optimizer, evaluator=evaluator, select="val")
+    checkpoint.attach(trainer)  # before the one that validates
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda e: evaluator.run(e.state.epoch))
+    trainer.run()
+    best = DeltaCheckpoint.read(checkpoint.best_path)
+    assert best["epoch"] == evaluator.state.best_metric_epoch == best["best"]["epoch"]
+    assert best["best"]["metric"] == evaluator.state.best_metric
+
+
+def test_select_val_needs_an_evaluator(tmp_path):
+    net = small_net()
+    with pytest.raises(ValueError, match="select='val' needs an evaluator"):
+        DeltaCheckpoint(tmp_path, net, make_optimizer(net), select="val")
+
+
+def test_no_such_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist: train first"):
+        DeltaCheckpoint.read(tmp_path / "last.pt")

@@ -1,0 +1,41 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import pytest
+
+from monai_ept.files import WriteError, remove_partials, usable_folder, write_whole
+
+
+def test_writes_and_replaces(tmp_path):
+    path = write_whole(tmp_path / "a.txt", "größer")
+    assert path.read_bytes() == "größer".encode()
+    write_whole(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"] and path.read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match="cannot write .*folder .*make room or choose another folder"):
+        write_whole(tmp_path / "folder", b"content")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_folder(tmp_path):
+    assert usable_folder(tmp_path / "a" / "b").is_dir() and not list((tmp_path / "a" / "b").iterdir())
+
+
+def test_leftovers_of_others_are_cleared(tmp_path):
+    for name in ("last.pt.123.partial", "other.pt.123.partial", "last.pt"):
+        (tmp_path / name).write_text("")
+    remove_partials(tmp_path, "last.pt")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "other.pt.123.partial"]
