@@ -43,7 +43,7 @@ class MLflowTracking:
     MLflow is imported when the training starts, and only in the process that records: the first of several.
 
     Args:
-        run_name: name of the run; made from method, shots and seed by default.
+        run_name: name of the run; made from source, method, shots and seed by default.
         experiment: experiment that it belongs to.
         tracking_uri: a server or database; MLFLOW_TRACKING_URI by default, else ``sqlite:///mlflow.db`` in the
             working directory. A run that exists keeps its own.
@@ -270,7 +270,7 @@ def _rank() -> int:
 
 
 def _name_of(params: Mapping[str, Any]) -> str:
-    parts = [str(params[key]) for key in ("method",) if key in params]
+    parts = [str(params[key]) for key in ("source", "method") if key in params]
     parts += [f"{params['shots']}shot"] if "shots" in params else []
     parts += [f"seed{params['seed']}"] if "seed" in params else []
     return "-".join(parts) or "run"
