@@ -27,6 +27,8 @@ import importlib.util
 import platform
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -273,12 +275,16 @@ def main() -> None:
     device = torch.device(args.device)
     every = [*list_methods(), "lora (q, v)", *(["lora of PEFT"] if importlib.util.find_spec("peft") else [])]
     methods = every if args.methods == ["all"] else args.methods
+    if len(args.sizes) > 1:
+        # A process each: what the allocator has learned from one size would change the times of the next.
+        for name in args.sizes:
+            subprocess.run([sys.executable, *sys.argv, "--sizes", name], check=True)  # the last --sizes counts
+        return
     card = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
         f"torch {torch.__version__}, Python {platform.python_version()}, {card}{', bf16 autocast' if args.amp else ''}"
     )
-    for name in args.sizes:
-        measure(SIZES[name], methods, args.rounds, device, args.amp)
+    measure(SIZES[args.sizes[0]], methods, args.rounds, device, args.amp)
 
 
 if __name__ == "__main__":
