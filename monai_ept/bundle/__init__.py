@@ -14,25 +14,35 @@
 from __future__ import annotations
 
 from monai_ept.bundle.data import choose_classes, load_data
+from monai_ept.bundle.images import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.network import make_network
 from monai_ept.bundle.options import flag
+from monai_ept.bundle.results import begin_work, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.trained import Training, find_training
 from monai_ept.bundle.training import begin_training, finish_training, run_name, start
 from monai_ept.bundle.where import find_root
 from monai_ept.engines import class_weights, describe_run
 
 __all__ = [
+    "CollectErrors",
+    "ReadOrReport",
     "Training",
     "begin_training",
+    "begin_work",
     "choose_classes",
     "class_weights",
     "describe_run",
+    "embedded_images",
+    "find_images",
     "find_root",
     "find_training",
+    "finish_evaluation",
+    "finish_predictions",
     "finish_training",
     "flag",
     "load_data",
     "make_network",
     "run_name",
+    "save_model",
     "start",
 ]

@@ -1,0 +1,155 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The ends of an evaluation, of predictions and of an export by bundle: what is written, and what is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from monai_ept.bundle.trained import Training
+from monai_ept.data.records import Record
+from monai_ept.engines import evaluate_table, metrics_table, write_predictions
+from monai_ept.engines.evaluation import Evaluation
+from monai_ept.files import usable_folder
+from monai_ept.handlers import MLflowTracking, PredictionTable
+from monai_ept.model import TunedViT
+
+__all__ = ["begin_work", "finish_evaluation", "finish_predictions", "save_model"]
+
+
+def begin_work(training: Training, what: str, number: int) -> None:
+    """
+    Say what is done with which training.
+
+    Args:
+        training: the training.
+        what: "evaluating" or "predicting".
+        number: how many images.
+
+    Raises:
+        FileNotFoundError: when nothing was trained yet.
+    """
+    print(f"{what} {number} images with the training in {training.checked().folder}", flush=True)
+
+
+def finish_evaluation(
+    table: PredictionTable,
+    training: Training,
+    records: Sequence[Record],
+    *,
+    output_dir: str | os.PathLike,
+    part: str = "test",
+    num_resamples: int = 1000,
+    seed: int = 0,
+    tracking: MLflowTracking | None = None,
+) -> Evaluation:
+    """
+    Compute the metrics with their intervals, write the report, and add it to the training's MLflow run.
+
+    Args:
+        table: the predictions.
+        training: the training.
+        records: what was to be predicted; completeness is checked.
+        output_dir: where to write.
+        part: what was evaluated, which the metrics are named after in MLflow.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        tracking: made with ``attach_to`` the training's folder.
+
+    Raises:
+        ValueError: when a prediction is missing.
+        WriteError: when the folder cannot be written.
+    """
+    result = evaluate_table(
+        table,
+        task=training.task,
+        class_names=training.class_names,
+        groups={record["id"]: record["group"] for record in records},
+        expected_ids=[record["id"] for record in records],
+        folder=output_dir,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    print(f"\n{metrics_table(result.metrics, result.intervals)}\n")
+    print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
+    if tracking is not None:
+        sent = tracking.finish({**result.metrics, **result.intervals}, {part: list(result.paths.values())}, prefix=part)
+        if tracking.run is not None:
+            print(f"MLflow {'added to' if sent else 'records kept for'} run {tracking.run_id}")
+    return result
+
+
+def finish_predictions(
+    table: PredictionTable,
+    errors: Mapping[str, str],
+    training: Training,
+    records: Sequence[Record],
+    *,
+    output_dir: str | os.PathLike,
+) -> Path:
+    """
+    Write ``predictions.csv``: a row for each image, with the reason where it could not be read.
+
+    Args:
+        table: the predictions, those of unreadable images included.
+        errors: the reason by id.
+        training: the training.
+        records: what was to be predicted.
+        output_dir: where to write.
+
+    Returns:
+        the path.
+    """
+    good = [index for index, identity in enumerate(table.ids) if identity not in errors]
+    readable = PredictionTable([table.ids[index] for index in good], np.asarray(table.probabilities)[good])
+    path = write_predictions(
+        usable_folder(output_dir),
+        readable,
+        training.class_names,
+        training.task,
+        expected_ids=[record["id"] for record in records],
+        errors=errors,
+    )
+    for identity, probabilities in list(zip(readable.ids, readable.probabilities, strict=True))[:10]:
+        best = int(probabilities.argmax())
+        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}")
+    if len(readable) > 10:
+        print(f"  … and {len(readable) - 10} more")
+    for identity, reason in errors.items():
+        print(f"  {identity}: could not be read: {reason[:160]}")
+    print(f"predictions {path}", flush=True)
+    return path
+
+
+def save_model(network: TunedViT, path: str | os.PathLike) -> Path:
+    """
+    Write the whole network as PyTorch weights, which MONAI's export commands start from.
+
+    Args:
+        network: the trained network.
+        path: where to; its folder is made if need be.
+    """
+    path = Path(path)
+    usable_folder(path.parent)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(network.state_dict(), partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"model {path} ({path.stat().st_size / 1e6:,.0f} MB)", flush=True)
+    return path
