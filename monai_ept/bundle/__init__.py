@@ -17,6 +17,7 @@ from monai_ept.bundle.data import choose_classes, load_data
 from monai_ept.bundle.images import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.network import make_network
 from monai_ept.bundle.options import flag
+from monai_ept.bundle.processes import MeanLoss, join_processes, leave_processes, local_device
 from monai_ept.bundle.results import begin_work, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.trained import Training, find_training
 from monai_ept.bundle.training import begin_training, finish_training, run_name, start
@@ -25,6 +26,7 @@ from monai_ept.engines import class_weights, describe_run
 
 __all__ = [
     "CollectErrors",
+    "MeanLoss",
     "ReadOrReport",
     "Training",
     "begin_training",
@@ -40,7 +42,10 @@ __all__ = [
     "finish_predictions",
     "finish_training",
     "flag",
+    "join_processes",
+    "leave_processes",
     "load_data",
+    "local_device",
     "make_network",
     "run_name",
     "save_model",

@@ -51,7 +51,7 @@ def finish_evaluation(
     training: Training,
     records: Sequence[Record],
     *,
-    output_dir: str | os.PathLike,
+    output_dir: str | Path,
     part: str = "test",
     num_resamples: int = 1000,
     seed: int = 0,
@@ -99,7 +99,7 @@ def finish_predictions(
     training: Training,
     records: Sequence[Record],
     *,
-    output_dir: str | os.PathLike,
+    output_dir: str | Path,
 ) -> Path:
     """
     Write ``predictions.csv``: a row for each image, with the reason where it could not be read.

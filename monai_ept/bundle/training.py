@@ -118,12 +118,8 @@ def begin_training(
     net = unwrap(network)
     count = net.count()
     size = "×".join(map(str, net.vit.img_size))
-    embedded = data.name.startswith("synthetic")
     say = [f"{bundle}: {'going on with' if resume else 'training'} {folder}"]
-    say.append(
-        f"  data      {data.name}, {data.num_classes} classes"
-        + (": the embedded synthetic set; --dataset_dir PATH takes your own images" if embedded else "")
-    )
+    say.append(f"  data      {data.name}, {data.num_classes} classes" + _about_embedded(bundle, data, settings))
     say.append(
         f"  split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test"
     )
@@ -149,6 +145,18 @@ def begin_training(
             f"  MLflow    {without_password(tracking_store(tracking.tracking_uri))}, experiment {tracking.experiment}"
         )
     print("\n".join(say), flush=True)
+
+
+def _about_embedded(bundle: str, data: RecordSet, settings: Mapping[str, Any]) -> str:
+    """What a user must know about data that are not his own."""
+    if not data.name.startswith("synthetic"):
+        return ""
+    if settings.get("embedded_classes") is None:
+        return ": the embedded synthetic set; --dataset_dir PATH takes your own images"
+    return (
+        f": embedded synthetic pictures of something else,\n            since there are none for {bundle} yet; "
+        "--dataset_dir PATH takes your own images"
+    )
 
 
 def finish_training(
