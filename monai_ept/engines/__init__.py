@@ -16,6 +16,7 @@ from __future__ import annotations
 from monai_ept.engines.describe import describe_run
 from monai_ept.engines.evaluation import Evaluation, build_evaluator, evaluate, evaluate_table, predict
 from monai_ept.engines.fit import FitResult, fit
+from monai_ept.engines.gallery import draw_gallery
 from monai_ept.engines.inputs import network_transforms
 from monai_ept.engines.recipe import (
     amp_settings,
@@ -37,6 +38,7 @@ __all__ = [
     "class_weights",
     "cosine_schedule",
     "describe_run",
+    "draw_gallery",
     "evaluate",
     "evaluate_table",
     "fit",

@@ -28,8 +28,16 @@ from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
 from monai_ept.engines.describe import describe_run
 from monai_ept.engines.evaluation import build_evaluator, evaluate
+from monai_ept.engines.gallery import draw_gallery
 from monai_ept.engines.inputs import network_transforms
-from monai_ept.engines.recipe import class_weights, cosine_schedule, make_loss, make_optimizer, task_of
+from monai_ept.engines.recipe import (
+    class_weights,
+    cosine_schedule,
+    default_weight_decay,
+    make_loss,
+    make_optimizer,
+    task_of,
+)
 from monai_ept.engines.report import metrics_table
 from monai_ept.engines.training import build_trainer
 from monai_ept.files import usable_folder, write_whole
@@ -184,7 +192,7 @@ def fit(
         "optimizer": optimizer,
         "lr": lr,
         **({"momentum": momentum} if optimizer == "sgd" else {}),
-        "weight_decay": weight_decay if weight_decay is not None else "default",
+        "weight_decay": default_weight_decay(optimizer) if weight_decay is None else weight_decay,
         "schedule": schedule,
         "warmup_steps": warmup_steps,
         "class_weighting": class_weighting,
@@ -279,6 +287,14 @@ def fit(
             )
             metrics, intervals = evaluation.metrics, evaluation.intervals
             paths.update(evaluation.paths)
+            paths["images"] = draw_gallery(
+                folder / "evaluation",
+                split.test,
+                evaluation.table,
+                class_names=class_names or [f"class_{index}" for index in range(net.num_classes)],
+                task=task,
+                transform=network_transforms(net, mean=0.0, std=1.0),
+            )
         else:
             logger.warning(f"the split of {split.source} has no test images: there is nothing to evaluate on.")
         tracking.finish({**metrics, **intervals}, _artifacts(paths))

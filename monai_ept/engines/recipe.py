@@ -30,7 +30,15 @@ from monai_ept.checks import check_choice, check_number, check_whole
 from monai_ept.data.records import Record
 from monai_ept.handlers.unwrap import unwrap
 
-__all__ = ["amp_settings", "class_weights", "cosine_schedule", "make_loss", "make_optimizer", "task_of"]
+__all__ = [
+    "amp_settings",
+    "class_weights",
+    "cosine_schedule",
+    "default_weight_decay",
+    "make_loss",
+    "make_optimizer",
+    "task_of",
+]
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("auto", "bfloat16", "float16", "off")
@@ -65,12 +73,17 @@ def make_optimizer(
     check_number("lr", lr, above=0)
     check_number("momentum", momentum, least=0, below=1)
     if weight_decay is None:
-        weight_decay = 1e-4 if name == "sgd" else 1e-2
+        weight_decay = default_weight_decay(name)
     check_number("weight_decay", weight_decay, least=0)
     groups = unwrap(network).trainable_parameters(lr=lr)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
     return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
+
+
+def default_weight_decay(optimizer: str) -> float:
+    """1e-4 for SGD, as in the paper's code; 0.01 for AdamW, as torch has it."""
+    return 1e-4 if optimizer == "sgd" else 1e-2
 
 
 def cosine_schedule(optimizer: Optimizer, steps: int, *, warmup_steps: int = 0, last: float = 0.0) -> LambdaLR:

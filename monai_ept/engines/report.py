@@ -35,7 +35,9 @@ __all__ = [
     "confusion_counts",
     "draw_confusion_matrix",
     "draw_reliability",
+    "figure_of",
     "metrics_table",
+    "save_figure",
     "write_confusion_matrix",
     "write_metrics",
     "write_per_class",
@@ -287,13 +289,13 @@ def draw_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: S
         class_names: one name per class.
     """
     figure = _confusion_square(counts, class_names) if counts.ndim == 2 else _confusion_labels(counts, class_names)
-    return _save(figure, Path(folder) / "confusion_matrix.png")
+    return save_figure(figure, Path(folder) / "confusion_matrix.png")
 
 
 def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     number = len(class_names)
     side = min(max(3.2, 0.52 * number + 1.8), 14)
-    figure = _figure(side + 0.9, side, layout="compressed")  # for axes of fixed aspect
+    figure = figure_of(side + 0.9, side, layout="compressed")  # for axes of fixed aspect
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -328,7 +330,7 @@ def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
 def _confusion_labels(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     """One bar per label: of the images that carry it how many are found, and how many are claimed wrongly."""
     number = len(class_names)
-    figure = _figure(7.6, 0.32 * number + 1.5)
+    figure = figure_of(7.6, 0.32 * number + 1.5)
     axes = figure.add_subplot()
     false_yes, missed, found = counts[:, 0, 1], counts[:, 1, 0], counts[:, 1, 1]
     rows = np.arange(number)
@@ -383,14 +385,23 @@ def draw_reliability(
     expected = np.bincount(which, weights=sure, minlength=num_bins)[filled] / totals[filled]
     error = float((np.abs(observed - expected) * totals[filled]).sum() / totals.sum())
 
-    figure = _figure(4.8, 5.4)
+    figure = figure_of(4.8, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     width, centres = 1 / num_bins, (edges[:-1] + edges[1:]) / 2
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated", zorder=1)
     low, high = _wilson(observed, totals[filled])
     upper.vlines(expected, low, high, color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
     sizes = 14 + 70 * totals[filled] / totals.max()
-    upper.scatter(expected, observed, s=sizes, color=BLUE, edgecolor=PAPER, linewidth=0.8, zorder=4, label="observed, 95 % interval")
+    upper.scatter(
+        expected,
+        observed,
+        s=sizes,
+        color=BLUE,
+        edgecolor=PAPER,
+        linewidth=0.8,
+        zorder=4,
+        label="observed, 95 % interval",
+    )
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     upper.set_ylabel(names[1])
@@ -402,7 +413,7 @@ def draw_reliability(
     lower.set_ylabel("images" if task == "multiclass" else "labels")
     for axes in (upper, lower):
         _tidy(axes)
-    return _save(figure, Path(folder) / "reliability.png")
+    return save_figure(figure, Path(folder) / "reliability.png")
 
 
 def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
@@ -412,7 +423,8 @@ def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.
     return middle - half, middle + half
 
 
-def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
+def figure_of(width: float, height: float, layout: Any = "constrained") -> Any:
+    """An empty figure of that many inches."""
     # Not pyplot: it would choose a backend for the whole process and keep every figure alive.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -428,7 +440,8 @@ def _tidy(axes: Any) -> None:
     axes.tick_params(labelsize=9, length=3)
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return write_whole(path, buffer.getvalue())
