@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: train test lint clean
 
 train: $(READY)
-	$(RUN) examples/first_adapter.py
+	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
 
 test: lint
 	$(RUN) -m pytest

@@ -53,6 +53,11 @@ class Training:
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.content["class_names"])
 
+    @property
+    def transform_settings(self) -> dict[str, Any]:
+        """Arguments of ``network_transforms`` that the network does not know."""
+        return self.content["transforms"]
+
     def network(self, pretrained: Any = None) -> TunedViT:
         """
         The network, with the adapter in it if there is one.
@@ -102,7 +107,7 @@ def find_training(run_dir: str | Path | None = None, *, runs: str | Path, untrai
         run_dir: its folder; without it the newest finished one in ``runs``.
         runs: folder of the bundle's trainings.
         untrained: what stands for it where nothing was trained yet: ``network`` (arguments of ``make_network``),
-            ``class_names`` and ``task``. The network then is one with an untrained head, for exports and checks.
+            ``class_names``, ``task`` and, if any, ``transforms``. The network then has an untrained head: enough for checks.
 
     Raises:
         FileNotFoundError: when ``run_dir`` is no folder of a training.
@@ -121,7 +126,7 @@ def find_training(run_dir: str | Path | None = None, *, runs: str | Path, untrai
         newest = max(found, key=lambda folder: ((folder / "delta.safetensors").stat().st_mtime, folder.name))
         return Training(newest, _read(newest / RECORD_FILE))
     missing = f"there is no finished training in {Path(runs).absolute()}: run train.yaml first, or pass --run_dir PATH."
-    return Training(None, {"data": {}, **untrained, "missing": missing})
+    return Training(None, {"data": {}, "transforms": {}, **untrained, "missing": missing})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def begin_training(
     split: FewShotSplit,
     data_settings: Mapping[str, Any],
     network_settings: Mapping[str, Any],
+    transform_settings: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
     tracking: MLflowTracking | None = None,
     resume: bool = False,
@@ -90,6 +91,7 @@ def begin_training(
         split: those that are used.
         data_settings: arguments of ``load_data``.
         network_settings: arguments of ``make_network``.
+        transform_settings: arguments of ``network_transforms`` that the network does not know.
         recipe: settings of the training, to be shown.
         tracking: what records the run.
         resume: whether an interrupted training goes on.
@@ -108,6 +110,7 @@ def begin_training(
         "bundle": bundle,
         "data": settings,
         "network": dict(network_settings),
+        "transforms": dict(transform_settings or {}),
         "class_names": list(data.class_names),
         "task": data.task,
         "spatial_dims": data.spatial_dims,
