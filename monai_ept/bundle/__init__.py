@@ -20,7 +20,7 @@ from monai_ept.bundle.options import flag
 from monai_ept.bundle.processes import MeanLoss, join_processes, leave_processes, local_device
 from monai_ept.bundle.results import begin_work, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.trained import Training, find_training
-from monai_ept.bundle.training import begin_training, finish_training, run_name, start
+from monai_ept.bundle.training import begin_training, defined_above, finish_training, run_name, start
 from monai_ept.bundle.where import find_root
 from monai_ept.engines import class_weights, describe_run
 
@@ -33,6 +33,7 @@ __all__ = [
     "begin_work",
     "choose_classes",
     "class_weights",
+    "defined_above",
     "describe_run",
     "embedded_images",
     "find_images",

@@ -107,7 +107,7 @@ def find_training(run_dir: str | Path | None = None, *, runs: str | Path, untrai
         run_dir: its folder; without it the newest finished one in ``runs``.
         runs: folder of the bundle's trainings.
         untrained: what stands for it where nothing was trained yet: ``network`` (arguments of ``make_network``),
-            ``class_names``, ``task`` and, if any, ``transforms``. The network then has an untrained head: enough for checks.
+            ``class_names``, ``task`` and, if any, ``transforms``. The network then has an untrained head.
 
     Raises:
         FileNotFoundError: when ``run_dir`` is no folder of a training.

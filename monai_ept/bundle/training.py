@@ -30,7 +30,7 @@ from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, unwrap
 from monai_ept.networks.create import EMBEDDED
 
-__all__ = ["RECORD_FILE", "begin_training", "finish_training", "rank", "run_name", "start"]
+__all__ = ["RECORD_FILE", "begin_training", "defined_above", "finish_training", "rank", "run_name", "start"]
 
 RECORD_FILE = "training.json"
 """In the folder of a training: how its network and its data are built again."""
@@ -40,6 +40,11 @@ def start() -> None:
     """What comes before anything else: short errors, and no misspelled setting."""
     short_errors()
     check_command_line()
+
+
+def defined_above(handler: Any) -> Any:
+    """A handler that a configuration defines elsewhere: MONAI's tools take only mappings in a list of handlers."""
+    return handler
 
 
 def rank() -> int:
@@ -77,6 +82,7 @@ def begin_training(
     network_settings: Mapping[str, Any],
     transform_settings: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
+    evaluator: Any = None,
     tracking: MLflowTracking | None = None,
     resume: bool = False,
 ) -> None:
@@ -93,6 +99,7 @@ def begin_training(
         network_settings: arguments of ``make_network``.
         transform_settings: arguments of ``network_transforms`` that the network does not know.
         recipe: settings of the training, to be shown.
+        evaluator: the engine that validates, whose metrics are recorded.
         tracking: what records the run.
         resume: whether an interrupted training goes on.
 
@@ -101,6 +108,8 @@ def begin_training(
     """
     if rank() > 0:
         return
+    if tracking is not None and evaluator is not None:
+        tracking.attach_evaluator(evaluator, prefix="val")
     folder = usable_folder(run_dir)
     settings = dict(data_settings)
     if settings.get("dataset_dir") is not None:
@@ -115,8 +124,10 @@ def begin_training(
         "task": data.task,
         "spatial_dims": data.spatial_dims,
     }
-    write_whole(folder / RECORD_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    split.save(folder / "split.json")
+    if not (resume and (folder / "last.pt").is_file()):  # else they are there, and the checkpoint says if they fit
+        (folder / "delta.safetensors").unlink(missing_ok=True)  # an earlier result does not go with a new record
+        write_whole(folder / RECORD_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        split.save(folder / "split.json")
 
     net = unwrap(network)
     count = net.count()
