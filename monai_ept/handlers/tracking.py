@@ -43,7 +43,7 @@ class MLflowTracking:
     MLflow is imported when the training starts, and only in the process that records: the first of several.
 
     Args:
-        run_name: name of the run; made from source, method, shots and seed by default.
+        run_name: name of the run; made from method, shots, seed and source by default.
         experiment: experiment that it belongs to.
         tracking_uri: a server or database; MLFLOW_TRACKING_URI by default, else ``sqlite:///mlflow.db`` in the
             working directory. A run that exists keeps its own.
@@ -270,9 +270,11 @@ def _rank() -> int:
 
 
 def _name_of(params: Mapping[str, Any]) -> str:
-    parts = [str(params[key]) for key in ("source", "method") if key in params]
+    # What tells runs of an experiment apart comes first: MLflow's list cuts long names at the end.
+    parts = [str(params["method"])] if "method" in params else []
     parts += [f"{params['shots']}shot"] if "shots" in params else []
     parts += [f"seed{params['seed']}"] if "seed" in params else []
+    parts += [str(params["source"])] if "source" in params else []
     return "-".join(parts) or "run"
 
 

@@ -392,7 +392,7 @@ class _Worker(threading.Thread):
         if not self._warned:
             self._warned = True
             name = without_password(self._uri)
-            reason = (str(error) or type(error).__name__).splitlines()[0].replace(self._uri, name)[:300]
+            reason = (str(error) or type(error).__name__).splitlines()[0].replace(self._uri, name)[:160]
             logger.warning("MLflow at %s does not answer; nothing is lost, it is kept here. (%s)", name, reason)
 
 

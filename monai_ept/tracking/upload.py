@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ ID_TAG = "monai_ept.id"
 MAX_METRICS = 900
 MAX_OTHERS = 90
 MAX_TEXT = 6000
+
+_one_at_a_time = threading.Lock()
+"""For local databases: MLflow uses two connections for one batch, and many threads that each hold one wait forever."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +101,10 @@ class Uploader:
             TrackingError: when MLflow will not have it, also not later.
             Exception: whatever MLflow raises when the store cannot be reached; try again later.
         """
+        with _one_at_a_time if database_folder(self.uri) is not None else nullcontext():
+            self._upload()
+
+    def _upload(self) -> None:
         if not self.run_id:
             self._find_run()
         metrics: list[Any] = []

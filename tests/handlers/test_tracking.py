@@ -85,7 +85,7 @@ def test_a_training_with_validation_is_one_finished_run(client):
         assert tracking.finish(final, {"predictions": ["predictions.csv"], "": "out/run.json"})
     (run,) = runs(client)
     assert run.info.run_id == tracking.run_id == json.loads(Path("out/run.json").read_text())["run_id"]
-    assert (run.info.status, run.info.run_name) == ("FINISHED", "isic2018-ept-5shot-seed3")
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "ept-5shot-seed3-isic2018")
     assert run.data.params == {"method": "ept", "source": "isic2018", "shots": "5", "seed": "3"}
     assert run.data.tags["sweep"] == "a" and "**isic2018**" in run.data.tags["mlflow.note.content"]
     assert history(client, run.info.run_id, "train/loss") == [(n, pytest.approx(1 / n)) for n in range(1, 13)]

@@ -15,6 +15,7 @@ import json
 import math
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -152,6 +153,25 @@ def test_a_killed_training_is_resumed_as_the_same_run(server, tmp_path):
     assert history(client, run.run_id, "train/loss") == [(step, step) for step in range(1, 61)]
     runs = client.search_runs([client.get_run(run.run_id).info.experiment_id], f"tags.`{ID_TAG}` != ''")
     assert [found.info.status for found in runs if found.info.run_name == "killed"] == ["FINISHED"]
+
+
+def test_a_full_disk_costs_records_but_neither_the_training_nor_the_status(server, caplog):
+    run = open_run("run", "full", "full", tracking_uri=server.uri)
+    end = time.monotonic() + 20
+    while not run.run_id and time.monotonic() < end:
+        time.sleep(0.05)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (run.journal.size + 10, hard))
+    try:
+        for step in range(1, 6):
+            run.log_metrics({"train/loss": step}, step)
+        assert run.close("FAILED")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = MlflowClient(server.uri).get_run(run.run_id)
+    assert found.info.status == "FAILED" and found.data.metrics == {}
+    (warning,) = [record.message for record in caplog.records]
+    assert "cannot be written" in warning and "File too large" in warning
 
 
 def test_a_refused_record_takes_no_other_with_it(database, caplog):
