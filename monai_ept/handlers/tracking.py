@@ -56,6 +56,9 @@ class MLflowTracking:
         attach_to: folder of a training whose run is added to, for its evaluation. Without a run in it nothing is
             recorded.
 
+    Raises:
+        ValueError: when the store is one that MLflow refuses.
+
     Example::
 
         >>> tracking = MLflowTracking("ept-5shot-seed0", "derm", params={"method": "ept"}, artifacts_dir="runs/first")
@@ -90,6 +93,10 @@ class MLflowTracking:
         self._resume = resume
         self._attach = attach_to is not None
         self._trainer: Any = None
+        if self.enabled and not self._attach:
+            from monai_ept.tracking import tracking_store
+
+            tracking_store(tracking_uri)  # a store that MLflow refuses is an error now, not when the training starts
 
     @property
     def run_id(self) -> str | None:

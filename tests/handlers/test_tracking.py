@@ -184,6 +184,13 @@ def test_a_step_is_recorded_in_no_time():
     tracking.finish()
 
 
+def test_a_store_that_mlflow_refuses_is_an_error_at_once(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    with pytest.raises(ValueError, match="is a folder, which MLflow no longer takes"):
+        MLflowTracking("a")
+    MLflowTracking("a", enabled=False)
+
+
 def test_flat_metrics_takes_what_is_a_number():
     metrics = {"a": torch.tensor([2.0]), "b": {"c": {"d": 1}}, "e": [1, 2], "f": None, "g": torch.ones(2), "h": True}
     assert dict(flat_metrics(metrics, "x")) == {"x/a": 2.0, "x/b/c/d": 1.0, "x/h": 1.0}

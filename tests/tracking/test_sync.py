@@ -56,7 +56,7 @@ def test_a_server_that_is_down_costs_no_time_and_loses_nothing(server, caplog, c
         run.log_metrics({"train/loss": 1 / step}, step)
     run.log_artifact("result.csv", "predictions")
     assert not run.close("FAILED")
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 6
     Path("result.csv").unlink()
     warned = [record.message for record in caplog.records]
     assert len(warned) == 2
@@ -95,9 +95,9 @@ def test_a_server_that_never_answers_costs_one_time_out_at_most(monkeypatch, cap
         start = time.monotonic()
         for step in range(1, 1001):
             run.log_metrics({"train/loss": 1 / step}, step)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2
         assert not run.close()
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 6
     written = "".join(path.read_text() for path in Path("run").rglob("*.json*"))
     assert "secret" not in written + caplog.text and "me@" not in written
 
@@ -155,10 +155,10 @@ def test_a_server_that_dies_in_the_middle_of_a_run(server, caplog):
     for step in range(2, 501):
         run.log_metrics({"train/loss": 1 / step}, step)
         time.sleep(0.004)  # long enough for an upload to fail
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 8
     start = time.monotonic()
     assert not run.close()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 6
     assert len([record for record in caplog.records if "does not answer" in record.message]) == 1
     server.start()
     assert [result.outcome for result in sync(["run"], tracking_uri=server.uri)] == ["uploaded"]
