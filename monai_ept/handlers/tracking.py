@@ -40,7 +40,7 @@ class MLflowTracking:
     handlers of exceptions: it raises them again. MONAI's own ``MLFlowHandler`` shares runs between trainings and
     leaves them open, which is why it is not used here.
 
-    MLflow is imported when the training starts, and only in the process that records: the first of several.
+    Of several processes only the first records, and only there MLflow is contacted, once the training starts.
 
     Args:
         run_name: name of the run; made from method, shots, seed and source by default.
