@@ -1,0 +1,78 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from monai_ept.bundle.options import check_command_line, config_files, flag
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), ("true", True), ("False", False), ("no", False), (1, True), ("off", False)]
+)
+def test_flags(value, expected):
+    assert flag(value) is expected
+
+
+@pytest.mark.parametrize("value", [None, "maybe", "", 2])
+def test_what_is_no_flag(value):
+    with pytest.raises(ValueError, match="is neither true nor false: write one of them"):
+        flag(value)
+
+
+@pytest.fixture
+def line(monkeypatch, tmp_path):
+    """Pretend that the command line of MONAI's bundles was used."""
+    for name in ("train", "more"):
+        (tmp_path / f"{name}.yaml").write_text(f"{name}_only: 1\nshots: 5\ntrain#handlers: []\n+train::list: []\n")
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*arguments):
+        monkeypatch.setattr(sys, "argv", ["/lib/monai/bundle/__main__.py", "run", *arguments])
+
+    return typed
+
+
+def test_config_files(line):
+    line("--config_file", "train.yaml")
+    assert [path.name for path in config_files()] == ["train.yaml"]
+    line("--shots", "3", "--config_file=['train.yaml','more.yaml']")
+    assert [path.name for path in config_files()] == ["train.yaml", "more.yaml"]
+    line("--config-file", "train.yaml,more.yaml")
+    assert [path.name for path in config_files()] == ["train.yaml", "more.yaml"]
+
+
+def test_known_settings(line):
+    line("--config_file", "['train.yaml','more.yaml']", "--shots", "3", "--more_only=2", "--train#handlers#0", "x")
+    check_command_line()
+    line("--config_file", "train.yaml", "--tracking", "mlflow", "--output_dir", "there", "--meta_file", "m.json")
+    check_command_line()
+    line("--config_file", "train.yaml", "--lr", "-1")
+    with pytest.raises(ValueError, match="--lr is no setting of train.yaml: open the file to see what there is"):
+        check_command_line()
+
+
+def test_misspelled_settings(line):
+    line("--config_file", "train.yaml", "--shot", "3")
+    with pytest.raises(ValueError, match="--shot is no setting of train.yaml: did you mean 'shots'?"):
+        check_command_line()
+    line("--config_file", "train.yaml", "--output_dir", "there")
+    with pytest.raises(ValueError, match="--output_dir is no setting"):
+        check_command_line()
+
+
+def test_other_programs_are_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest", "--config_file", "train.yaml", "--whatever"])
+    assert config_files() == []
+    check_command_line()

@@ -1,0 +1,49 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The bundles, and settings that make each small enough for a test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2] / "bundles"
+
+DERM = {"num_per_class": 4, "num_test_per_class": 1, "img_size": 32}
+CHEST = {"num_images": 40, "num_test_images": 6, "img_size": 32}
+VOLUME = {"num_per_class": 3, "num_test_per_class": 2, "img_size": 16}
+
+SMALL = {
+    "ept_chest": {"source_options": CHEST, "img_size": 32},
+    "ept_colon": {"source_options": DERM, "img_size": 32},
+    "ept_derm": {"source_options": DERM, "img_size": 32},
+    "ept_endo": {"source_options": CHEST, "img_size": 32},
+    "ept_volume": {"source_options": VOLUME, "img_size": 16},
+}
+
+
+def config(bundle: str, name: str) -> str:
+    return str(ROOT / bundle / "configs" / name)
+
+
+def command(*configs: str, program: tuple[str, ...] = (sys.executable,), **settings: object) -> list[str]:
+    """A command line as a user types it."""
+    files = configs[0] if len(configs) == 1 else str(list(configs))
+    given = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
+    return [*program, "-m", "monai.bundle", "run", "--config_file", files, *given]
+
+
+def environment() -> dict[str, str]:
+    """Offline, with one thread per process, and no MLflow server of the developer's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}

@@ -1,0 +1,284 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the Model Zoo verifies, offline, and a whole life of each bundle: train, evaluate, predict, export."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+
+import monai.bundle
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from PIL import Image
+
+from monai_ept.bundle import find_training
+from tests.bundles.cases import ROOT, SMALL, config
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:parsing config_file",
+    "ignore:no image is labelled",
+    "ignore:synthetic_",
+    "ignore:No hash value provided",
+    "ignore:`torch.jit",
+    "ignore:Converting a tensor to a Python boolean",
+)
+
+BUNDLES = sorted(folder.name for folder in ROOT.iterdir() if (folder / "configs").is_dir())
+
+HEADINGS = (
+    "# Model Overview",
+    "## Data",
+    "### Preprocessing",
+    "## Training configuration",
+    "### Input",
+    "### Output",
+    "## Performance",
+    "## MONAI Bundle Commands",
+    "# References",
+    "# License",
+)
+
+# What MONAI's published schema asks of a bundle's metadata, as far as it concerns ours.
+TENSOR = {
+    "type": "object",
+    "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data"],
+    "properties": {
+        "num_channels": {"type": "integer", "minimum": 1},
+        "spatial_shape": {"type": "array", "items": {"type": ["integer", "string"]}},
+        "dtype": {"enum": ["float32"]},
+        "value_range": {"type": "array", "items": {"type": "number"}},
+        "is_patch_data": {"type": "boolean"},
+        "channel_def": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}
+VERSION = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
+SCHEMA = {
+    "type": "object",
+    "required": [
+        "schema",
+        "version",
+        "changelog",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "required_packages_version",
+        "name",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "network_data_format",
+    ],
+    "properties": {
+        **dict.fromkeys(("version", "monai_version", "pytorch_version", "numpy_version"), VERSION),
+        "changelog": {"type": "object", "minProperties": 1},
+        "required_packages_version": {"type": "object", "required": ["monai_ept"]},
+        "network_data_format": {
+            "type": "object",
+            "properties": {
+                "inputs": {"type": "object", "required": ["image"], "additionalProperties": TENSOR},
+                "outputs": {"type": "object", "required": ["pred"], "additionalProperties": TENSOR},
+            },
+            "required": ["inputs", "outputs"],
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module", params=BUNDLES)
+def bundle(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(bundle, tmp_path_factory):
+    """A working directory in which the bundle has trained for an epoch."""
+    folder = tmp_path_factory.mktemp(bundle)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        monai.bundle.run(
+            config_file=config(bundle, "train.yaml"),
+            **SMALL[bundle],
+            shots=1,
+            epochs=1,
+            track=False,
+            run_dir="runs/one",
+        )
+        yield folder
+
+
+def test_there_is_a_case_for_each():
+    assert sorted(SMALL) == BUNDLES
+
+
+def test_files_and_headings(bundle):
+    root = ROOT / bundle
+    names = {path.name for path in (root / "configs").iterdir()}
+    assert names == {
+        "train.yaml",
+        "evaluate.yaml",
+        "inference.yaml",
+        "multi_gpu_train.yaml",
+        "metadata.json",
+        "logging.conf",
+    }
+    assert "Apache License" in (root / "LICENSE").read_text()
+    text = (root / "docs" / "README.md").read_text()
+    found = [line for line in text.splitlines() if re.match(r"#{1,3} ", line)]
+    assert tuple(found) == HEADINGS
+    others = set(BUNDLES) - {bundle}
+    for path in root.rglob("*"):
+        if path.suffix in (".yaml", ".md"):
+            assert not any(other in path.read_text() for other in others), path
+
+
+def test_metadata(bundle, tmp_path):
+    pytest.importorskip("jsonschema", reason="MONAI's verify_metadata needs jsonschema")
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    path = config(bundle, "metadata.json")
+    verify_metadata(meta_file=path, filepath=str(schema))
+    about = json.loads((ROOT / bundle / "configs" / "metadata.json").read_text())
+    assert about["version"] in about["changelog"]
+    pred = about["network_data_format"]["outputs"]["pred"]
+    settings = yaml.safe_load((ROOT / bundle / "configs" / "train.yaml").read_text())
+    assert list(pred["channel_def"].values()) == settings["class_names"]
+    for name in ("evaluate.yaml", "inference.yaml"):
+        untrained = yaml.safe_load((ROOT / bundle / "configs" / name).read_text())["training"]["untrained"]
+        assert untrained["class_names"] == settings["class_names"]
+
+
+def test_what_bundles_share_is_the_same():
+    """From the marked line on a train.yaml says what all say, but for a few lines of its own."""
+    own = re.compile(r"ept_|embedded|map:|balanced_accuracy:|intensity_range|(patch_size|in_channels|spatial_dims): ")
+    parts = {}
+    for name in BUNDLES:
+        text = (ROOT / name / "configs" / "train.yaml").read_text()
+        shared = text[text.index("from here on: the parts") :]
+        parts[name] = [line for line in shared.splitlines() if not own.search(line)]
+    assert len(parts["ept_derm"]) > 150
+    for name in BUNDLES:
+        assert parts[name] == parts["ept_derm"], name
+
+
+def test_properties(bundle, folder):
+    train = ConfigWorkflow(config(bundle, "train.yaml"), workflow_type="train", **SMALL[bundle], shots=1, track=False)
+    train.initialize()
+    assert train.check_properties() == []
+    assert train.max_epochs == 20 and train.train_dataset_data and train.val_interval == 1
+    for name in ("evaluate.yaml", "inference.yaml"):
+        workflow = ConfigWorkflow(config(bundle, name), workflow_type="infer", run_dir="runs/one", track=False)
+        workflow.initialize()
+        assert workflow.check_properties() == [], name
+
+
+def test_network_before_any_training(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"meta_file": config(bundle, "metadata.json"), "config_file": config(bundle, "inference.yaml")}
+    verify_net_in_out("network_def", **given, device="cpu")
+    for wanted, message in (
+        ({}, "there is no finished training in"),
+        ({"run_dir": "here"}, "here is not the folder of"),
+    ):
+        with pytest.raises((RuntimeError, FileNotFoundError)) as caught:
+            monai.bundle.run(config_file=given["config_file"], **wanted)
+        assert message in "".join(str(error) for error in causes(caught.value))
+
+
+def test_training_writes_what_it_says(bundle, folder):
+    run = folder / "runs" / "one"
+    there = {path.name for path in run.iterdir()}
+    assert {"delta.safetensors", "last.pt", "training.json", "split.json", "history.json", "evaluation"} <= there
+    assert not list(run.rglob("*.partial"))
+    split = json.loads((run / "split.json").read_text())
+    assert rows(run / "evaluation" / "predictions.csv").keys() == set(split["test"])
+
+
+def test_evaluation_finds_what_training_found(bundle, folder):
+    monai.bundle.run(
+        config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20, output_dir="again"
+    )
+    first, again = (rows(folder / name / "predictions.csv") for name in ("runs/one/evaluation", "again"))
+    assert again == first
+    assert {"metrics.json", "per_class.csv", "confusion_matrix.png", "reliability.png"} <= {
+        path.name for path in (folder / "again").iterdir()
+    }
+    metrics = json.loads((folder / "again" / "metrics.json").read_text())["metrics"]
+    assert metrics["accuracy"]["low"] <= metrics["accuracy"]["value"] <= metrics["accuracy"]["high"]
+
+
+def test_inference_of_any_files(bundle, folder, capsys):
+    images = folder / "images"
+    shutil.rmtree(images, ignore_errors=True)
+    (images / "inside").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    if bundle == "ept_volume":
+        nibabel = pytest.importorskip("nibabel")
+        for name, shape in (("a.nii.gz", (20, 30, 12)), ("inside/b.nii", (9, 8, 7))):
+            volume = random.integers(-1000, 1000, shape).astype(np.int16)
+            nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), images / name)
+        good, bad = ["a.nii.gz", "inside/b.nii"], "c.nii"
+    else:
+        Image.fromarray(random.integers(0, 255, (70, 50, 3), dtype=np.uint8)).save(images / "a.png")
+        Image.fromarray(random.integers(0, 255, (20, 300), dtype=np.uint8)).save(images / "inside" / "b.jpg")
+        good, bad = ["a.png", "inside/b.jpg"], "c.png"
+    (images / bad).write_bytes(b"this is no image")
+    (images / "notes.txt").write_text("neither is this, and it does not say so")
+    monai.bundle.run(
+        config_file=config(bundle, "inference.yaml"), run_dir="runs/one", dataset_dir="images", output_dir="out"
+    )
+    found = rows(folder / "out" / "predictions.csv")
+    assert set(found) == {*good, bad}
+    training = find_training("runs/one", runs="runs", untrained={})
+    for name in good:
+        values = [float(found[name][f"probability_{one}"]) for one in training.class_names]
+        assert found[name]["error"] == "" and all(0 <= value <= 1 for value in values)
+        assert training.task == "multilabel" or sum(values) == pytest.approx(1, abs=1e-6)
+        assert training.task == "multilabel" or found[name]["prediction"] == training.class_names[np.argmax(values)]
+    assert found[bad]["error"] and not any(value for key, value in found[bad].items() if key not in ("id", "error"))
+    assert f"{bad}: could not be read" in capsys.readouterr().out
+
+
+def test_export(bundle, folder):
+    settings = {"run_dir": "runs/one", "bundle_root": str(folder / "copy")}
+    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), **settings)
+    ckpt_export(
+        "network_def",
+        filepath="copy/models/model.ts",
+        ckpt_file="copy/models/model.pt",
+        meta_file=config(bundle, "metadata.json"),
+        config_file=config(bundle, "inference.yaml"),
+        run_dir="runs/one",
+        use_trace=True,
+        input_shape=[1, 1, 16, 16, 16] if bundle == "ept_volume" else [1, 3, 32, 32],
+    )
+    network = find_training("runs/one", runs="runs", untrained={}).network()
+    images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
+    exported = torch.jit.load("copy/models/model.ts")
+    torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
+
+
+def causes(error):
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}

@@ -1,0 +1,149 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Commands as a user types them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import monai.bundle
+import pytest
+import torch
+
+from tests.bundles.cases import DERM, ROOT, command, config, environment
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+TRAIN = config("ept_derm", "train.yaml")
+SMALL = {"source_options": DERM, "img_size": 32, "shots": 1, "seed": 2, "track": "false"}
+
+
+def finish(arguments, folder, **more):
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment(), text=True, capture_output=True, timeout=240, check=False, **more
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def wait_for(path, process):
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{path} did not appear")
+
+
+def result(folder):
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    content = torch.load(folder / "last.pt", weights_only=True)
+    return content["delta"], content["history"], metrics
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A training by the documented line, from the repository's root, into a folder elsewhere."""
+    folder = tmp_path_factory.mktemp("line")
+    settings = {**SMALL, "epochs": 4, "run_dir": folder / "whole"}
+    code, output = finish(command("bundles/ept_derm/configs/train.yaml", **settings), ROOT.parent)
+    assert code == 0, output
+    return folder, output
+
+
+def test_what_a_user_sees(uninterrupted):
+    folder, output = uninterrupted
+    for text in (
+        "the embedded synthetic set; --dataset_dir PATH takes your own images",
+        "RANDOM weights, a stand-in that needs no download: the results mean nothing",
+        "16 images to train on",
+        "epoch 4/4  loss",
+        "balanced_accuracy",
+        "95 % interval",
+        str(folder / "whole" / "delta.safetensors"),
+        "predictions.csv",
+    ):
+        assert text in output
+    assert "Traceback" not in output and "Engine run" not in output and "input summary" not in output
+
+
+def test_killed_and_resumed_is_as_if_nothing_had_happened(uninterrupted):
+    folder, _ = uninterrupted
+    # From inside the bundle's folder, with a path relative to it.
+    arguments = command("configs/train.yaml", **{**SMALL, "epochs": 4}, run_dir=folder / "killed", resume="true")
+    process = subprocess.Popen(
+        arguments, cwd=ROOT / "ept_derm", env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(folder / "killed" / "last.pt", process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    epoch = torch.load(folder / "killed" / "last.pt", weights_only=True)["epoch"]
+    assert 1 <= epoch < 4 and not (folder / "killed" / "evaluation").exists()
+
+    code, output = finish(arguments, ROOT / "ept_derm")
+    assert code == 0, output
+    assert f"epoch {epoch} of 4 is done" in output
+    delta, history, metrics = result(folder / "whole")
+    delta_again, history_again, metrics_again = result(folder / "killed")
+    assert delta.keys() == delta_again.keys() and all(torch.equal(delta[key], delta_again[key]) for key in delta)
+    assert history == history_again and metrics == metrics_again
+
+
+def test_errors_are_one_line(tmp_path):
+    hub = {"backbone": "vit_small_patch16_224.augreg_in21k", "pretrained": "true"}
+    cases = [
+        ({"shot": 5}, "error: --shot is no setting of ", "did you mean 'shots'?"),
+        (hub, "could not be fetched from the hub", "pass pretrained='PATH'"),
+    ]
+    env = {**environment(), "HF_HOME": str(tmp_path)}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    # Both at once: most of the time goes into imports.
+    processes = [
+        subprocess.Popen(command(TRAIN, **SMALL, **settings), cwd=tmp_path, env=env, **streams)
+        for settings, _, _ in cases
+    ]
+    for process, (_, what, help_) in zip(processes, cases, strict=True):
+        errors = process.communicate(timeout=240)[1]
+        lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+        assert process.returncode == 1 and "Traceback" not in errors
+        assert len(lines) == 1 and what in lines[0] and help_ in lines[0]
+
+
+def test_two_processes_train_as_one_with_the_doubled_batch(tmp_path, monkeypatch):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    files = TRAIN, config("ept_derm", "multi_gpu_train.yaml")
+    settings = {**SMALL, "epochs": 2, "dropout": 0.0}
+    several = command(*files, program=torchrun, **{**settings, "track": "true"}, batch_size=2, run_dir="two")
+    code, output = finish(several, tmp_path)
+    assert code == 0, output
+    assert output.count("16 images to train on") == 1 and output.count("95 % interval") == 1
+    monkeypatch.chdir(tmp_path)
+    monai.bundle.run(config_file=TRAIN, **settings, batch_size=4, run_dir="one")
+
+    delta, history, metrics = result(tmp_path / "one")
+    delta_two, history_two, metrics_two = result(tmp_path / "two")
+    assert [row["loss"] for row in history_two] == pytest.approx([row["loss"] for row in history], rel=1e-5)
+    for key in delta:
+        torch.testing.assert_close(delta_two[key], delta[key], rtol=1e-4, atol=1e-6)
+    assert metrics_two["metrics"]["auc"]["value"] == pytest.approx(metrics["metrics"]["auc"]["value"], abs=1e-3)
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ept_derm")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params["batch_size"] == "2"
+    steps = client.get_metric_history(run.info.run_id, "train/loss")
+    assert len(steps) == 8
+    assert run.data.metrics["test/auc"] == pytest.approx(metrics_two["metrics"]["auc"]["value"])
