@@ -3,6 +3,7 @@
 #   make test    sets up .venv and runs all checks
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
@@ -12,7 +13,7 @@ train: $(READY)
 	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
 
 test: lint
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(READY)
 	$(RUN) -m ruff check .
