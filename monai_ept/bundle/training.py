@@ -137,7 +137,8 @@ def begin_training(
     say.append(
         f"  split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test"
     )
-    say.append(f"  backbone  {net.backbone_name}, {size}")
+    inflated = " inflated into a MONAI ViT" if net.vit.spatial_dims == 3 else ""
+    say.append(f"  backbone  {network_settings.get('backbone', net.backbone_name)}{inflated}, {size}")
     if network_settings.get("backbone") == EMBEDDED:
         say.append(
             "            RANDOM weights, a stand-in that needs no download: the results mean nothing.\n"
