@@ -127,7 +127,8 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
         traceback.print_exception(kind, error, trace)
         return
     message = str(cause) or type(cause).__name__
-    label = "stopped" if isinstance(cause, KeyboardInterrupt) else "error"
-    print(f"\n{label}: {message}", file=sys.stderr)
-    if label == "error":
+    if isinstance(cause, KeyboardInterrupt):
+        print(f"\n{message}", file=sys.stderr)
+    else:
+        print(f"\nerror: {message}", file=sys.stderr)
         print("(MONAI_EPT_TRACEBACK=1 shows where it happened)", file=sys.stderr)

@@ -73,7 +73,7 @@ class MeanLoss:
     """An Ignite handler that reports the mean loss of all processes, which that of one with all their images is."""
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
         if distributed.is_initialized():

@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 __all__ = ["base_lr", "step_loss"]
 
 
 def step_loss(engine: Any) -> float:
     """The loss in the output of MONAI's trainer: one dictionary, or one for each image after decollating."""
     output = engine.state.output
-    return float((output["loss"] if isinstance(output, Mapping) else output[0]["loss"]).detach())
+    loss = output["loss"] if isinstance(output, Mapping) else output[0]["loss"]
+    return float(loss.detach() if isinstance(loss, Tensor) else loss)  # decollating makes numbers of scalars
 
 
 def base_lr(engine: Any) -> float:

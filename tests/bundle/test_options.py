@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from monai_ept.bundle.options import check_command_line, config_files, flag
+from monai_ept.bundle.options import check_command_line, config_files, flag, short_errors
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,38 @@ def test_other_programs_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["pytest", "--config_file", "train.yaml", "--whatever"])
     assert config_files() == []
     check_command_line()
+
+
+def raised(error, wrapped=True):
+    """An error as MONAI's configuration parser hands it on."""
+    try:
+        try:
+            raise error
+        except BaseException as inner:
+            if not wrapped:
+                raise
+            raise RuntimeError("Failed to evaluate ConfigExpression") from inner
+    except BaseException as outer:
+        return type(outer), outer, outer.__traceback__
+
+
+def test_short_errors(line, monkeypatch, capsys):
+    line("--config_file", "train.yaml")
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    short_errors()
+    assert sys.excepthook is not sys.__excepthook__
+    sys.excepthook(*raised(ConnectionError("no hub: pass pretrained='PATH'")))
+    shown = capsys.readouterr().err
+    assert "error: no hub: pass pretrained='PATH'\n" in shown and "Traceback" not in shown
+    sys.excepthook(*raised(KeyboardInterrupt("stopped by Ctrl-C in epoch 3"), wrapped=False))
+    assert capsys.readouterr().err == "\nstopped by Ctrl-C in epoch 3\n"
+    sys.excepthook(*raised(AttributeError("a bug of ours")))
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_long_errors_on_demand(line, monkeypatch):
+    line("--config_file", "train.yaml")
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setenv("MONAI_EPT_TRACEBACK", "1")
+    short_errors()
+    assert sys.excepthook is sys.__excepthook__

@@ -254,6 +254,23 @@ def test_inference_of_any_files(bundle, folder, capsys):
     assert f"{bad}: could not be read" in capsys.readouterr().out
 
 
+def test_monais_own_tracking_goes_along(folder, bundle):
+    if bundle != "ept_derm":
+        pytest.skip("the handlers that MONAI adds are the same for each bundle")
+    monai.bundle.run(
+        config_file=config(bundle, "train.yaml"),
+        **SMALL[bundle],
+        shots=1,
+        epochs=1,
+        track=False,
+        run_dir="runs/theirs",
+        tracking="mlflow",
+        output_dir=str(folder / "theirs"),
+    )
+    assert (folder / "mlruns.db").is_file()
+    shutil.rmtree(folder / "runs" / "theirs")
+
+
 def test_export(bundle, folder):
     settings = {"run_dir": "runs/one", "bundle_root": str(folder / "copy")}
     monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), **settings)
