@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from monai_ept.bundle.options import NO, YES, flag
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 
-__all__ = ["make_network"]
+__all__ = ["backbone_recipe", "make_network"]
 
 
 def make_network(
@@ -89,3 +89,23 @@ def make_network(
         )
         torch.manual_seed(seed)
         return TunedViT(vit, len(class_names), img_size=img_size, in_channels=in_channels, **common)
+
+
+def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """
+    How the backbone of a volume network is built, for a registered model; None for a backbone by name.
+
+    Args:
+        network: the network.
+        settings: the arguments of ``make_network`` that built it.
+    """
+    if network.vit.spatial_dims == 2:
+        return None
+    return {
+        "_target_": "monai_ept.networks.monai_vit_from_timm",
+        "backbone": settings["backbone"],
+        "spatial_dims": 3,
+        "img_size": list(network.vit.img_size),
+        "patch_size": list(network.vit.patch_size),
+        "in_channels": network.vit.in_channels,
+    }

@@ -87,7 +87,7 @@ def finish_evaluation(
     print(f"\n{metrics_table(result.metrics, result.intervals)}\n")
     print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
     if tracking is not None:
-        sent = tracking.finish({**result.metrics, **result.intervals}, {part: list(result.paths.values())}, prefix=part)
+        sent = tracking.finish(result.recorded, {part: list(result.paths.values())}, prefix=part)
         if tracking.run is not None:
             print(f"MLflow {'added to' if sent else 'records kept for'} run {tracking.run_id}")
     return result

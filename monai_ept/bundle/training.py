@@ -22,12 +22,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from monai_ept.bundle.network import backbone_recipe
 from monai_ept.bundle.options import check_command_line, short_errors
 from monai_ept.data import FewShotSplit, RecordSet
-from monai_ept.engines import evaluate, metrics_table
+from monai_ept.engines import evaluate, evaluate_records, metrics_table
 from monai_ept.engines.evaluation import Evaluation
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, unwrap
+from monai_ept.model import TunedViT
 from monai_ept.networks.create import EMBEDDED
 
 __all__ = ["RECORD_FILE", "begin_training", "defined_above", "finish_training", "rank", "run_name", "start"]
@@ -187,6 +189,9 @@ def finish_training(
     device: str | torch.device = "cpu",
     tracking: MLflowTracking | None = None,
     num_resamples: int = 1000,
+    transform_settings: Mapping[str, Any] | None = None,
+    network_settings: Mapping[str, Any] | None = None,
+    register: str | None = None,
 ) -> Evaluation | None:
     """
     Test what was trained, write the report, close the MLflow run, and say where everything is.
@@ -203,6 +208,9 @@ def finish_training(
         device: where to compute.
         tracking: what records the run.
         num_resamples: of the bootstrap.
+        transform_settings: what the images' transforms were given beyond the network's own.
+        network_settings: arguments of ``make_network``, for a registered model to be built again.
+        register: name under which the folded network enters MLflow's model registry; None registers nothing.
 
     Returns:
         what the test found, in the first process; None in the others.
@@ -216,18 +224,24 @@ def finish_training(
     else:
         if first:
             print(f"testing on {len(split.test)} images", flush=True)
-        evaluation = evaluate(
-            unwrap(network),
-            test_loader,
-            task=task,
-            class_names=class_names,
-            groups={record["id"]: record["group"] for record in split.test} if first else None,
-            expected_ids=[record["id"] for record in split.test] if first else None,
-            folder=folder / "evaluation" if first else None,
-            num_resamples=num_resamples if first else 0,
-            seed=seed,
-            device=device,
-        )
+        if first:
+            evaluation = evaluate_records(
+                unwrap(network),
+                test_loader,
+                split.test,
+                folder=folder / "evaluation",
+                task=task,
+                class_names=class_names,
+                num_resamples=num_resamples,
+                seed=seed,
+                device=device,
+                transform_settings=transform_settings,
+            )
+        else:
+            # The others bring their share of the predictions.
+            evaluation = evaluate(
+                unwrap(network), test_loader, task=task, class_names=class_names, num_resamples=0, device=device
+            )
     if not first:
         return None
     report = [] if evaluation is None else list(evaluation.paths.values())
@@ -240,8 +254,7 @@ def finish_training(
         kept["training"] = [write_whole(folder / "history.json", text + "\n")]
     sent = True
     if tracking is not None:
-        metrics = {} if evaluation is None else {**evaluation.metrics, **evaluation.intervals}
-        sent = tracking.finish(metrics, kept)
+        sent = tracking.finish({} if evaluation is None else evaluation.recorded, kept)
     print(f"adapter     {delta} ({delta.stat().st_size / 1000:,.0f} kB)")
     if evaluation is not None:
         print(f"test report {folder / 'evaluation'}: {', '.join(path.name for path in report)}")
@@ -250,4 +263,29 @@ def finish_training(
 
         where = tracking.run.url or f"run {tracking.run_id} in {without_password(tracking.run.uri)}"
         print(f"MLflow      {where}" if sent else "MLflow      kept for 'monai-ept sync', see the warning above")
+    if register is not None:
+        print(f"registry    {_registered(unwrap(network), register, folder, task, network_settings, sent)}")
     return evaluation
+
+
+def _registered(
+    net: TunedViT,
+    name: str,
+    folder: Path,
+    task: str,
+    network_settings: Mapping[str, Any] | None,
+    sent: bool,
+) -> str:
+    """Register the trained network; whatever hinders that is said, and harms the training no more."""
+    from monai_ept.tracking import register_model
+
+    if not sent:
+        return f"{name} is not registered: the run has not reached MLflow yet, see the warning above."
+    try:
+        example = torch.zeros(1, net.vit.in_channels, *net.vit.img_size)
+        made = register_model(
+            net, name, folder, example=example, task=task, backbone=backbone_recipe(net, network_settings or {})
+        )
+    except (ValueError, ConnectionError) as error:
+        return f"{name} is not registered: {error}"
+    return f"{made.uri} (mlflow.pyfunc.load_model)"

@@ -27,6 +27,7 @@ from monai_ept.engines.recipe import (
     task_of,
 )
 from monai_ept.engines.report import metrics_table, write_predictions, write_report
+from monai_ept.engines.tested import evaluate_records
 from monai_ept.engines.training import build_trainer
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "describe_run",
     "draw_gallery",
     "evaluate",
+    "evaluate_records",
     "evaluate_table",
     "fit",
     "make_loss",

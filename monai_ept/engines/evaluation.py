@@ -129,6 +129,12 @@ class Evaluation:
     table: PredictionTable
     paths: dict[str, Path] = field(default_factory=dict)
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a run in MLflow shows: numbers and intervals. What concerns one class stands in the report."""
+        numbers = {name: value for name, value in self.metrics.items() if isinstance(value, (int, float))}
+        return {**numbers, **self.intervals}
+
 
 def evaluate(
     network: nn.Module,

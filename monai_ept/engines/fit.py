@@ -27,8 +27,7 @@ from monai_ept.checks import check_choice, check_whole
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
 from monai_ept.engines.describe import describe_run
-from monai_ept.engines.evaluation import build_evaluator, evaluate
-from monai_ept.engines.gallery import draw_gallery
+from monai_ept.engines.evaluation import build_evaluator
 from monai_ept.engines.inputs import network_transforms
 from monai_ept.engines.recipe import (
     class_weights,
@@ -39,6 +38,7 @@ from monai_ept.engines.recipe import (
     task_of,
 )
 from monai_ept.engines.report import metrics_table
+from monai_ept.engines.tested import evaluate_records
 from monai_ept.engines.training import build_trainer
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import DeltaCheckpoint, MLflowTracking, StopOnSignal
@@ -272,32 +272,24 @@ def fit(
         paths["history"] = write_whole(folder / "history.json", json.dumps(trainer.state.history, indent=1) + "\n")
         metrics: dict[str, Any] = {}
         intervals: dict[str, Interval] = {}
+        recorded: dict[str, Any] = {}
         if split.test:
-            evaluation = evaluate(
+            evaluation = evaluate_records(
                 net,
                 eval_loader(split.test),
-                task=task,
-                class_names=class_names,
-                groups={record["id"]: record["group"] for record in split.test},
-                expected_ids=[record["id"] for record in split.test],
+                split.test,
                 folder=folder / "evaluation",
+                task=task,
+                class_names=class_names or [f"class_{index}" for index in range(net.num_classes)],
                 num_resamples=num_resamples,
                 seed=seed,
                 device=device,
             )
-            metrics, intervals = evaluation.metrics, evaluation.intervals
+            metrics, intervals, recorded = evaluation.metrics, evaluation.intervals, evaluation.recorded
             paths.update(evaluation.paths)
-            paths["images"] = draw_gallery(
-                folder / "evaluation",
-                split.test,
-                evaluation.table,
-                class_names=class_names or [f"class_{index}" for index in range(net.num_classes)],
-                task=task,
-                transform=network_transforms(net, mean=0.0, std=1.0),
-            )
         else:
             logger.warning(f"the split of {split.source} has no test images: there is nothing to evaluate on.")
-        tracking.finish({**metrics, **intervals}, _artifacts(paths))
+        tracking.finish(recorded, _artifacts(paths))
     return FitResult(
         metrics=metrics,
         intervals=intervals,

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from monai_ept.model import TunedViT, _own_name
-from monai_ept.networks import create_backbone
+from monai_ept.networks import create_backbone, monai_vit_from_timm
 
 __all__ = ["PyfuncModel", "load_model_files", "save_model_files"]
 
@@ -35,6 +35,7 @@ DELTA = "delta.safetensors"
 BACKBONE = "backbone.safetensors"
 CONFIG = "config.json"
 MONAI_VIT = ("monai.networks.nets.ViT", "monai.networks.nets.vit.ViT")
+CONVERTED = "monai_ept.networks.monai_vit_from_timm"
 CHUNK = 32
 
 
@@ -46,13 +47,14 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str,
         net: a network that is not folded.
         folder: an existing, empty folder.
         task: "multiclass" or "multilabel".
-        backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``.
+        backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``,
+            or the same of ``monai_ept.networks.monai_vit_from_timm``.
 
     Raises:
         ValueError: when nobody can know how to build the backbone, or the network is merged already.
     """
     name = net.delta_metadata()["backbone"]
-    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in MONAI_VIT):
+    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in (*MONAI_VIT, CONVERTED)):
         raise ValueError(
             f"the backbone is a {name['name']} that was given as a module: pass backbone={{'_target_': "
             f"'{MONAI_VIT[0]}', …}} with the arguments that built it, or give the network a backbone by name."
@@ -78,7 +80,7 @@ def load_model_files(folder: Path) -> tuple[TunedViT, dict[str, Any]]:
     # Not strict: a head of the backbone's own, which is not used, is not kept. Weights that were missing otherwise
     # would be noticed by the delta, which knows the fingerprint of its backbone.
     module.load_state_dict(load_file(folder / BACKBONE), strict=False)
-    net = TunedViT.from_delta(folder / DELTA, backbone=module).eval()
+    net = TunedViT.from_delta(folder / DELTA, backbone=module, img_size=config["img_size"]).eval()
     # A method with nothing to fold, or one whose effect depends on the image, runs as it is.
     return fold_if_possible(net), config
 
@@ -95,11 +97,14 @@ def _backbone(config: dict[str, Any]) -> nn.Module:
     about = config["backbone"]
     if isinstance(about, str):
         return create_backbone(about, img_size=config["img_size"], in_channels=config["in_channels"])
-    if about.get("_target_") not in MONAI_VIT:
-        raise ValueError(f"the registered model has a backbone {about.get('_target_')!r} that is not known here.")
+    target, settings = about.get("_target_"), {key: value for key, value in about.items() if key != "_target_"}
+    if target == CONVERTED:
+        return monai_vit_from_timm(**settings)
+    if target not in MONAI_VIT:
+        raise ValueError(f"the registered model has a backbone {target!r} that is not known here.")
     from monai.networks.nets import ViT
 
-    return ViT(**{key: value for key, value in about.items() if key != "_target_"})
+    return ViT(**settings)
 
 
 class PyfuncModel:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -92,7 +94,8 @@ def register_model(
                 client = open_client(uri)
                 run = client.get_run(about["run_id"])
             # The weights of a large backbone take longer than our patience with small requests.
-            return _upload(client, run.info, name, net, folder, example, task)
+            with _as_default_store(uri):
+                return _upload(client, run.info, name, net, folder, example, task)
         except (ValueError, TypeError):
             raise
         except Exception as error:
@@ -101,6 +104,19 @@ def register_model(
                 f"model {name!r} could not be registered at {where} ({reason}): the training is not touched, "
                 "call register_model again later."
             ) from error
+
+
+@contextmanager
+def _as_default_store(uri: str) -> Iterator[None]:
+    """A store in a database looks the logged model up in MLflow's default store, whichever client asks it."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
 def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: Any, task: str) -> Registered:

@@ -27,6 +27,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_ne
 from PIL import Image
 
 from monai_ept.bundle import find_training
+from monai_ept.delta import read_delta
 from tests.bundles.cases import ROOT, SMALL, config
 
 pytestmark = pytest.mark.filterwarnings(
@@ -299,3 +300,44 @@ def causes(error):
 def rows(path):
     with open(path, newline="", encoding="utf-8") as file:
         return {row["id"]: row for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("name", ["ept_derm", "ept_volume"])
+def test_a_result_enters_the_model_registry(name, tmp_path, monkeypatch, capfd):
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    settings = {**SMALL[name], "shots": 1, "epochs": 1, "tracking_uri": store, "register": "small"}
+    monai.bundle.run(config_file=config(name, "train.yaml"), run_dir="runs/one", **settings)
+    assert "registry    models:/small/1" in capfd.readouterr().out
+    assert (tmp_path / "runs/one/evaluation/images.png").stat().st_size > 1000
+
+    _, about = read_delta(tmp_path / "runs/one/delta.safetensors")
+    images = np.random.default_rng(0).normal(size=(2, about["in_channels"], *about["img_size"])).astype(np.float32)
+    assert not mlflow.is_tracking_uri_set(), "the default store must be as it was"
+    mlflow.set_tracking_uri(store)
+    try:
+        model = mlflow.pyfunc.load_model("models:/small/1")
+    finally:
+        mlflow.set_tracking_uri(None)
+    net = find_training("runs/one", runs="runs", untrained={}).network()
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images)).softmax(-1)
+    np.testing.assert_allclose(model.predict(images), expected, atol=1e-5)
+
+
+def test_a_result_that_cannot_be_registered_is_kept(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monai.bundle.run(
+        config_file=config("ept_volume", "train.yaml"),
+        **SMALL["ept_volume"],
+        shots=1,
+        epochs=1,
+        track=False,
+        register="small",
+        run_dir="runs/one",
+    )
+    out = capfd.readouterr().out
+    assert "registry    small is not registered: " in out
+    assert (tmp_path / "runs/one/delta.safetensors").is_file()
