@@ -125,6 +125,7 @@ def begin_training(
         "class_names": list(data.class_names),
         "task": data.task,
         "spatial_dims": data.spatial_dims,
+        "training": dict(recipe or {}),
     }
     if not (resume and (folder / "last.pt").is_file()):  # else they are there, and the checkpoint says if they fit
         (folder / "delta.safetensors").unlink(missing_ok=True)  # an earlier result does not go with a new record

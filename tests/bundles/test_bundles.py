@@ -29,6 +29,7 @@ from PIL import Image
 from monai_ept.bundle import find_training
 from monai_ept.delta import read_delta
 from tests.bundles.cases import ROOT, SMALL, config
+from tests.dicom_files import write_dicom
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:parsing config_file",
@@ -224,6 +225,7 @@ def test_evaluation_finds_what_training_found(bundle, folder):
 
 
 def test_inference_of_any_files(bundle, folder, capsys):
+    pytest.importorskip("pydicom", reason="pydicom is an extra: pip install monai_ept[dicom]")
     images = folder / "images"
     shutil.rmtree(images, ignore_errors=True)
     (images / "inside").mkdir(parents=True)
@@ -233,11 +235,15 @@ def test_inference_of_any_files(bundle, folder, capsys):
         for name, shape in (("a.nii.gz", (20, 30, 12)), ("inside/b.nii", (9, 8, 7))):
             volume = random.integers(-1000, 1000, shape).astype(np.int16)
             nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), images / name)
-        good, bad = ["a.nii.gz", "inside/b.nii"], "c.nii"
+        for number in range(6):
+            slice_ = random.integers(0, 2000, (12, 10)).astype(np.uint16)
+            write_dicom(images / "series" / f"{number}.dcm", slice_, slice_number=number)
+        good, bad = ["a.nii.gz", "inside/b.nii", "series"], "c.nii"
     else:
         Image.fromarray(random.integers(0, 255, (70, 50, 3), dtype=np.uint8)).save(images / "a.png")
         Image.fromarray(random.integers(0, 255, (20, 300), dtype=np.uint8)).save(images / "inside" / "b.jpg")
-        good, bad = ["a.png", "inside/b.jpg"], "c.png"
+        write_dicom(images / "d.dcm", random.integers(0, 4000, (40, 60)).astype(np.uint16))
+        good, bad = ["a.png", "d.dcm", "inside/b.jpg"], "c.png"
     (images / bad).write_bytes(b"this is no image")
     (images / "notes.txt").write_text("neither is this, and it does not say so")
     monai.bundle.run(
