@@ -154,12 +154,15 @@ def sink_attention(
     backend = _fused_backend(q, k, v, mask, dropout)
     if backend is None:
         return prompted_attention(q, k, v, sink.unsqueeze(-1), scale, mask=mask, dropout=dropout)
-    if backend == "flash" and q.shape[-1] % 8:
+    width = q.shape[-1]
+    if backend == "flash" and width % 8:
         # CUDA's flash kernel wants head sizes in steps of eight; zeros change neither scores nor outputs.
-        width = q.shape[-1]
         q, k, v = (F.pad(t, (0, -width % 8)) for t in (q, k, v))
-        return _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)[..., :width]
-    return _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)
+    if torch.is_grad_enabled():
+        out = _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)
+    else:
+        out = _gated(backend, q, k, v, sink, dropout, scale)[0]
+    return out[..., :width]
 
 
 def _fused_backend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> str | None:
@@ -217,6 +220,13 @@ def _fused_backward(backend: str, grad, q, k, v, out, lse, seed, offset, dropout
     )
 
 
+def _gated(backend: str, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, dropout: float, scale: float):
+    """As ``_fused_forward``, with the share of the sink taken out of the output."""
+    out, lse, seed, offset = _fused_forward(backend, q, k, v, dropout, scale)
+    gate = torch.sigmoid(lse[..., : q.shape[2]] - sink.to(lse.dtype))
+    return out.mul_(gate.unsqueeze(-1)), lse, seed, offset
+
+
 class _SinkAttention(torch.autograd.Function):
     """Fused attention, gated per token.
 
@@ -227,11 +237,11 @@ class _SinkAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, k, v, sink, scale, dropout, backend):
-        out, lse, seed, offset = _fused_forward(backend, q, k, v, dropout, scale)
+        out, lse, seed, offset = _gated(backend, q, k, v, sink, dropout, scale)
         tokens = q.shape[2]
-        raised = torch.logaddexp(lse[..., :tokens], sink.to(lse.dtype))
-        gate = torch.exp(lse[..., :tokens] - raised)
-        out.mul_(gate.unsqueeze(-1))
+        # logaddexp(lse, sink) by a function that PyTorch has vectorised
+        raised = lse[..., :tokens]
+        raised = raised + F.softplus(sink.to(lse.dtype) - raised, threshold=40)
         if raised.shape != lse.shape:
             # The memory-efficient kernel pads lse to whole tiles and expects it back so.
             raised = torch.cat([raised, lse[..., tokens:]], dim=-1)
