@@ -117,6 +117,7 @@ class TunedViT(nn.Module):
         wanted = [method.make_head(self.vit.embed_dim, num_classes, dropout) for method in self.methods]
         heads = [head for head in wanted if head is not None]
         self.head = heads[0] if heads else linear_head(self.vit.embed_dim, num_classes, dropout)
+        self.train()  # as modules start, whatever mode the backbone came in
 
     def _adapt(self) -> None:
         """Freeze the backbone, apply the methods, and remember what they thawed as it was."""
