@@ -27,7 +27,7 @@ from monai_ept.bundle.options import check_command_line, short_errors
 from monai_ept.data import FewShotSplit, RecordSet
 from monai_ept.engines import evaluate, evaluate_records, metrics_table
 from monai_ept.engines.evaluation import Evaluation
-from monai_ept.files import usable_folder, write_whole
+from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, unwrap
 from monai_ept.model import TunedViT
 from monai_ept.networks.create import EMBEDDED
@@ -113,6 +113,7 @@ def begin_training(
     if tracking is not None and evaluator is not None:
         tracking.attach_evaluator(evaluator, prefix="val")
     folder = usable_folder(run_dir)
+    remove_partials(folder, "*")
     settings = dict(data_settings)
     if settings.get("dataset_dir") is not None:
         settings["dataset_dir"] = str(Path(settings["dataset_dir"]).expanduser().absolute())

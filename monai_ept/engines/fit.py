@@ -40,7 +40,7 @@ from monai_ept.engines.recipe import (
 from monai_ept.engines.report import metrics_table
 from monai_ept.engines.tested import evaluate_records
 from monai_ept.engines.training import build_trainer
-from monai_ept.files import usable_folder, write_whole
+from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers import DeltaCheckpoint, MLflowTracking, StopOnSignal
 from monai_ept.metrics import Interval
 from monai_ept.model import TunedViT
@@ -203,6 +203,7 @@ def fit(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     net.to(device)
     folder = usable_folder(out_dir if out_dir is not None else default_folder(net, split, seed))
+    remove_partials(folder, "*")
     split.save(folder / "split.json")
     params = describe_run(net, split, settings)
     write_whole(folder / "settings.json", json.dumps(params, indent=1, ensure_ascii=False) + "\n")

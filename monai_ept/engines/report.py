@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.files import usable_folder, write_whole
+from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers.predictions import PredictionTable
 from monai_ept.metrics import Interval
 
@@ -84,6 +84,7 @@ def write_report(
     if table.labels is None:
         raise ValueError("a report compares predictions with labels, and there are none.")
     folder = usable_folder(folder)
+    remove_partials(folder, "*")  # of a process that was killed while it wrote here
     counts = confusion_counts(table.probabilities, table.labels, task)
     paths = {
         "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids),
