@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from monai_ept.bundle.trained import Training
 from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
 from monai_ept.engines.evaluation import Evaluation
-from monai_ept.files import usable_folder
+from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, PredictionTable
 from monai_ept.model import TunedViT
 
@@ -145,11 +146,8 @@ def save_model(network: TunedViT, path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     usable_folder(path.parent)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(network.state_dict(), partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    torch.save(network.state_dict(), content)
+    write_whole(path, content.getvalue())
     print(f"model {path} ({path.stat().st_size / 1e6:,.0f} MB)", flush=True)
     return path

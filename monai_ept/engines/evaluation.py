@@ -25,21 +25,11 @@ from torch import nn
 from monai_ept.engines.recipe import amp_settings
 from monai_ept.engines.report import write_report
 from monai_ept.handlers.predictions import CollectPredictions, PredictionTable, better
-from monai_ept.metrics import Interval, bootstrap_interval, classification_metrics
+from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
 
 __all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_table", "predict"]
 
-WITH_INTERVALS = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "map",
-    "sensitivity",
-    "specificity",
-    "f1",
-    "ece",
-    "brier",
-)
+WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
 """Metrics that get an interval; kappa takes too long to resample for many labels."""
 
 
