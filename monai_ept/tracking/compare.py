@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai_ept.statistics import estimate, paired
+from monai_ept.tables import by_number, markdown_table
 from monai_ept.tracking.store import database_folder, open_client, patience, tracking_store, without_password
 
 __all__ = ["Comparison", "Row", "compare"]
@@ -93,7 +95,7 @@ class Comparison:
         """The table as Markdown that is as readable in a terminal; the best of each number of shots is bold."""
         parts = []
         for (source, backbone), rows in self.panels.items():
-            shots = sorted({row.shots for row in rows}, key=_by_number)
+            shots = sorted({row.shots for row in rows}, key=by_number)
             cells = {(row.method, row.shots): row for row in rows}
             runs = sorted({row.runs for row in rows})
             many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]}–{runs[-1]}"
@@ -109,7 +111,7 @@ class Comparison:
                 table.append(line)
             parts.append(
                 f"### {source}, {backbone}\n\n{self.metric}, mean ± 95 % interval over {many} "
-                f"repetition{'s' if runs[-1] > 1 else ''}\n\n{_aligned(table)}"
+                f"repetition{'s' if runs[-1] > 1 else ''}\n\n{markdown_table(table)}"
             )
         parts += [f"Note: {note}" for note in self.notes]
         return "\n\n".join(parts) + "\n"
@@ -141,8 +143,8 @@ class Comparison:
         """Methods from best to worst with most shots; the baseline comes last."""
         sign = 1 if lower_is_better(self.metric) else -1
         last: dict[str, tuple[float, float]] = {}
-        for row in sorted(rows, key=lambda row: _by_number(row.shots)):
-            last[row.method] = -_by_number(row.shots)[0], sign * row.mean
+        for row in sorted(rows, key=lambda row: by_number(row.shots)):
+            last[row.method] = -by_number(row.shots)[0], sign * row.mean
         return sorted(last, key=lambda method: (method == self.baseline, last[method], method))
 
 
@@ -278,11 +280,13 @@ def _rows(runs: Sequence[_Run], metric: str, baseline: str) -> list[Row]:
     pick = min if lower_is_better(metric) else max
     rows = []
     for (source, backbone, shots, method), results in values.items():
-        mean, low, high = _interval(list(results.values()))
+        mean, low, high, *_ = estimate(list(results.values()))
         base = values.get((source, backbone, shots, baseline), {})
-        pairs = [value - base[key] for key, value in results.items() if key in base]
-        difference = _interval(pairs) if method != baseline else (math.nan,) * 3
-        rivals = [_mean(other) for key, other in values.items() if key[:3] == (source, backbone, shots)]
+        pairs = paired(results, base) if method != baseline else []
+        difference = estimate(pairs)
+        rivals = [
+            estimate(list(other.values())).mean for key, other in values.items() if key[:3] == (source, backbone, shots)
+        ]
         rows.append(
             Row(
                 source=source,
@@ -293,14 +297,14 @@ def _rows(runs: Sequence[_Run], metric: str, baseline: str) -> list[Row]:
                 mean=mean,
                 low=low,
                 high=high,
-                difference=difference[0],
-                difference_low=difference[1],
-                difference_high=difference[2],
-                paired=len(pairs) if method != baseline else 0,
+                difference=difference.mean,
+                difference_low=difference.low,
+                difference_high=difference.high,
+                paired=len(pairs),
                 best=len(rivals) > 1 and mean == pick(rivals),
             )
         )
-    return sorted(rows, key=lambda row: (row.source, row.backbone, _by_number(row.shots), row.method))
+    return sorted(rows, key=lambda row: (row.source, row.backbone, by_number(row.shots), row.method))
 
 
 def _labels(runs: Sequence[_Run]) -> list[str]:
@@ -320,31 +324,6 @@ def _labels(runs: Sequence[_Run]) -> list[str]:
     return labels
 
 
-def _mean(results: Mapping[tuple, float]) -> float:
-    return math.fsum(results.values()) / len(results)
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t; no interval for one value, nothing for none."""
-    if not values:
-        return (math.nan,) * 3
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, math.nan, math.nan
-    from scipy.stats import t
-
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    half = float(t.ppf(0.975, len(values) - 1)) * math.sqrt(variance / len(values))
-    return mean, mean - half, mean + half
-
-
-def _by_number(text: str) -> tuple[float, str]:
-    try:
-        return float(text), text
-    except ValueError:
-        return math.inf, text
-
-
 def _value(row: Row) -> str:
     text = f"{row.mean:.3f}" if math.isnan(row.low) else f"{row.mean:.3f} ± {row.high - row.mean:.3f}"
     return f"**{text}**" if row.best else text
@@ -355,11 +334,3 @@ def _gain(row: Row) -> str:
         return ""
     text = f"{row.difference:+.3f}"
     return text if math.isnan(row.difference_low) else f"{text} ± {row.difference_high - row.difference:.3f}"
-
-
-def _aligned(table: list[list[str]]) -> str:
-    widths = [max(3, *map(len, column)) for column in zip(*table, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in table]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
