@@ -29,9 +29,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from monai_ept.checks import check_number
 from monai_ept.files import write_whole
 
-__all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "write_delta"]
+__all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "store_temperature", "write_delta"]
 
 FORMAT = "monai_ept.delta"
 VERSION = 1
@@ -68,6 +69,27 @@ def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata
     # One entry only: safetensors writes several in no fixed order, and the same delta must be the same bytes.
     header = {FORMAT: json.dumps({"version": VERSION, **metadata}, sort_keys=True)}
     write_whole(path, save(plain, metadata=header))
+
+
+def store_temperature(path: str | os.PathLike, temperature: float) -> None:
+    """
+    Write a temperature into a delta file, in place: all else in it stays, and it appears whole or not at all.
+
+    Args:
+        path: the delta file.
+        temperature: what networks built from it divide their logits by; 1 takes an earlier one out.
+
+    Raises:
+        ValueError: when the temperature is not above 0.
+        DeltaError: when the file is damaged, or is none of ours.
+        WriteError: when it cannot be written; the file is untouched then.
+    """
+    check_number("temperature", temperature, above=0)
+    delta = read_delta(path)
+    metadata = {key: value for key, value in delta.metadata.items() if key not in ("version", "temperature")}
+    if temperature != 1:
+        metadata["temperature"] = float(temperature)
+    write_delta(path, delta.tensors, metadata)
 
 
 def read_delta(path: str | os.PathLike) -> Delta:
@@ -124,6 +146,7 @@ def _parsed(text: str) -> dict[str, Any]:
     for key, kind in _EXPECTED.items():
         if not isinstance(metadata[key], kind):
             raise TypeError(f"{key} is {metadata[key]!r}")
+    check_number("temperature", metadata.get("temperature", 1.0), above=0)
     return metadata
 
 

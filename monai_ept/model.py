@@ -61,6 +61,9 @@ class TunedViT(nn.Module):
     What requires a gradient is what the method trains: the optimizer, the counts and the delta file read that and
     nothing else. A module given as ``backbone`` is copied, so that it stays as it was.
 
+    Logits are divided by ``net.temperature``, 1.0 unless it was set. ``monai-ept analyze --calibrate`` finds one on
+    validation images; it is no part of the training, and the delta file keeps it.
+
     Args:
         backbone: name of a timm ViT, or a module: a timm ViT or a MONAI ``ViT``, 2-D or 3-D.
         num_classes: number of logits.
@@ -85,6 +88,8 @@ class TunedViT(nn.Module):
         >>> net.count()
         ParameterCount(backbone=5524416, delta=47280, head=1351)
     """
+
+    _temperature: Tensor
 
     def __init__(
         self,
@@ -117,6 +122,9 @@ class TunedViT(nn.Module):
         wanted = [method.make_head(self.vit.embed_dim, num_classes, dropout) for method in self.methods]
         heads = [head for head in wanted if head is not None]
         self.head = heads[0] if heads else linear_head(self.vit.embed_dim, num_classes, dropout)
+        # A buffer, so that exported and saved networks have it too.
+        self.register_buffer("_temperature", torch.ones(()))
+        self.register_load_state_dict_pre_hook(_with_temperature)
         self.train()  # as modules start, whatever mode the backbone came in
 
     def _adapt(self) -> None:
@@ -156,7 +164,19 @@ class TunedViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``."""
-        return self.head(self.features(x))
+        return self.head(self.features(x)) / self._temperature
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by, 1.0 unless it was set: above 1 the network is less sure of what it says."""
+        return float(self._temperature)
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._temperature.fill_(check_number("temperature", value, above=0))
+
+    def extra_repr(self) -> str:
+        return "" if self._temperature.is_meta or self.temperature == 1 else f"temperature={self.temperature:.4g}"
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(batch, embed_dim)``, which the head reads."""
@@ -315,6 +335,8 @@ class TunedViT(nn.Module):
             "mean": vit.mean,
             "std": vit.std,
             "interpolation": vit.interpolation,
+            # Left out where there is none, so that a delta without is the same file as ever.
+            **({} if self.temperature == 1 else {"temperature": self.temperature}),
             "packages": {
                 "monai_ept": __version__,
                 "monai": monai.__version__,
@@ -365,6 +387,7 @@ class TunedViT(nn.Module):
             for name, value in values.items():
                 targets[name].copy_(value)
         self.class_names = self.class_names or about.get("class_names")
+        self.temperature = about.get("temperature", 1.0)
 
     def _check_delta(self, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
         ours = [_as_json(method.settings()) for method in self.methods]
@@ -534,6 +557,11 @@ def _backbone_module(
             f"in_channels is {in_channels} but the given backbone takes {channels}: leave in_channels out."
         )
     return module
+
+
+def _with_temperature(net: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Weights saved before there was a temperature have the one that changes nothing."""
+    state.setdefault(f"{prefix}_temperature", torch.ones(()))
 
 
 def _parts(backbone: nn.Module) -> Iterator[nn.Module]:

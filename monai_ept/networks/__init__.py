@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from .attention import EMBEDDINGS, attention_weights, prompted_attention, sink_attention
+from .attention import EMBEDDINGS, attention_kept, attention_weights, prompted_attention, sink_attention
 from .convert import monai_vit_from_timm
 from .create import create_backbone
 from .heads import linear_head, mlp_head

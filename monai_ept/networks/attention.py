@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["EMBEDDINGS", "attention_weights", "prompted_attention", "sink_attention"]
+__all__ = ["EMBEDDINGS", "attention_kept", "attention_weights", "prompted_attention", "sink_attention"]
 
 EMBEDDINGS = ("concat", "scaled_concat", "add", "multiply")
 
@@ -76,6 +76,56 @@ def attention_weights(
     length = prompt.shape[-1]
     joined = torch.cat([prompt.expand(*scores.shape[:-1], length), scores], dim=-1)
     return joined.softmax(-1)[..., length:]
+
+
+def attention_kept(
+    q: Tensor,
+    k: Tensor,
+    prompt: Tensor,
+    scale: float | None = None,
+    *,
+    embed: str = "concat",
+    mask: Tensor | None = None,
+    chunk: int = 256,
+) -> Tensor:
+    """
+    The share of its attention that each token keeps: the row sums ``g`` of :func:`attention_weights`.
+
+    Scores are built for some queries at a time, never for all.
+
+    Args:
+        q: queries, ``(batch, heads, tokens, head_dim)``.
+        k: keys, of the same shape.
+        prompt: prompt logits that broadcast to ``(batch, heads, tokens, length)``.
+        scale: factor of the scores, ``head_dim ** -0.5`` by default.
+        embed: ``"concat"`` or ``"scaled_concat"``; the rows of the others sum to one whatever the prompts.
+        mask: boolean or additive mask of the scores.
+        chunk: queries at a time.
+
+    Returns:
+        ``(batch, heads, tokens)``, from 0 (nothing is left) to 1 (as without prompts).
+
+    Raises:
+        ValueError: for an ``embed`` that scales nothing.
+    """
+    if embed not in ("concat", "scaled_concat"):
+        raise ValueError(f"embed={embed!r} moves attention between tokens and keeps all of it: there is no share kept.")
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    exact = torch.promote_types(q.dtype, torch.float32)
+    keys, tokens = k.transpose(-2, -1).to(exact), q.shape[-2]
+    prompt = prompt.to(exact).expand(*prompt.shape[:-2], tokens, prompt.shape[-1])
+    kept = []
+    for start in range(0, tokens, chunk):
+        rows = slice(start, start + chunk)
+        scores = q[..., rows, :].to(exact) @ keys * scale
+        logits = prompt[..., rows, :]
+        if embed == "scaled_concat":
+            logits = logits * (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+        if mask is not None:
+            part = mask.expand(*mask.shape[:-2], tokens, mask.shape[-1])[..., rows, :]
+            scores = scores.masked_fill(~part, -math.inf) if mask.dtype == torch.bool else scores + part
+        kept.append(torch.sigmoid(scores.logsumexp(-1) - logits.logsumexp(-1)))
+    return torch.cat(kept, dim=-1)
 
 
 def prompted_attention(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from monai.networks.blocks.selfattention import SABlock
 from torch import Tensor, nn
 
-from monai_ept.networks.attention import attention_weights
+from monai_ept.networks.attention import attention_kept, attention_weights
 from monai_ept.networks.projections import attention_halves
 from monai_ept.networks.prompt import EmbeddedPrompt
 from monai_ept.networks.tuner import Tuner
@@ -57,6 +57,18 @@ class PromptedAttention(Tuner):
             ).detach()
         out = self.prompt(heads.q, heads.k, heads.v, heads.scale, heads.mask, heads.dropout)
         return self._after(self.inner, out, x)
+
+    def kept(self, x: Tensor, *args, **kwargs) -> Tensor:
+        """
+        The share of its attention ``(batch, heads, tokens)`` that each token keeps, for an input of this module.
+
+        Raises:
+            ValueError: when prompts of this kind scale nothing, see ``attention_kept``.
+        """
+        heads = self._before(self.inner, x, *args, **kwargs)
+        return attention_kept(
+            heads.q, heads.k, self.prompt.logits, heads.scale, embed=self.prompt.embed, mask=heads.mask
+        )
 
     def folded(self) -> PromptedAttention:
         return PromptedAttention(self.inner, self.prompt.folded())

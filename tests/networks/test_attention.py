@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from monai_ept.networks import attention
-from monai_ept.networks.attention import attention_weights, prompted_attention, sink_attention
+from monai_ept.networks.attention import attention_kept, attention_weights, prompted_attention, sink_attention
 
 
 def qkv(dtype=torch.float64, batch=2, heads=3, tokens=37, dim=16, seed=0):
@@ -193,3 +193,34 @@ def test_fused_form_on_cuda(dtype, dim):
     tolerance = 1e-4 if dtype == torch.float32 else 3e-2
     for a, b in [(fused, definition), *zip(ours, theirs, strict=True)]:
         assert (a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max()
+
+
+@pytest.mark.parametrize("embed", ["concat", "scaled_concat"])
+@pytest.mark.parametrize("mask", [None, "boolean", "additive"])
+def test_the_share_kept_is_the_row_sum_of_the_definition(embed, mask):
+    q, k, _ = (tensor.detach() for tensor in qkv())
+    prompt = torch.randn(37, 5, dtype=torch.float64)
+    if mask == "boolean":
+        mask = torch.rand(2, 1, 37, 37) > 0.3
+    elif mask == "additive":
+        mask = torch.randn(37, 37, dtype=torch.float64)
+    expected = attention_weights(q, k, prompt, 0.3, embed=embed, mask=mask).sum(-1)
+    for chunk in (256, 37, 10):
+        kept = attention_kept(q, k, prompt, 0.3, embed=embed, mask=mask, chunk=chunk)
+        torch.testing.assert_close(kept, expected)
+    assert expected.max() < 1
+
+
+def test_the_share_kept_in_half_precision_is_computed_in_single():
+    q, k, _ = (tensor.detach().bfloat16() for tensor in qkv(torch.float32))
+    prompt = torch.randn(37, 5)
+    kept = attention_kept(q, k, prompt)
+    assert kept.dtype == torch.float32
+    torch.testing.assert_close(kept, attention_weights(q.float(), k.float(), prompt).sum(-1))
+
+
+@pytest.mark.parametrize("embed", ["add", "multiply"])
+def test_prompts_that_scale_nothing_have_no_share(embed):
+    q, k, _ = qkv()
+    with pytest.raises(ValueError, match="keeps all of it"):
+        attention_kept(q, k, torch.randn(37, 37), embed=embed)
