@@ -24,7 +24,7 @@ from monai_ept.data.records import Record
 from monai_ept.engines.report import BLUE, RED, figure_of, save_figure
 from monai_ept.handlers.predictions import PredictionTable
 
-__all__ = ["draw_gallery"]
+__all__ = ["draw_gallery", "picture_of"]
 
 
 def draw_gallery(
@@ -74,7 +74,7 @@ def draw_gallery(
             continue
         record = shown[place]
         index = rows[record["id"]]
-        image = _picture(transform({"image": record["image"], "id": record["id"]})["image"])
+        image = picture_of(transform({"image": record["image"], "id": record["id"]})["image"])
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         label = None if table.labels is None else table.labels[index]
         said, right = _caption(table.probabilities[index], label, class_names, task, threshold)
@@ -82,7 +82,7 @@ def draw_gallery(
     return save_figure(figure, Path(folder) / "images.png")
 
 
-def _picture(image: Any) -> np.ndarray:
+def picture_of(image: Any) -> np.ndarray:
     """Channels last, one or three of them; the middle slice of a volume."""
     array = np.asarray(image, dtype=np.float32)
     if array.ndim == 4:

@@ -37,6 +37,7 @@ __all__ = [
     "draw_reliability",
     "figure_of",
     "metrics_table",
+    "plot_reliability",
     "save_figure",
     "write_confusion_matrix",
     "write_metrics",
@@ -372,6 +373,21 @@ def draw_reliability(
         task: "multiclass" or "multilabel".
         num_bins: bins of equal width.
     """
+    figure = figure_of(4.8, 5.4)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    plot_reliability(upper, lower, probabilities, labels, task, num_bins=num_bins)
+    return save_figure(figure, Path(folder) / "reliability.png")
+
+
+def plot_reliability(
+    upper: Any, lower: Any, probabilities: np.ndarray, labels: np.ndarray, task: str, *, num_bins: int = 15
+) -> float:
+    """
+    The two panels of ``draw_reliability`` on axes that are there.
+
+    Returns:
+        the expected calibration error, which the upper panel's title says; multi-label: of all labels together.
+    """
     if task == "multiclass":
         sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
         names = "probability of the predicted class", "share that is right"
@@ -385,9 +401,6 @@ def draw_reliability(
     observed = np.bincount(which, weights=right, minlength=num_bins)[filled] / totals[filled]
     expected = np.bincount(which, weights=sure, minlength=num_bins)[filled] / totals[filled]
     error = float((np.abs(observed - expected) * totals[filled]).sum() / totals.sum())
-
-    figure = figure_of(4.8, 5.4)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     width, centres = 1 / num_bins, (edges[:-1] + edges[1:]) / 2
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated", zorder=1)
     low, high = _wilson(observed, totals[filled])
@@ -414,7 +427,7 @@ def draw_reliability(
     lower.set_ylabel("images" if task == "multiclass" else "labels")
     for axes in (upper, lower):
         _tidy(axes)
-    return save_figure(figure, Path(folder) / "reliability.png")
+    return error
 
 
 def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
