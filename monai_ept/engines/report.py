@@ -40,6 +40,7 @@ __all__ = [
     "plot_reliability",
     "save_figure",
     "write_confusion_matrix",
+    "write_csv",
     "write_metrics",
     "write_per_class",
     "write_predictions",
@@ -147,7 +148,7 @@ def write_predictions(
         rows.append([*row, ""] if errors is not None else row)
     for identity, error in (errors or {}).items():
         rows.append([identity, *[""] * (len(header) - 2), " ".join(str(error).split())])
-    path = _write_csv(Path(folder) / "predictions.csv", header, rows)
+    path = write_csv(Path(folder) / "predictions.csv", header, rows)
 
     with open(path, newline="", encoding="utf-8") as file:
         found = Counter(row["id"] for row in csv.DictReader(file))
@@ -185,7 +186,7 @@ def write_metrics(
     ]
     return {
         "metrics": write_whole(Path(folder) / "metrics.json", text + "\n"),
-        "metrics_table": _write_csv(Path(folder) / "metrics.csv", ["metric", "value", "low", "high"], rows),
+        "metrics_table": write_csv(Path(folder) / "metrics.csv", ["metric", "value", "low", "high"], rows),
     }
 
 
@@ -196,7 +197,7 @@ def write_per_class(folder: str | Path, metrics: Mapping[str, Any], class_names:
         [name, str(metrics["support"][name]), *(_cell(values[name]) for values in per_class.values())]
         for name in class_names
     ]
-    return _write_csv(Path(folder) / "per_class.csv", ["class", "images", *per_class], rows)
+    return write_csv(Path(folder) / "per_class.csv", ["class", "images", *per_class], rows)
 
 
 def confusion_counts(probabilities: np.ndarray, labels: np.ndarray, task: str, threshold: float = 0.5) -> np.ndarray:
@@ -221,10 +222,10 @@ def write_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: 
     path = Path(folder) / "confusion_matrix.csv"
     if counts.ndim == 2:
         rows = [[name, *map(str, row)] for name, row in zip(class_names, counts.tolist(), strict=True)]
-        return _write_csv(path, ["label \\ prediction", *class_names], rows)
+        return write_csv(path, ["label \\ prediction", *class_names], rows)
     rows = [[name, *map(str, cells)] for name, cells in zip(class_names, counts.reshape(-1, 4).tolist(), strict=True)]
     header = ["label", "true_negative", "false_positive", "false_negative", "true_positive"]
-    return _write_csv(path, header, rows)
+    return write_csv(path, header, rows)
 
 
 def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
@@ -270,7 +271,7 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

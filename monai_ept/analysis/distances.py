@@ -1,0 +1,230 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How tight classes are, and how far apart: the paper's intra-class distance and its neighbours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "separability"]
+
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class ClassDistances:
+    """
+    Spread of features within and between classes.
+
+    Args:
+        within: trace of Σ_W = 1/N Σ_k Σ_i (x_ki − x̄_k)(x_ki − x̄_k)ᵀ, the paper's intra-class distance.
+        between: trace of Σ_B = Σ_k N_k/N (x̄_k − x̄)(x̄_k − x̄)ᵀ.
+        per_class: mean squared distance of each class's features from their mean; NaN for a class without images.
+    """
+
+    within: float
+    between: float
+    per_class: np.ndarray
+
+    @property
+    def total(self) -> float:
+        """Trace of the covariance of all features, the sum of the other two."""
+        return self.within + self.between
+
+    @property
+    def within_share(self) -> float:
+        """``within / total``: without a unit, so that networks whose features have other sizes can be compared."""
+        return self.within / self.total if self.total else np.nan
+
+
+def class_distances(features: np.ndarray, classes: np.ndarray, num_classes: int) -> ClassDistances:
+    """
+    Within-class and between-class spread.
+
+    Args:
+        features: ``(images, width)``.
+        classes: class of each image.
+        num_classes: how many classes there are.
+
+    Example::
+
+        >>> class_distances(np.array([[0.0], [2.0], [10.0], [12.0]]), np.array([0, 0, 1, 1]), 2).within
+        1.0
+    """
+    onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
+    return _distances(features - features.mean(axis=0), onehot, np.ones(len(features)))
+
+
+def _distances(centred: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> ClassDistances:
+    """The same with a weight for each image, which is how a bootstrap repeats images."""
+    shares = onehot * weights[:, None]
+    counts = shares.sum(axis=0)
+    there = counts > 0
+    means = (shares.T @ centred)[there] / counts[there, None]
+    squares = (shares.T @ (centred**2).sum(axis=1))[there] / counts[there]
+    # E|x|² − |E x|², of features that are centred already, so that little is lost
+    spread = np.maximum(squares - (means**2).sum(axis=1), 0)
+    probabilities = counts[there] / counts.sum()
+    overall = probabilities @ means
+    per_class = np.full(onehot.shape[1], np.nan)
+    per_class[there] = spread
+    between = float(probabilities @ ((means - overall) ** 2).sum(axis=1))
+    return ClassDistances(float(probabilities @ spread), between, per_class)
+
+
+class Change(NamedTuple):
+    """A number of the pretrained features, the same of the tuned ones, and a 95 % interval of the difference."""
+
+    pretrained: float
+    tuned: float
+    low: float = np.nan
+    high: float = np.nan
+
+    @property
+    def difference(self) -> float:
+        return self.tuned - self.pretrained
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+def separability(
+    features: np.ndarray, classes: np.ndarray, groups: Sequence[str], *, seed: int = 0
+) -> tuple[np.ndarray, int]:
+    """
+    Predictions of a linear classifier for images that it was not trained on, nor on any image of their group.
+
+    Logistic regression on standardised features (C = 0.1, classes weighted alike), cross-validated in up to five
+    parts, with whole groups in one part. Classes of a single group cannot be predicted and have to be left out.
+
+    Args:
+        features: ``(images, width)``.
+        classes: class of each image.
+        groups: patient, study or lesion of each.
+        seed: of the division into parts.
+
+    Raises:
+        ValueError: when a class has only one group, or there are fewer than two classes.
+
+    Returns:
+        the predicted class of each image, and the number of parts.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    groups_of = {int(k): len({groups[i] for i in np.flatnonzero(classes == k)}) for k in np.unique(classes)}
+    if len(groups_of) < 2 or min(groups_of.values()) < 2:
+        raise ValueError(
+            f"a linear classifier is tested on other groups than it is trained on, and the classes have "
+            f"{groups_of} groups: it takes two classes of two groups each."
+        )
+    parts = min(5, *groups_of.values())
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    predicted = np.full(len(features), -1)
+    for train, test in folds.split(features, classes, groups):
+        if len(np.unique(classes[train])) < 2:
+            continue  # the groups did not divide better; these images count as wrong
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fit that is not quite done is what the score says it is
+            predicted[test] = model.fit(features[train], classes[train]).predict(features[test])
+    return predicted, parts
+
+
+def compare_features(
+    pretrained: np.ndarray,
+    tuned: np.ndarray,
+    classes: np.ndarray,
+    groups: Sequence[str],
+    num_classes: int,
+    *,
+    seed: int = 0,
+) -> tuple[dict[str, Change], int]:
+    """
+    All measures of both features of the same images.
+
+    Intervals are of the difference, from a bootstrap over groups that takes the same groups for both. The silhouette
+    and the classifier's predictions are those of all images; only their means are resampled.
+
+    Args:
+        pretrained: features ``(images, width)`` of the backbone alone.
+        tuned: features of the tuned network.
+        classes: class of each image.
+        groups: patient, study or lesion of each.
+        num_classes: how many classes there are.
+        seed: of the bootstrap and the cross-validation.
+
+    Returns:
+        measure → values, and the parts of the cross-validation (0 if there was none). "within", "between" and "total"
+        are traces in the features' own unit; "within_share" = within / total; "silhouette"; "separability", the
+        balanced accuracy of :func:`separability`, on classes of two groups or more.
+    """
+    onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
+    weights = _resampled(groups, RESAMPLES, seed)
+    both = [features - features.mean(axis=0) for features in (pretrained, tuned)]
+    changes: dict[str, Change] = {}
+    for name in ("within", "between", "total", "within_share"):
+
+        def measure(centred: np.ndarray, weight: np.ndarray, name: str = name) -> float:
+            return float(getattr(_distances(centred, onehot, weight), name))
+
+        changes[name] = _change(measure, both, weights)
+    present = np.unique(classes)
+    if 2 <= len(present) < len(classes):
+        from sklearn.metrics import silhouette_samples
+
+        samples = [silhouette_samples(features, classes) for features in both]
+        changes["silhouette"] = _change(lambda one, weight: float(one @ weight / weight.sum()), samples, weights)
+    usable = np.isin(classes, [k for k in present if len({groups[i] for i in np.flatnonzero(classes == k)}) > 1])
+    parts = 0
+    if len(np.unique(classes[usable])) > 1:
+        kept = [group for group, use in zip(groups, usable, strict=True) if use]
+        right = []
+        for features in both:
+            predicted, parts = separability(features[usable], classes[usable], kept, seed=seed)
+            right.append(predicted == classes[usable])
+        members = onehot[usable]
+
+        def balanced(one: np.ndarray, weight: np.ndarray) -> float:
+            shares = members * weight[:, None]
+            counts = shares.sum(axis=0)
+            return float(np.mean((shares.T @ one)[counts > 0] / counts[counts > 0]))
+
+        changes["separability"] = _change(balanced, right, weights[:, usable])
+    return changes, parts
+
+
+def _change(
+    measure: Callable[[np.ndarray, np.ndarray], float], both: Sequence[np.ndarray], weights: np.ndarray
+) -> Change:
+    ones = np.ones(weights.shape[1])
+    before, after = (measure(one, ones) for one in both)
+    drawn = [measure(both[1], weight) - measure(both[0], weight) for weight in weights if weight.any()]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if drawn else (np.nan, np.nan)
+    return Change(before, after, float(low), float(high))
+
+
+def _resampled(groups: Sequence[str], number: int, seed: int) -> np.ndarray:
+    """How often each image is drawn when whole groups are, ``(resamples, images)``."""
+    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    drawn = rng.integers(0, len(names), size=(number, len(names)))
+    return np.stack([np.bincount(row, minlength=len(names))[member] for row in drawn]).astype(np.float64)

@@ -1,0 +1,151 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the pretrained and the tuned network see in the same images, in one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import Dataset
+
+from monai_ept.analysis.scaling import KeptAttention, ScalingMaps
+from monai_ept.data import SeededDataLoader
+from monai_ept.data.records import Record
+from monai_ept.model import TunedViT
+
+__all__ = ["Features", "collect_features", "collect_logits"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """
+    One row per image.
+
+    Args:
+        ids: the images' ids.
+        groups: patient, study or lesion of each.
+        labels: class indices ``(images,)``, or 0/1 ``(images, classes)``.
+        pretrained: features of the backbone alone, ``(images, width)``.
+        tuned: features of the tuned network, of the same shape.
+        logits: of the tuned network, before any temperature.
+    """
+
+    ids: list[str]
+    groups: list[str]
+    labels: np.ndarray
+    pretrained: np.ndarray
+    tuned: np.ndarray
+    logits: np.ndarray
+
+
+def collect_features(
+    net: TunedViT,
+    records: Sequence[Record],
+    transform: Any,
+    *,
+    examples: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+    batch_size: int = 32,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> tuple[Features, ScalingMaps | None]:
+    """
+    Run both networks over the images.
+
+    Args:
+        net: the network, on ``device`` already.
+        records: the images.
+        transform: from a record to what the network takes.
+        examples: ids of the images whose scaling maps are kept one by one.
+        device: where to compute.
+        batch_size: images at a time.
+        num_workers: processes that load images.
+        progress: show a bar.
+
+    Returns:
+        the features, and the scaling maps where the method has some.
+    """
+    labels = np.asarray([record["label"] for record in records], dtype=np.int64)
+    member = _membership(labels, net.num_classes)
+    maps = ScalingMaps.empty(net, len(records))
+    rows: dict[str, list[np.ndarray]] = {"pretrained": [], "tuned": [], "logits": []}
+    seen: list[str] = []
+    with _answering(net), torch.inference_mode():
+        for batch in _batches(records, transform, batch_size, num_workers, progress):
+            images = batch["image"].to(device)
+            with net.disabled():
+                rows["pretrained"].append(_array(net.features(images)))
+            with KeptAttention(net) as kept:
+                tuned = net.features(images)
+            rows["tuned"].append(_array(tuned))
+            rows["logits"].append(_array(net.head(tuned)))
+            if maps is not None:
+                where = slice(len(seen), len(seen) + len(images))
+                maps.add(kept.take(), member[where], list(batch["id"]), examples)
+            seen += batch["id"]
+    groups = [str(record["group"]) for record in records]
+    return Features(seen, groups, labels, **{name: np.concatenate(parts) for name, parts in rows.items()}), maps
+
+
+def collect_logits(
+    net: TunedViT,
+    records: Sequence[Record],
+    transform: Any,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 32,
+    num_workers: int = 0,
+) -> np.ndarray:
+    """Logits ``(images, classes)`` before any temperature."""
+    rows = []
+    with _answering(net), torch.inference_mode():
+        for batch in _batches(records, transform, batch_size, num_workers, False):
+            rows.append(_array(net.head(net.features(batch["image"].to(device)))))
+    return np.concatenate(rows)
+
+
+class _answering:
+    """Evaluation mode for a while."""
+
+    def __init__(self, net: TunedViT) -> None:
+        self.net, self.mode = net, net.training
+
+    def __enter__(self) -> None:
+        self.net.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.net.train(self.mode)
+
+
+def _batches(
+    records: Sequence[Record], transform: Any, batch_size: int, num_workers: int, progress: bool
+) -> Any:
+    bare = [{"image": record["image"], "id": record["id"]} for record in records]
+    loader: Any = SeededDataLoader(Dataset(bare, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
+    if progress:
+        from tqdm import tqdm
+
+        return tqdm(loader, desc=f"{len(records)} images", unit="batch", leave=False)
+    return loader
+
+
+def _membership(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Which image carries which label, ``(images, classes)``."""
+    return labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(num_classes)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.asarray(tensor.float().cpu().numpy(), dtype=np.float64)

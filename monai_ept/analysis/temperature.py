@@ -1,0 +1,140 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Temperature scaling: one number that makes a network as sure as it is right, found on validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monai_ept.metrics import classification_metrics
+
+__all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "probabilities_at", "sureness"]
+
+LOWEST, HIGHEST = 0.05, 20.0
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class TemperatureFit:
+    """
+    A temperature and how well it is known.
+
+    Args:
+        temperature: what logits are to be divided by; above 1 the network was too sure of itself.
+        low: lower end of the 95 % interval, from a bootstrap over groups of the validation images.
+        high: its upper end.
+        num_images: how many validation images it was found on.
+    """
+
+    temperature: float
+    low: float
+    high: float
+    num_images: int
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether it lies at the end of what was searched: the images are all right, or tell nothing."""
+        return not LOWEST * 1.01 < self.temperature < HIGHEST / 1.01
+
+
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, task: str, groups: Sequence[str] | None = None, *, seed: int = 0
+) -> TemperatureFit:
+    """
+    The temperature of the highest likelihood on validation images.
+
+    Args:
+        logits: ``(images, classes)``, before any temperature.
+        labels: class indices, or 0/1 ``(images, classes)``.
+        task: "multiclass" or "multilabel".
+        groups: patient, study or lesion of each image, resampled whole for the interval.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: when there is no image.
+    """
+    from monai_ept.analysis.distances import _resampled
+
+    if not len(logits):
+        raise ValueError("there is no validation image to find a temperature on: make the split with val='shots'.")
+    weights = _resampled(groups if groups is not None else [str(i) for i in range(len(logits))], RESAMPLES, seed)
+    drawn = [_best(logits, labels, task, weight) for weight in weights]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    best = _best(logits, labels, task, np.ones(len(logits)))
+    return TemperatureFit(best, float(low), float(high), len(logits))
+
+
+def _best(logits: np.ndarray, labels: np.ndarray, task: str, weights: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
+    # Convex in 1/T, hence with one minimum in log T.
+    found = minimize_scalar(
+        lambda log: float(_losses(logits / math.exp(log), labels, task) @ weights),
+        bounds=(math.log(LOWEST), math.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return math.exp(found.x)
+
+
+def _losses(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
+    """Negative log-likelihood of each image; multi-label: the mean over labels."""
+    if task == "multilabel":
+        return np.asarray((np.logaddexp(0, logits) - labels * logits).mean(axis=1))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels.astype(np.int64)])
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
+    """Mean over images: what the temperature is chosen to lower."""
+    return float(_losses(logits, labels, task).mean())
+
+
+def probabilities_at(logits: np.ndarray, temperature: float, task: str) -> np.ndarray:
+    """Probabilities of logits at a temperature."""
+    scaled = logits / temperature
+    if task == "multilabel":
+        return np.asarray(np.exp(-np.logaddexp(0, -scaled)))
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def sureness(logits: np.ndarray, labels: np.ndarray, temperature: float, task: str) -> dict[str, float]:
+    """
+    Calibration measures on labelled images at a temperature.
+
+    Returns:
+        "ece", "brier", "nll" and "confidence" (mean probability of the predicted class; multi-label: of all labels),
+        and "right" (share of right decisions; multi-label: mean share of images that carry a label).
+    """
+    import warnings
+
+    probabilities = probabilities_at(logits, temperature, task)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # absent classes are named where the network is evaluated
+        metrics: dict[str, Any] = classification_metrics(probabilities, labels, inputs="probabilities", task=task)  # type: ignore[arg-type]
+    if task == "multiclass":
+        confidence, right = probabilities.max(axis=1).mean(), (probabilities.argmax(axis=1) == labels).mean()
+    else:
+        confidence, right = probabilities.mean(), labels.mean()
+    return {
+        "ece": metrics["ece"],
+        "brier": metrics["brier"],
+        "nll": negative_log_likelihood(logits / temperature, labels, task),
+        "confidence": float(confidence),
+        "right": float(right),
+    }
