@@ -1,0 +1,274 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Score against what an ablation varies: a curve for numbers, points side by side for names."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monai_ept.benchmark.report.figures.style import (
+    GREY,
+    Picture,
+    empty_figure,
+    equal_spans,
+    grid_of,
+    place_labels,
+    styled,
+    tidy,
+)
+from monai_ept.benchmark.report.results import plain
+from monai_ept.benchmark.report.table import Column, Table
+from monai_ept.statistics import Estimate
+from monai_ept.tracking.figure import COLOURS, MARKERS
+
+__all__ = ["draw_factors"]
+
+TITLES = {
+    "prompt_length": "Score against prompt length",
+    "embed": "Score against the embedding way",
+    "c": "Score against the fixed damping c",
+    "start": "Score against the start value",
+}
+LAYERS = ("prompt_layers", "layers")
+DIRECTIONS = {"bottom": "from the bottom", "top": "from the top"}
+
+
+@dataclass
+class _Curve:
+    """Points of one method, or one direction, in one panel."""
+
+    name: str
+    points: list[tuple[float, Estimate]] = field(default_factory=list)
+    reference: Estimate | None = None
+
+
+def draw_factors(table: Table, backbone: str, source: str) -> list[Picture]:
+    """One figure for each factor that has at least two values on this data set."""
+    factors: dict[str, dict[str, Any]] = defaultdict(dict)  # by factor and group: label -> value
+    others: dict[str, dict[str, str]] = defaultdict(dict)
+    for cell in table.cells:
+        if cell.backbone == backbone and cell.source == source:
+            for name, value in cell.factors.items():
+                factors[name][cell.label] = value
+                rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
+                others[name][cell.label] = " ".join([cell.group or cell.method, *rest])
+    pictures = []
+    for name, values in factors.items():
+        if len({plain(value) for value in values.values()}) > 1:
+            draw = _depth if name in LAYERS and _depths(values) else _factor
+            picture = draw(table, backbone, source, name, values, others[name])
+            if picture is not None:
+                pictures.append(picture)
+    return pictures
+
+
+def _factor(
+    table: Table, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
+) -> Picture | None:
+    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values.values())
+    order = list(dict.fromkeys(plain(value) for value in values.values()))
+    columns = _columns(table, backbone, source, values)
+    names = list(dict.fromkeys(groups.values()))
+    panels: dict[str, list[_Curve]] = {}
+    for column in columns:
+        curves = {group: _Curve(group) for group in names}
+        for label, value in values.items():
+            score = table.scores.get((label, column))
+            if score is not None:
+                x = float(value) if numeric else float(order.index(plain(value)))
+                curves[groups[label]].points.append((x, score.score))
+        base = table.scores.get((table.reference, column))
+        for curve in curves.values():
+            curve.points.sort(key=lambda point: point[0])
+            curve.reference = base.score if base else None
+        panels[f"{column.shots}-shot"] = [curve for curve in curves.values() if curve.points]
+    word = name.replace("_", " ")
+    places = [float(value) for value in values.values()] if numeric else []
+    log = numeric and min(places) > 0 and max(places) / min(places) >= 20
+    title = TITLES.get(name, f"Score against {word}")
+    caption = f"Mean and 95 % interval over {table.unit}s."
+    if table.reference:
+        caption += f" Dashed, with its interval as a band: {table.reference}, which does not have {word}."
+    ticks = (
+        {value: f"{value:g}" for value in sorted(set(places))}
+        if numeric
+        else {float(place): text.replace("_", "_\n") for place, text in enumerate(order)}
+    )
+    return _draw(table, backbone, source, name, title, caption, panels, ticks, word, log=log, lines=numeric)
+
+
+def _depth(
+    table: Table, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
+) -> Picture | None:
+    depths = _depths(values)
+    columns = _columns(table, backbone, source, values)
+    panels: dict[str, list[_Curve]] = {}
+    several = len(set(groups.values())) > 1
+    for column in columns:
+        curves: dict[str, _Curve] = {}
+        for label in values:
+            score = table.scores.get((label, column))
+            for direction, depth in depths[label].items() if score is not None else ():
+                key = f"{groups[label]} {DIRECTIONS[direction]}" if several else DIRECTIONS[direction]
+                curves.setdefault(key, _Curve(key)).points.append((float(depth), score.score))  # type: ignore[union-attr]
+        base = table.scores.get((table.reference, column))
+        for curve in curves.values():
+            curve.points.sort(key=lambda point: point[0])
+            curve.reference = base.score if base else None
+        panels[f"{column.shots}-shot"] = [curves[key] for key in sorted(curves)]
+    numbers = sorted({depth for ways in depths.values() for depth in ways.values()})
+    caption = "Layers are added from the input upwards, or from the output downwards. "
+    caption += f"Mean and 95 % interval over {table.unit}s."
+    if table.reference:
+        caption += f" Dashed, with its interval as a band: {table.reference}."
+    ticks = {float(number): str(number) for number in numbers}
+    return _draw(
+        table, backbone, source, name, "Score against the number of prompted layers", caption, panels, ticks,
+        "prompted layers",
+    )  # fmt: skip
+
+
+def _depths(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """
+    How many layers each value takes, from the bottom or from the top; all of them are both.
+
+    Empty when a value is something else, such as every second layer.
+    """
+    lists = [value for value in values.values() if isinstance(value, (list, tuple))]
+    highest = max((max(layers, default=-1) for layers in lists), default=-1)
+    lowest = min((min(layers, default=0) for layers in lists), default=0)
+    total = max([highest + 1, -lowest, *(len(layers) for layers in lists)])
+    found: dict[str, dict[str, int]] = {}
+    for label, value in values.items():
+        if value == "shallow":
+            value = [0]
+        elif value == "deep":
+            value = list(range(total))
+        if not isinstance(value, (list, tuple)) or not value:
+            return {}
+        layers = sorted({layer % total for layer in value})
+        ways = {}
+        if layers == list(range(len(layers))):
+            ways["bottom"] = len(layers)
+        if layers == list(range(total - len(layers), total)):
+            ways["top"] = len(layers)
+        if not ways:
+            return {}
+        found[label] = ways
+    return found
+
+
+def _columns(table: Table, backbone: str, source: str, values: Mapping[str, Any]) -> list[Column]:
+    return [
+        column
+        for column in table.singles
+        if column.backbone == backbone
+        and column.source == source
+        and sum((label, column) in table.scores for label in values) > 1
+    ]
+
+
+def _draw(
+    table: Table,
+    backbone: str,
+    source: str,
+    name: str,
+    title: str,
+    caption: str,
+    panels: Mapping[str, Sequence[_Curve]],
+    ticks: Mapping[float, str],
+    word: str,
+    *,
+    log: bool = False,
+    lines: bool = True,
+) -> Picture | None:
+    if not panels:
+        return None
+    metric = table.metric_of[source].replace("_", " ")
+    with styled(name):
+        rows, beside = grid_of(len(panels), 3)
+        figure = empty_figure(3.5 * rows, 5.5 if len(panels) == 1 else 11.5)
+        grid = figure.subplots(rows, beside, squeeze=False, sharex=True)
+        for axes, (heading, curves) in zip(grid.flat, panels.items(), strict=False):
+            _panel(axes, curves, lines, log)
+            axes.set_title(heading, loc="left", fontsize=11)
+            axes.set_xticks(list(ticks), list(ticks.values()))
+            axes.minorticks_off()
+            if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
+                axes.tick_params(axis="x", labelrotation=45)
+            if not lines:
+                axes.set_xlim(-0.5, len(ticks) - 0.5)
+            axes.tick_params(labelbottom=True)
+        for axes in list(grid.flat)[len(panels) :]:
+            axes.set_visible(False)
+        equal_spans([axes for axes, _ in zip(grid.flat, panels, strict=False)])
+        _direct_labels(grid, panels, table.reference)
+        figure.supxlabel(word, fontsize=11)
+        figure.supylabel(metric, fontsize=11)
+        where = [backbone] * (len(table.backbones) > 1) + [source]
+        slug = ["".join(letter if letter.isalnum() else "-" for letter in part)[:40] for part in where]
+        return Picture.drawn(
+            "-".join([name.replace("_", "-"), *slug]),
+            f"{title}: {', '.join(reversed(where))}",
+            f"{metric.capitalize()}. {caption} All panels have the same scale, at different heights."
+            if len(panels) > 1
+            else f"{metric.capitalize()}. {caption}",
+            figure,
+        )
+
+
+def _panel(axes: Any, curves: Sequence[_Curve], lines: bool, log: bool) -> None:
+    if log:
+        axes.set_xscale("log")
+    places = [x for curve in curves for x, _ in curve.points]
+    apart = 0.018 * (max(places) - min(places)) if lines else 0.12
+    for number, curve in enumerate(curves):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        shift = 0.0 if log else apart * (number - (len(curves) - 1) / 2)
+        places = [x + shift for x, _ in curve.points]
+        axes.plot(
+            places, [found.mean for _, found in curve.points], color=colour, marker=marker, markersize=6.5,
+            linewidth=1.8, linestyle="-" if lines else "", label=curve.name,
+        )  # fmt: skip
+        for x, (_, found) in zip(places, curve.points, strict=True):
+            if not math.isnan(found.low):
+                axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.5)
+    base = curves[0].reference if curves else None
+    if base is not None:
+        axes.axhline(base.mean, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
+        if not math.isnan(base.low):
+            axes.axhspan(base.low, base.high, color="#eeeeee", zorder=0)
+    tidy(axes)
+
+
+def _direct_labels(grid: Any, panels: Mapping[str, Sequence[_Curve]], reference: str) -> None:
+    """Names at the ends of the last panel's curves and of the reference's line."""
+    axes, curves = list(grid.flat)[len(panels) - 1], list(panels.values())[-1]
+    labels = [(curve.name, curve.points[-1][1].mean, COLOURS[n % len(COLOURS)]) for n, curve in enumerate(curves)]
+    if len(labels) < 2:
+        labels = []  # the figure's title names it
+    if curves and curves[0].reference is not None:
+        labels.append((reference, curves[0].reference.mean, "#555555"))
+    if not labels:
+        return
+    low, high = axes.get_ylim()
+    places = place_labels([end for _, end, _ in labels], 0.08 * (high - low), low, high)
+    for (name, _, colour), place in zip(labels, places, strict=True):
+        axes.annotate(
+            name, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=10,
+            fontweight="bold", color=colour, annotation_clip=False,
+        )  # fmt: skip
+    axes.set_ylim(low, high)

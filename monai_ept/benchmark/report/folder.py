@@ -1,0 +1,104 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Reading a sweep's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from monai_ept.benchmark.report.results import Cell, Sweep, with_own_labels, with_plan
+
+__all__ = ["read_folder"]
+
+
+def read_folder(folder: str | os.PathLike) -> Sweep:
+    """
+    Read what a sweep has written so far, while it runs or after.
+
+    Args:
+        folder: where ``sweep.yaml`` and ``cells/`` are.
+
+    Raises:
+        FileNotFoundError: when it is not the folder of a sweep.
+
+    Example::
+
+        >>> len(read_folder("runs/quick").finished)
+        24
+    """
+    folder = Path(folder)
+    if not (folder / "cells").is_dir():
+        raise FileNotFoundError(
+            f"{folder} is not the folder of a sweep (it has no cells/): pass what 'benchmark run --out' was given."
+        )
+    settings = _settings(folder / "sweep.yaml")
+    cells: dict[str, Cell] = {}
+    notes = []
+    for path in sorted((folder / "cells").glob("*/cell.json")):
+        about = _json(path)
+        if about is None or "id" not in about:
+            notes.append(f"{path.relative_to(folder)} cannot be read and is left out.")
+            continue
+        result_path = path.with_name("result.json")
+        result = _json(result_path) if result_path.exists() else None
+        if result is None and result_path.exists():
+            notes.append(f"{result_path.relative_to(folder)} cannot be read: its cell counts as missing.")
+        cells[str(about["id"])] = Cell(about, result, link=f"cells/{quote(path.parent.name)}/")
+    kept, more = with_plan(cells.values(), settings)
+    return Sweep(
+        name=str(settings.get("name") or folder.resolve().name),
+        cells=with_own_labels(kept),
+        settings=settings,
+        where=folder.resolve().name,
+        notes=[*notes, *more],
+        same_test=_same_test(folder, cells.values()),
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _same_test(folder: Path, cells: Iterable[Cell]) -> dict[str, bool]:
+    """Whether all cells of a source were tested on the same images, where predictions say which those were."""
+    import numpy as np
+
+    seen: dict[str, set[frozenset[str]]] = defaultdict(set)
+    for cell in cells:
+        path = folder / "cells" / cell.id / "predictions.npz"
+        if cell.status == "finished" and path.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    seen[cell.source].add(frozenset(map(str, arrays["ids"])))
+            except (OSError, ValueError, KeyError):
+                continue
+    return {source: len(ids) == 1 for source, ids in seen.items()}

@@ -1,0 +1,135 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The report of a sweep: everything computed once, then written as a page, as Markdown and as CSV."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_ept.benchmark.report.choose import Choice, choose
+from monai_ept.benchmark.report.expense import Expense, expenses
+from monai_ept.benchmark.report.figures import Picture, draw_figures
+from monai_ept.benchmark.report.metric import metrics_of, reference_of
+from monai_ept.benchmark.report.reading import read_table
+from monai_ept.benchmark.report.results import Sweep
+from monai_ept.benchmark.report.table import Table, build_table
+from monai_ept.files import usable_folder, write_whole
+from monai_ept.tracking.compare import lower_is_better
+
+__all__ = ["Report", "build_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    What a sweep says.
+
+    Args:
+        sweep: its cells.
+        table: scores, differences and tests.
+        choices: what was chosen from grids.
+        costs: by backbone and method.
+        reading: sentences about the table.
+        pictures: the figures.
+    """
+
+    sweep: Sweep
+    table: Table
+    choices: Sequence[Choice]
+    costs: Sequence[Expense]
+    reading: Sequence[str]
+    pictures: Sequence[Picture]
+
+    def save(self, folder: str | os.PathLike, *, cells: str | os.PathLike | None = None) -> dict[str, Path]:
+        """
+        Write ``report.html`` (one file with all in it), ``report.md``, ``results.csv``, ``cells.csv``,
+        ``choices.csv`` where there were grids, and ``figures/``.
+
+        Args:
+            folder: where to; made if need be.
+            cells: the sweep's folder, so that cells can be linked.
+
+        Raises:
+            WriteError: when it cannot be written.
+
+        Returns:
+            paths by what they are.
+        """
+        from monai_ept.benchmark.report.markdown import to_markdown
+        from monai_ept.benchmark.report.page import to_html
+        from monai_ept.benchmark.report.sections import sections
+        from monai_ept.benchmark.report.tables import cells_csv, choices_csv, results_csv
+
+        folder = usable_folder(folder)
+        base = "" if cells is None else Path(os.path.relpath(Path(cells).resolve(), folder.resolve())).as_posix()
+        parts = sections(self, base)
+        figures = usable_folder(folder / "figures")
+        kept = {path.name for picture in self.pictures for path in picture.save(figures)}
+        for old in figures.iterdir():  # of a report of earlier results
+            if old.suffix in (".svg", ".png") and old.name not in kept:
+                old.unlink()
+        paths = {
+            "page": write_whole(folder / "report.html", to_html(self, parts)),
+            "markdown": write_whole(folder / "report.md", to_markdown(self, parts)),
+            "results": write_whole(folder / "results.csv", results_csv(self)),
+            "cells": write_whole(folder / "cells.csv", cells_csv(self)),
+        }
+        if self.choices:
+            paths["choices"] = write_whole(folder / "choices.csv", choices_csv(self))
+        return paths
+
+
+def build_report(
+    sweep: Sweep,
+    *,
+    metric: str | Sequence[str] | Mapping[str, str] | None = None,
+    reference: str | None = None,
+    figures: bool = True,
+) -> Report:
+    """
+    Compute everything that a report says.
+
+    Args:
+        sweep: from ``read_folder`` or ``read_tracked``, finished or not.
+        metric: see ``metrics_of``.
+        reference: label of the method to compare with; the sweep's own by default.
+        figures: draw them.
+
+    Raises:
+        ValueError: when nothing is finished, or metric or reference are not there.
+
+    Example::
+
+        >>> report = build_report(read_folder("runs/quick"))
+        >>> print("\\n".join(report.reading))
+    """
+    if not sweep.finished:
+        first = f" ({sweep.failed[0].result['error']})" if sweep.failed and sweep.failed[0].result else ""
+        raise ValueError(
+            f"sweep {sweep.name!r} has no finished cell of {len(sweep.cells)}, {len(sweep.failed)} failed{first}: "
+            "there is nothing to report yet."
+        )
+    metric_of = metrics_of(sweep, metric)
+    kept, choices = choose(sweep.finished, lambda source: metric_of[source], lower_is_better)
+    name = reference_of(sweep, kept, reference)
+    table = build_table(kept, metric_of, name, lower_is_better)
+    return Report(
+        sweep=sweep,
+        table=table,
+        choices=choices,
+        costs=expenses(kept, table.labels, table.reference),
+        reading=read_table(sweep, table, choices),
+        pictures=draw_figures(table) if figures else (),
+    )

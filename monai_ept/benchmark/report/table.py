@@ -1,0 +1,370 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The table of a sweep: methods by data and shots, with intervals, differences to a reference, and tests."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from monai_ept.benchmark.report.results import Cell
+from monai_ept.statistics import NOTHING, Estimate, holm, stratified_estimate
+from monai_ept.tables import by_number
+
+__all__ = ["LEVEL", "Column", "Score", "Table", "build_table"]
+
+LEVEL = 0.05
+"""Adjusted p values below this are called a difference."""
+
+Strata = list[list[float]]
+
+
+class Column(NamedTuple):
+    """One data set with one number of shots; ``None`` stands for the mean over all of them."""
+
+    backbone: str
+    source: str | None
+    shots: str | None
+
+    @property
+    def is_mean(self) -> bool:
+        return self.source is None or self.shots is None
+
+    @property
+    def title(self) -> str:
+        """ "isic2018, 5-shot" or "mean over all"."""
+        if self.source is None:
+            return "all data and shots" if self.shots is None else f"all data, {self.shots}-shot"
+        return f"{self.source}, {f'{self.shots}-shot' if self.shots is not None else 'all shots'}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """
+    One method in one column.
+
+    Args:
+        label: the method.
+        column: where.
+        score: mean over repetitions, with its interval; of a mean column over data and shots too.
+        difference: mean difference to the reference over repetitions that both have, with interval and p value.
+        p_adjusted: by Holm, within the table's family of such tests.
+        best: whether its mean is the best of those with as many repetitions.
+        better: whether more of the metric is better (1) or less (-1).
+        cells: what it is computed from.
+    """
+
+    label: str
+    column: Column
+    score: Estimate
+    difference: Estimate = NOTHING
+    p_adjusted: float = math.nan
+    best: bool = False
+    better: int = 1
+    cells: Sequence[Cell] = ()
+
+    @property
+    def verdict(self) -> int:
+        """1 when it is ahead of the reference, -1 when behind, 0 when that cannot be told."""
+        if math.isnan(self.p_adjusted) or self.p_adjusted >= LEVEL:
+            return 0
+        return self.better if self.difference.mean > 0 else -self.better
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    All scores of a sweep.
+
+    Args:
+        scores: by method and column.
+        columns: single columns in order, then those of means.
+        labels: methods, the reference first, then from best to worst; methods of one group stay together.
+        reference: label of the method that the others are compared with; empty when it has no result.
+        metric_of: metric by source.
+        unit: what is repeated, "sampling" or "seed".
+        repeats: how many there are at most in a column.
+        notes: sentences about what was left out.
+        cells: the cells behind it.
+        families: how many tests were corrected together: of single columns, and of means.
+    """
+
+    scores: Mapping[tuple[str, Column], Score]
+    columns: Sequence[Column]
+    labels: Sequence[str]
+    reference: str
+    metric_of: Mapping[str, str]
+    unit: str
+    repeats: int
+    notes: Sequence[str] = ()
+    cells: Sequence[Cell] = ()
+    families: tuple[int, int] = (0, 0)
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def backbones(self) -> list[str]:
+        return list(dict.fromkeys(column.backbone for column in self.columns))
+
+    @property
+    def singles(self) -> list[Column]:
+        return [column for column in self.columns if not column.is_mean]
+
+    @property
+    def metrics(self) -> str:
+        """The metrics in words: one name, or one for each source."""
+        names = sorted(set(self.metric_of.values()))
+        if len(names) == 1:
+            return names[0].replace("_", " ")
+        return ", ".join(f"{name.replace('_', ' ')} ({source})" for source, name in sorted(self.metric_of.items()))
+
+    def row(self, label: str) -> list[Score]:
+        """A method's scores, in the order of columns."""
+        return [self.scores[label, column] for column in self.columns if (label, column) in self.scores]
+
+
+class _Runs:
+    """Values of one metric per cell, by place and method, then by repetition and seed."""
+
+    def __init__(self, cells: Iterable[Cell], metric_of: Mapping[str, str]) -> None:
+        self.cells: dict[tuple[str, str, str], dict[str, dict[tuple[str, str], Cell]]] = defaultdict(dict)
+        self.without: list[Cell] = []
+        self.twice = 0
+        self.values: dict[str, float] = {}
+        for cell in sorted(cells, key=lambda cell: str((cell.result or {}).get("finished", ""))):
+            value = cell.metric(metric_of[cell.source])
+            if math.isnan(value):
+                self.without.append(cell)
+                continue
+            runs = self.cells[cell.place].setdefault(cell.label, {})
+            self.twice += (cell.sampling, cell.seed) in runs
+            runs[cell.sampling, cell.seed] = cell
+            self.values[cell.id] = value
+        samplings = max(
+            (len({key[0] for key in runs}) for at in self.cells.values() for runs in at.values()), default=0
+        )
+        # With one sampling only seeds are left to repeat; otherwise seeds are averaged within their sampling.
+        self.by_sampling = samplings > 1
+        self.mismatched: set[tuple[str, tuple[str, str, str]]] = set()
+
+    def scores(self, place: tuple[str, str, str], label: str) -> dict[str, float]:
+        """Score by repetition."""
+        runs = self.cells.get(place, {}).get(label, {})
+        return self._averaged({key: self.values[cell.id] for key, cell in runs.items()})
+
+    def differences(self, place: tuple[str, str, str], label: str, reference: str) -> dict[str, float]:
+        """Difference to the reference by repetition, on the same images and with the same seed."""
+        runs = self.cells.get(place, {}).get(label, {})
+        others = self.cells.get(place, {}).get(reference, {})
+        found = {}
+        for key, cell in runs.items():
+            other = others.get(key)
+            if other is None:
+                continue
+            if _split(cell) != _split(other):
+                self.mismatched.add((label, place))
+                continue
+            found[key] = self.values[cell.id] - self.values[other.id]
+        return self._averaged(found)
+
+    def _averaged(self, values: Mapping[tuple[str, str], float]) -> dict[str, float]:
+        by_unit: dict[str, list[float]] = defaultdict(list)
+        for (sampling, seed), value in sorted(values.items()):
+            by_unit[sampling if self.by_sampling else seed].append(value)
+        return {unit: math.fsum(seeds) / len(seeds) for unit, seeds in by_unit.items()}
+
+
+def build_table(
+    cells: Sequence[Cell], metric_of: Mapping[str, str], reference: str, lower: Callable[[str], bool]
+) -> Table:
+    """
+    Compare the methods of a sweep.
+
+    A score is the mean over samplings (over seeds, when there is one sampling); seeds of one sampling are averaged
+    first, since they share their images. A column of means counts every data set and number of shots the same, has
+    only methods with results in all of them, and takes its variance from each data set by itself. The difference to
+    the reference is paired: same images, same seed. Its test is Student's t on those differences, for means its
+    stratified form (Welch and Satterthwaite's degrees of freedom). Holm's correction is made twice: over all methods
+    and single columns, and over all methods and columns of means.
+
+    Args:
+        cells: finished cells, after the choice from grids.
+        metric_of: metric by source.
+        reference: label of the method to compare with.
+        lower: whether less of a metric is more.
+    """
+    runs = _Runs(cells, metric_of)
+    places = sorted(runs.cells, key=lambda place: (place[0], place[1], by_number(place[2])))
+    labels = list(dict.fromkeys(label for place in places for label in runs.cells[place]))
+    if reference not in labels:
+        reference = ""
+    columns = _columns(places)
+    scores: dict[tuple[str, Column], Score] = {}
+    for column in columns:
+        members = _members(column, places)
+        better = -1 if any(lower(metric_of[place[1]]) for place in members) else 1
+        for label in labels:
+            strata = _strata({place: runs.scores(place, label) for place in members})
+            if strata is None:
+                continue
+            gains = None
+            if reference and label != reference:
+                gains = _strata({place: runs.differences(place, label, reference) for place in members})
+            scores[label, column] = Score(
+                label=label,
+                column=column,
+                score=stratified_estimate(strata),
+                difference=NOTHING if gains is None else stratified_estimate(gains),
+                better=better,
+                cells=[cell for place in members for cell in runs.cells[place].get(label, {}).values()],
+            )
+    families = (_adjust(scores, means=False), _adjust(scores, means=True))
+    _mark_best(scores, columns)
+    groups = {cell.label: cell.group for cell in cells if cell.group}
+    return Table(
+        scores=scores,
+        columns=columns,
+        labels=_ordered(labels, scores, columns, reference, groups, cells),
+        reference=reference,
+        metric_of=dict(metric_of),
+        unit="sampling" if runs.by_sampling else "seed",
+        repeats=max((_repeats(score) for score in scores.values()), default=0),
+        notes=_notes(runs, reference, metric_of),
+        cells=[cell for cell in cells if cell.id in runs.values],
+        families=families,
+        groups=groups,
+    )
+
+
+def _columns(places: Sequence[tuple[str, str, str]]) -> list[Column]:
+    """Each data set with each number of shots; means where there is something to average."""
+    columns = []
+    for backbone in dict.fromkeys(place[0] for place in places):
+        mine = [place for place in places if place[0] == backbone]
+        columns += [Column(*place) for place in mine]
+        sources = {place[1] for place in mine}
+        shots = list(dict.fromkeys(sorted((place[2] for place in mine), key=by_number)))
+        if len(sources) > 1 and len(shots) > 1:
+            columns += [
+                Column(backbone, None, one) for one in shots if sum(place[2] == one for place in mine) == len(sources)
+            ]
+        if len(mine) > 1:
+            columns.append(Column(backbone, None, None))
+    return columns
+
+
+def _members(column: Column, places: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return [
+        place
+        for place in places
+        if place[0] == column.backbone and column.source in (None, place[1]) and column.shots in (None, place[2])
+    ]
+
+
+def _strata(by_place: Mapping[tuple[str, str, str], Mapping[str, float]]) -> Strata | None:
+    """
+    For each source the values of its repetitions, each averaged over shots; None when some place has no value.
+
+    Numbers of shots of one source are no samples of their own: a larger few-shot set may hold the smaller one.
+    """
+    by_source: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for (_, source, _), values in by_place.items():
+        by_source[source].append(values)
+    strata = []
+    for per_shots in by_source.values():
+        common = sorted(set.intersection(*(set(values) for values in per_shots)), key=by_number)
+        if not common:
+            return None
+        strata.append([math.fsum(values[unit] for values in per_shots) / len(per_shots) for unit in common])
+    return strata or None
+
+
+def _adjust(scores: dict[tuple[str, Column], Score], means: bool) -> int:
+    """Holm's correction of one family, in place; how many tests it has."""
+    family = [key for key in scores if key[1].is_mean == means]
+    adjusted = holm([scores[key].difference.p for key in family])
+    for key, p in zip(family, adjusted, strict=True):
+        scores[key] = replace(scores[key], p_adjusted=p)
+    return sum(not math.isnan(p) for p in adjusted)
+
+
+def _mark_best(scores: dict[tuple[str, Column], Score], columns: Sequence[Column]) -> None:
+    for column in columns:
+        rivals = [key for key in scores if key[1] == column]
+        most = max(scores[key].score.number for key in rivals) if rivals else 0
+        rivals = [key for key in rivals if scores[key].score.number == most]
+        if len(rivals) > 1:
+            top = max(scores[key].better * scores[key].score.mean for key in rivals)
+            for key in rivals:
+                if scores[key].better * scores[key].score.mean == top:
+                    scores[key] = replace(scores[key], best=True)
+
+
+def _repeats(score: Score) -> int:
+    return 0 if score.column.is_mean else score.score.number
+
+
+def _ordered(
+    labels: Sequence[str],
+    scores: Mapping[tuple[str, Column], Score],
+    columns: Sequence[Column],
+    reference: str,
+    groups: Mapping[str, str],
+    cells: Sequence[Cell],
+) -> list[str]:
+    """The reference, methods from best to worst by how far they are above the columns' averages, then groups."""
+    lead: dict[str, list[float]] = defaultdict(list)
+    for column in columns:
+        if not column.is_mean:
+            here = {label: scores[label, column] for label in labels if (label, column) in scores}
+            average = math.fsum(score.score.mean for score in here.values()) / max(len(here), 1)
+            for label, score in here.items():
+                lead[label].append(score.better * (score.score.mean - average))
+    rank = {label: -math.fsum(lead[label]) / max(len(lead[label]), 1) for label in labels}
+    in_file = {label: index for index, label in reversed(list(enumerate(cell.label for cell in cells)))}
+    # Methods of a group are the points of one curve: they stay in the order of the file.
+    group_order = list(dict.fromkeys(groups.get(label, "") for label in labels))
+    return sorted(
+        labels,
+        key=lambda label: (
+            label != reference,
+            label in groups,
+            group_order.index(groups.get(label, "")),
+            in_file[label] if label in groups else rank[label],
+            label,
+        ),
+    )
+
+
+def _split(cell: Cell) -> str:
+    return str((cell.result or {}).get("split_hash", ""))
+
+
+def _notes(runs: _Runs, reference: str, metric_of: Mapping[str, str]) -> list[str]:
+    notes = []
+    if runs.without:
+        ids = ", ".join(cell.id for cell in runs.without[:3]) + (", …" if len(runs.without) > 3 else "")
+        names = sorted({metric_of[cell.source] for cell in runs.without})
+        notes.append(
+            f"{len(runs.without)} finished cells have no {' or '.join(names)} and are left out ({ids}): "
+            "means of their methods are over fewer repetitions."
+        )
+    if runs.twice:
+        notes.append(f"{runs.twice} cells repeat a sampling and seed; the later one of each counts.")
+    for label, (backbone, source, shots) in sorted(runs.mismatched):
+        notes.append(
+            f"{label} and {reference} were trained on other images in cells of the same sampling "
+            f"({source}, {shots}-shot, {backbone}); those are not compared."
+        )
+    return notes
