@@ -71,7 +71,29 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)")
     command.add_argument("--out", default="comparison", help="folder for comparison.csv, .md and .png (%(default)s)")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser("benchmark", help="run methods × data × shots × samplings, and report on them")
+    actions = command.add_subparsers(dest="action", required=True, metavar="action")
+    _benchmark_run_arguments(actions.add_parser("run", help="run the cells of a sweep that are not done yet"))
     return parser
+
+
+def _benchmark_run_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("sweep", help="YAML file that says what to run, see docs/benchmark.md")
+    command.add_argument("--out", help="the sweep's folder (runs/<name>); what is done there is not repeated")
+    command.add_argument("--workers", type=int, help="processes on this machine (one per core)")
+    command.add_argument("--threads", type=int, help="threads of each (what the cores allow)")
+    command.add_argument("--device", help="where cells are trained (a CUDA card if there is one)")
+    command.add_argument("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the cells on a Ray cluster")
+    command.add_argument("--dry-run", action="store_true", help="show the cells and what they will cost")
+    command.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record in MLflow (yes)")
+    command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)")
+    command.add_argument("--experiment", help="MLflow experiment (the cell's source)")
+    command.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
+    command.add_argument("--cache", help="folder of decoded images (images/ in the sweep's folder)")
+    change = "change the sweep, for example recipe.epochs=5"
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=change)
+    command.set_defaults(run=_benchmark_run)
 
 
 def _methods(args: argparse.Namespace) -> None:
@@ -124,6 +146,12 @@ def _sync(args: argparse.Namespace) -> None:
         raise ConnectionError(f"{failed} of {len(results)} could not be uploaded; nothing is lost, try again later.")
     if not results:
         print("Nothing to upload: MLflow has everything.")
+
+
+def _benchmark_run(args: argparse.Namespace) -> None:
+    from monai_ept.benchmark.command import run_command
+
+    run_command(args)
 
 
 def _compare(args: argparse.Namespace) -> None:

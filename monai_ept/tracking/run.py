@@ -56,6 +56,7 @@ def open_run(
     tracking_uri: str | None = None,
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
+    began: float | None = None,
 ) -> TrackedRun:
     """
     Begin a new run, whatever runs there are of that name or in that folder.
@@ -69,6 +70,7 @@ def open_run(
         tracking_uri: the store, see ``tracking_store``.
         params: what decides the result; nested ones get names such as ``versions.torch``.
         tags: to find and group runs, for example ``{"sweep": "methods-5-shots"}``.
+        began: when what it records has begun, in seconds since 1970, if it is recorded afterwards.
 
     Raises:
         ValueError: when the store is one that MLflow refuses.
@@ -84,7 +86,7 @@ def open_run(
         "run_name": str(run_name),
         "experiment": str(experiment),
         "tracking_uri": without_password(uri),
-        "time": int(time.time() * 1000),
+        "time": int((time.time() if began is None else began) * 1000),
     }
     run = TrackedRun(folder, uri, about, closes=True)
     run.set_tags({**_usual_tags(), **(tags or {})})

@@ -1,0 +1,79 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A worker process: it gets cells through a pipe and sends back what came out."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from monai_ept.benchmark.cell import Cell
+
+__all__ = ["work", "work_on"]
+
+
+def work(pipe: Connection, cache: str, threads: int, device: str | None) -> None:
+    """
+    The main function of a worker process; it ends when its parent does.
+
+    Args:
+        pipe: cells come in and outcomes go out; None ends it.
+        cache: folder of decoded images.
+        threads: of torch.
+        device: where cells are trained.
+    """
+    # Ctrl-C reaches all processes of a terminal: what is to become of the workers, the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+    import torch
+
+    from monai_ept.benchmark.workbench import Workbench
+
+    torch.set_num_threads(threads)
+    logging.disable(logging.ERROR)  # what goes wrong is written into the result, with its traceback
+    bench = Workbench(cache, device)
+    pipe.send(None)  # ready
+    while True:
+        try:
+            cell = pipe.recv()
+        except EOFError:
+            return
+        if cell is None:
+            return
+        pipe.send(work_on(cell, bench))
+
+
+def work_on(cell: Cell, bench: Any) -> Any:
+    """The outcome of a cell; an error is one too."""
+    from monai_ept.benchmark.run_cell import failure, run_cell
+
+    began = time.time()
+    try:
+        return run_cell(cell, bench)
+    except Exception as error:
+        return failure(cell, error, began, traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
