@@ -18,14 +18,15 @@ import io
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai_ept.statistics import estimate, paired
 from monai_ept.tables import by_number, markdown_table
-from monai_ept.tracking.store import database_folder, open_client, patience, tracking_store, without_password
+from monai_ept.tracking.search import search_runs
+from monai_ept.tracking.store import tracking_store, without_password
 
 __all__ = ["Comparison", "Row", "compare"]
 
@@ -180,8 +181,7 @@ def compare(
     """
     uri = tracking_store(tracking_uri)
     names = [experiment] if isinstance(experiment, str) else list(experiment or [])
-    with patience():
-        runs = _finished_runs(uri, names, tags or {})
+    runs = _finished_runs(uri, names, tags or {})
     chosen = _metric(runs, metric)
     notes = []
     unusable = sum(not math.isfinite(run.metrics.get(chosen, math.nan)) for run in runs)
@@ -210,42 +210,15 @@ class _Run(NamedTuple):
 
 
 def _finished_runs(uri: str, names: Sequence[str], tags: Mapping[str, str]) -> list[_Run]:
-    where = without_password(uri)
-    folder = database_folder(uri)
-    if folder is not None and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise ValueError(f"there is no {where}: run compare where the trainings ran, or pass its tracking_uri.")
-    try:
-        client = open_client(uri)
-        experiments = list(_pages(client.search_experiments))
-        known = {item.name: item.experiment_id for item in experiments}
-        unknown = [name for name in names if name not in known]
-        if not unknown:
-            query = " and ".join(
-                ["attributes.status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())]
-            )
-            ids = [known[name] for name in names] or list(known.values())
-            runs = list(_pages(client.search_runs, experiment_ids=ids, filter_string=query))
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
-        raise ConnectionError(f"MLflow at {where} does not answer: {reason}") from error
-    if unknown:
-        raise ValueError(f"there is no experiment {unknown[0]!r} at {where}; there is {', '.join(sorted(known))}.")
+    query = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = search_runs(uri, names, " and ".join(["attributes.status = 'FINISHED'", *query]))
     found = [_read(run) for run in runs if "method" in run.data.params]
     if not found:
         among = f" in experiment {', '.join(names)}" if names else ""
         tagged = f" with {', '.join(f'{key}={value}' for key, value in tags.items())}" if tags else ""
+        where = without_password(uri)
         raise ValueError(f"there is no finished run{among}{tagged} at {where}: train first, or see 'monai-ept sync'.")
     return found
-
-
-def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(page_token=token, **arguments)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _read(run: Any) -> _Run:

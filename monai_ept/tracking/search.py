@@ -1,0 +1,69 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Finding runs in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_ept.tracking.store import database_folder, open_client, patience, tracking_store, without_password
+
+__all__ = ["search_runs"]
+
+
+def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = (), query: str = "") -> list[Any]:
+    """
+    All runs that a query finds, however many pages of them there are.
+
+    Args:
+        tracking_uri: the store, see ``tracking_store``.
+        experiments: names of those to search; all by default.
+        query: in MLflow's language, for example ``"tags.sweep = 'first'"``; everything by default.
+
+    Raises:
+        ValueError: when there is no such database or experiment.
+        ConnectionError: when the store does not answer.
+
+    Returns:
+        MLflow's runs.
+    """
+    uri = tracking_store(tracking_uri)
+    where = without_password(uri)
+    if database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise ValueError(f"there is no {where}: look where the trainings ran, or pass its tracking_uri.")
+    runs: list[Any] = []
+    with patience():
+        try:
+            client = open_client(uri)
+            known = {item.name: item.experiment_id for item in _pages(client.search_experiments)}
+            unknown = [name for name in experiments if name not in known]
+            if not unknown:
+                ids = [known[name] for name in experiments] or list(known.values())
+                runs = list(_pages(client.search_runs, experiment_ids=ids, filter_string=query))
+        except Exception as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
+            raise ConnectionError(f"MLflow at {where} does not answer: {reason}") from error
+    if unknown:
+        raise ValueError(f"there is no experiment {unknown[0]!r} at {where}; there is {', '.join(sorted(known))}.")
+    return runs
+
+
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
