@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("benchmark", help="run methods × data × shots × samplings, and report on them")
     actions = command.add_subparsers(dest="action", required=True, metavar="action")
     _benchmark_run_arguments(actions.add_parser("run", help="run the cells of a sweep that are not done yet"))
+    _benchmark_report_arguments(actions.add_parser("report", help="tables, tests and figures of what is done"))
     return parser
 
 
@@ -94,6 +95,17 @@ def _benchmark_run_arguments(command: argparse.ArgumentParser) -> None:
     change = "change the sweep, for example recipe.epochs=5"
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=change)
     command.set_defaults(run=_benchmark_run)
+
+
+def _benchmark_report_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", nargs="?", help="the sweep's folder")
+    command.add_argument("--sweep", help="the sweep's name, to read its runs from MLflow instead")
+    command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)")
+    metric = "metric to compare, or SOURCE=METRIC (the sweep's; balanced accuracy, or mAP for several labels)"
+    command.add_argument("--metric", nargs="+", help=metric)
+    command.add_argument("--reference", help="method to compare with (the sweep's, or linear)")
+    command.add_argument("--out", help="folder of the report (report/ in the sweep's, or report-<sweep>)")
+    command.set_defaults(run=_benchmark_report)
 
 
 def _methods(args: argparse.Namespace) -> None:
@@ -152,6 +164,12 @@ def _benchmark_run(args: argparse.Namespace) -> None:
     from monai_ept.benchmark.command import run_command
 
     run_command(args)
+
+
+def _benchmark_report(args: argparse.Namespace) -> None:
+    from monai_ept.benchmark.report.command import report_command
+
+    report_command(args)
 
 
 def _compare(args: argparse.Namespace) -> None:

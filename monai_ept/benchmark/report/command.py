@@ -21,22 +21,7 @@ from monai_ept.benchmark.report.markdown import score_table
 from monai_ept.benchmark.report.report import build_report
 from monai_ept.benchmark.report.tracked import read_tracked
 
-__all__ = ["report_arguments", "report_command"]
-
-
-def report_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    command.add_argument("folder", nargs="?", help="the sweep's folder")
-    command.add_argument("--sweep", help="a sweep's name, to read its runs from MLflow instead")
-    command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)")
-    command.add_argument(
-        "--metric",
-        nargs="+",
-        metavar="NAME",
-        help="metric to compare, or SOURCE=NAME (the sweep's; balanced accuracy, or mAP for several labels)",
-    )
-    command.add_argument("--reference", help="method to compare with (the sweep's, or linear)")
-    command.add_argument("--out", help="folder of the report (report/ in the sweep's folder, or report-<sweep>)")
+__all__ = ["report_command"]
 
 
 def report_command(args: argparse.Namespace) -> None:
