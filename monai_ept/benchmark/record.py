@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -94,6 +95,8 @@ class Recorder:
             "cell": cell.id,
             "label": cell.label,
             **({"group": cell.group} if cell.group else {}),
+            **({"grid": json.dumps(cell.grid)} if cell.grid else {}),
+            **({"factors": json.dumps(cell.factors)} if cell.factors else {}),
             **({"error": result["error"]} if failed else {}),
         }
         run = resume_run(where, tracking_uri=self.uri, params=params)
