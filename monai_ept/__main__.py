@@ -72,11 +72,32 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", default="comparison", help="folder for comparison.csv, .md and .png (%(default)s)")
     command.set_defaults(run=_compare)
 
+    _analyze_arguments(commands.add_parser("analyze", help="what tuning did to features, attention and probabilities"))
+
     command = commands.add_parser("benchmark", help="run methods × data × shots × samplings, and report on them")
     actions = command.add_subparsers(dest="action", required=True, metavar="action")
     _benchmark_run_arguments(actions.add_parser("run", help="run the cells of a sweep that are not done yet"))
     _benchmark_report_arguments(actions.add_parser("report", help="tables, tests and figures of what is done"))
     return parser
+
+
+def _analyze_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--run", dest="training", metavar="FOLDER|ID", help="folder of a training, or run in MLflow")
+    command.add_argument("--delta", metavar="FILE", help="a delta file, instead of --run")
+    command.add_argument("--pretrained", help="weights of the backbone: a path, true (hub) or false")
+    command.add_argument("--source", help="how the images are read (as in the run)")
+    command.add_argument("--dataset_dir", help="where the images are")
+    command.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
+    command.add_argument("--split", metavar="FILE", help="the split (that of the run)")
+    command.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the split (%(default)s)")
+    command.add_argument("--max_images", type=int, default=500, help="a random choice of so many (%(default)s)")
+    command.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
+    command.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
+    command.add_argument("--seed", type=int, default=0, help="of all that is random (%(default)s)")
+    command.add_argument("--device", help="such as cpu or cuda (cuda if there is a card)")
+    command.add_argument("--tracking-uri", help="MLflow's address (MLFLOW_TRACKING_URI, or that of the run)")
+    command.add_argument("--no-track", action="store_true", help="leave the run in MLflow as it is")
+    command.set_defaults(run=_analyze)
 
 
 def _benchmark_run_arguments(command: argparse.ArgumentParser) -> None:
@@ -175,16 +196,26 @@ def _benchmark_report(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     from monai_ept.tracking import compare
 
-    for tag in args.tag:
-        if "=" not in tag:
-            raise ValueError(f"--tag {tag!r} has no value: write it as NAME=VALUE.")
-    tags = dict(tag.split("=", 1) for tag in args.tag)
+    tags = _pairs("--tag", args.tag)
     table = compare(
         args.experiment, metric=args.metric, baseline=args.baseline, tags=tags, tracking_uri=args.tracking_uri
     )
     print(table.to_markdown())
     for path in table.save(args.out):
         print(path)
+
+
+def _analyze(args: argparse.Namespace) -> None:
+    from monai_ept.analysis.command import analyze_command
+
+    analyze_command(args, _pairs("--option", args.option))
+
+
+def _pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
+    for one in given:
+        if "=" not in one:
+            raise ValueError(f"{flag} {one!r} has no value: write it as NAME=VALUE.")
+    return dict(one.split("=", 1) for one in given)
 
 
 if __name__ == "__main__":

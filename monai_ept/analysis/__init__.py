@@ -9,7 +9,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The paper's reading of tuning as calibration of features, computed: distances, projections, scaling maps, certainty."""
+"""The paper's reading of tuning as calibration of features, computed and drawn."""
 
 from __future__ import annotations
 

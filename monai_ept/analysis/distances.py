@@ -130,7 +130,7 @@ def separability(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    groups_of = {int(k): len({groups[i] for i in np.flatnonzero(classes == k)}) for k in np.unique(classes)}
+    groups_of = {int(k): len({groups[i] for i in np.flatnonzero(classes == k).tolist()}) for k in np.unique(classes)}
     if len(groups_of) < 2 or min(groups_of.values()) < 2:
         raise ValueError(
             f"a linear classifier is tested on other groups than it is trained on, and the classes have "
@@ -193,7 +193,9 @@ def compare_features(
 
         samples = [silhouette_samples(features, classes) for features in both]
         changes["silhouette"] = _change(lambda one, weight: float(one @ weight / weight.sum()), samples, weights)
-    usable = np.isin(classes, [k for k in present if len({groups[i] for i in np.flatnonzero(classes == k)}) > 1])
+    usable = np.isin(
+        classes, [k for k in present if len({groups[i] for i in np.flatnonzero(classes == k).tolist()}) > 1]
+    )
     parts = 0
     if len(np.unique(classes[usable])) > 1:
         kept = [group for group, use in zip(groups, usable, strict=True) if use]

@@ -130,9 +130,7 @@ class _answering:
         self.net.train(self.mode)
 
 
-def _batches(
-    records: Sequence[Record], transform: Any, batch_size: int, num_workers: int, progress: bool
-) -> Any:
+def _batches(records: Sequence[Record], transform: Any, batch_size: int, num_workers: int, progress: bool) -> Any:
     bare = [{"image": record["image"], "id": record["id"]} for record in records]
     loader: Any = SeededDataLoader(Dataset(bare, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
     if progress:

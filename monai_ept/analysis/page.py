@@ -22,15 +22,16 @@ from pathlib import Path
 
 from monai_ept.analysis.distances import Change
 
-__all__ = ["Picture", "Section", "build_page", "measures_table"]
+__all__ = ["Picture", "Section", "build_page", "certainty_table", "measures_table"]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and the one sentence that says what it shows."""
+    """A picture, the sentence that says what it shows, and how many points wide it is on the page."""
 
     path: Path
     caption: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def build_page(title: str, about: Sequence[str], short: Sequence[str], sections:
             alt = html.escape(picture.caption, quote=True)
             parts.append(
                 f"<figure>\n<figcaption>{html.escape(picture.caption)}</figcaption>\n"
-                f'<img src="data:image/png;base64,{data}" alt="{alt}" width="{_shown_width(picture.path)}">\n</figure>'
+                f'<img src="data:image/png;base64,{data}" alt="{alt}" width="{picture.width}">\n</figure>'
             )
         parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
         parts.append("</section>")
@@ -99,11 +100,6 @@ def build_page(title: str, about: Sequence[str], short: Sequence[str], sections:
 
 def _bullets(sentences: Sequence[str]) -> str:
     return "<ul>\n" + "".join(f"<li>{html.escape(one)}</li>\n" for one in sentences) + "</ul>\n" if sentences else ""
-
-
-def _shown_width(path: Path) -> int:
-    """Width of a picture on the page, from the header of the PNG: 150 points per inch are shown at 100."""
-    return int.from_bytes(path.read_bytes()[16:20], "big") * 100 // 150
 
 
 MEASURES = {
@@ -138,6 +134,27 @@ def measures_table(changes: Mapping[str, Change]) -> str:
     return (
         '<table>\n<tr><th>measure</th><th class="n">pretrained</th><th class="n">tuned</th>'
         '<th class="n">difference, 95 % interval</th><th></th></tr>\n' + "\n".join(rows) + "\n</table>\n"
+    )
+
+
+CERTAINTY = {
+    "ece": ("Expected calibration error", "mean gap between how sure and how often right, lower is better"),
+    "brier": ("Brier score", "squared error of the probabilities, lower is better"),
+    "nll": ("Negative log-likelihood", "what the temperature is chosen to lower, on validation images"),
+}
+
+
+def certainty_table(before: Mapping[str, float], after: Mapping[str, float] | None) -> str:
+    """Calibration measures before and after temperature scaling."""
+    rows = [
+        f'<tr><td>{title}<small>{what}</small></td><td class="n">{_number(before[name])}</td>'
+        f'<td class="n">{_number(after[name]) if after else "–"}</td></tr>'
+        for name, (title, what) in CERTAINTY.items()
+    ]
+    return (
+        '<table>\n<tr><th>measure</th><th class="n">as trained</th><th class="n">with the temperature</th></tr>\n'
+        + "\n".join(rows)
+        + "\n</table>\n"
     )
 
 

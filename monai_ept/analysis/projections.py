@@ -39,14 +39,16 @@ def plane(features: np.ndarray) -> np.ndarray:
     """The first two principal components ``(images, 2)``, in units of the root of the total spread."""
     centred = features - features.mean(axis=0)
     directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    directions = directions * np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])[:, None]
+    directions = (
+        directions * np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])[:, None]
+    )
     size = np.sqrt((centred**2).sum(axis=1).mean()) or 1.0
     points = centred @ directions.T / size
     return points if points.shape[1] == 2 else np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
 
 
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE ``(images, 2)``, started from the principal components, with a perplexity that fits the number of images."""
+    """t-SNE ``(images, 2)``, started from the principal components, its perplexity fitting the number of images."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, max(2.0, (len(features) - 1) / 3))

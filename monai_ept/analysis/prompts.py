@@ -88,7 +88,8 @@ def _start(net: TunedViT, layer: int) -> tuple[float | None, float]:
                 fresh = EmbeddedPrompt(
                     1000, method.prompt_length, embed=method.embed, init=method.prompt_init, start=method.start
                 )
-            return float(fresh.sink.double().mean()), float(fresh.sink.double().std())
+            sink = fresh.sink.detach().double()
+            return float(sink.mean()), float(sink.std())
     return None, 0.0
 
 

@@ -26,7 +26,7 @@ from monai_ept.analysis import figures
 from monai_ept.analysis.classes import single_classes
 from monai_ept.analysis.distances import Change, class_distances, compare_features
 from monai_ept.analysis.features import Features, collect_features, collect_logits
-from monai_ept.analysis.page import Picture, Section, build_page, measures_table
+from monai_ept.analysis.page import Picture, Section, build_page, certainty_table, measures_table
 from monai_ept.analysis.projections import tsne, umap
 from monai_ept.analysis.prompts import LayerSinks, learned_sinks
 from monai_ept.analysis.scaling import ScalingMaps
@@ -100,7 +100,7 @@ class Analysis:
             found["kept_patches"] = float(self.maps.patches.mean())
             if self.maps.num_prefix:
                 found["kept_prefix"] = float(self.maps.prefixes.mean())
-        moved = [one.moved**2 for one in self.sinks if one.start is not None]
+        moved = [one.moved**2 for one in self.sinks if one.start is not None and one.trains]
         if moved:
             found["prompts_moved"] = float(np.sqrt(np.mean(moved)))
         return {name: float(value) for name, value in found.items() if np.isfinite(value)}
@@ -231,13 +231,15 @@ class _Work:
         self.changes: dict[str, Change] = {}
         self.method = ""
 
-    def draw(self, name: str, figure: Any, caption: str) -> Picture:
-        self.paths[name] = save_figure(figure, self.folder / f"{name}.png")
-        return Picture(self.paths[name], caption)
+    def draw(self, name: str, figure: Any, caption: str, dpi: int = 150) -> Picture:
+        self.paths[name] = save_figure(figure, self.folder / f"{name}.png", dpi)
+        return Picture(self.paths[name], caption, round(100 * figure.get_figwidth()))
 
     def about(self, net: TunedViT, source: str, number: int, total: int, seed: int) -> None:
         self.method = "+".join(method.name for method in net.methods)
-        what = f"{number} {self.part} images" if number == total else f"{number} of {total} {self.part} images, at random"
+        what = (
+            f"{number} {self.part} images" if number == total else f"{number} of {total} {self.part} images, at random"
+        )
         self.phrases = [
             f"method {self.method}",
             f"backbone {net.backbone_name}, {'×'.join(map(str, net.vit.img_size))}",
@@ -249,9 +251,8 @@ class _Work:
     def short(self) -> list[str]:
         """The sentences that matter most."""
         said = self.sentences
-        return [*said["features"][1:2], *said["features"][-1:], *said["attention"][:1], *said["prompts"][:1]] + said[
-            "calibration"
-        ][:2]
+        chosen = [*said["features"][1:2], *said["features"][-1:], *said["attention"][:1], *said["prompts"][:1]]
+        return [*chosen, *said["calibration"][:2]]
 
     def compare(self, features: Features, seed: int) -> None:
         single = self.classes >= 0
@@ -274,18 +275,19 @@ class _Work:
             projections["UMAP"] = (more, other)
         ids = [identity for identity, one in zip(features.ids, single, strict=True) if one]
         self.paths["points"] = write_points(self.folder, ids, classes, names, projections)
+        narrower, of = figures.count_narrower(pretrained, tuned, classes, len(names))
         pictures = [
             self.draw(
                 "components",
                 figures.draw_components(pretrained, tuned, classes, names),
                 "How wide each class is: positions of its images along its own main direction. Where blue is narrower "
-                "than the black line, tuning has pulled the class together.",
+                f"than the black line, tuning has pulled the class together: so it is in {narrower} of {of} classes.",
             ),
             self.draw(
                 "densities",
                 figures.draw_densities(pretrained, tuned, classes, names),
-                "Where each class lies among all images (grey), seen along the two main directions: the dark area holds "
-                "half of the class, the outer line nine tenths, the cross is its middle.",
+                "Where each class lies among all images (grey), seen along the two main directions: the dark area "
+                "holds half of the class, the outer line nine tenths, the cross is its middle.",
             ),
         ]
         for name, (before, after) in projections.items():
@@ -293,8 +295,8 @@ class _Work:
                 self.draw(
                     name.lower().replace("-", ""),
                     figures.draw_neighbours(before, after, classes, names, name),
-                    f"Which images are neighbours ({name}, same seed for both): dots of one colour close together are a "
-                    "class that the features tell apart. Distances between far clusters mean nothing here.",
+                    f"Which images are neighbours ({name}, same seed for both): dots of one colour close together are "
+                    "a class that the features tell apart. Distances between far clusters mean nothing here.",
                 )
             )
         notes = [
@@ -366,8 +368,8 @@ class _Work:
                 self.draw(
                     "kept_classes",
                     figures.draw_class_maps(maps, self.names),
-                    f"Where classes differ{volume}, mean of all layers: red keeps more attention there than the average "
-                    "image, blue less.",
+                    f"Where classes differ{volume}, mean of all layers: red keeps more attention there than the "
+                    "average image, blue less.",
                 )
             )
         if shown:
@@ -377,6 +379,7 @@ class _Work:
                     figures.draw_examples(maps, shown, titles, examples),
                     f"Single images{volume} with their factors laid over them: yellow patches keep most of their "
                     "attention, dark blue ones least; the range is written above each.",
+                    dpi=110,  # photographs make large files
                 )
             )
         self.sections.append(
@@ -392,13 +395,14 @@ class _Work:
             )
         )
         if not sinks:
-            why = "These prompts act by a number that depends on the image (scaled_concat), so that there is no c to show."
+            why = "These prompts (scaled_concat) act by a number that depends on the image: there is no c to show."
             self.sections.append(Section("Prompts: did training move them?", [why]))
             return
         self.sentences["prompts"] = about_sinks(sinks)
         self.paths["prompts"] = write_prompts(self.folder, sinks)
+        random = any(one.scatter for one in sinks)
         picture = self.draw(
-            "prompts",
+            "prompt_values",
             figures.draw_sinks(sinks),
             "The number c of every token (c = logsumexp of its prompts; more damps more) against where it started.",
         )
@@ -408,7 +412,9 @@ class _Work:
                 self.sentences["prompts"],
                 "",
                 [picture],
-                [] if not any(one.scatter for one in sinks) else ["Start values are drawn at random and not kept: the grey band is their distribution."],
+                ["Start values are drawn at random and not kept: the grey band is their distribution."]
+                if random
+                else [],
             )
         )
 
@@ -421,14 +427,15 @@ class _Work:
         seed: int,
     ) -> tuple[TemperatureFit | None, dict[str, float], dict[str, float] | None]:
         logits, labels = features.logits, features.labels
-        fit, temperature = None, stored
+        fit, temperature, mix = None, stored, None
         if val_logits is not None:
             val_labels = np.asarray([record["label"] for record in val], dtype=np.int64)
             fit = fit_temperature(val_logits, val_labels, self.task, [str(one["group"]) for one in val], seed=seed)
             temperature = fit.temperature
+            mix = float(np.abs(_shares(val_labels, len(self.names)) - _shares(labels, len(self.names))).sum() / 2)
         before = sureness(logits, labels, 1.0, self.task)
         after = sureness(logits, labels, temperature, self.task) if fit is not None or stored != 1 else None
-        self.sentences["calibration"] = about_calibration(before, after, fit, self.task, self.part)
+        self.sentences["calibration"] = about_calibration(before, after, fit, self.task, self.part, mix)
         self.paths["calibration"] = write_calibration(self.folder, before, after, fit)
         titles, values = ["as trained"], [probabilities_at(logits, 1.0, self.task)]
         if after is not None:
@@ -440,13 +447,22 @@ class _Work:
             "How often the network is right (dots, with 95 % intervals) against how sure it says it is: dots below the "
             "diagonal are too sure. Below, how many answers are how sure.",
         )
+        table = certainty_table(before, after)
         notes = ["The temperature was found on validation images alone."] if fit is not None else []
         if self.task == "multilabel":
             notes.append("Titles give the error of all labels taken together; the sentence gives the mean over labels.")
         self.sections.append(
-            Section("Probabilities: is it as sure as it is right?", self.sentences["calibration"], "", [picture], notes)
+            Section(
+                "Probabilities: is it as sure as it is right?", self.sentences["calibration"], table, [picture], notes
+            )
         )
         return fit, before, after
+
+
+def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """How the labels are shared out among the classes."""
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=num_classes)
+    return np.asarray(counts / max(counts.sum(), 1))
 
 
 def _examples(records: Sequence[Record], names: Sequence[str], task: str) -> dict[str, int]:

@@ -41,7 +41,9 @@ def write_distances(folder: Path, changes: Mapping[str, Change]) -> Path:
     """``distances.csv``: each measure of pretrained and tuned features, and the interval of the difference."""
     rows = [[name, *map(_cell, (*one[:2], one.difference, one.low, one.high))] for name, one in changes.items()]
     return write_csv(
-        folder / "distances.csv", ["measure", "pretrained", "tuned", "difference", "difference_low", "difference_high"], rows
+        folder / "distances.csv",
+        ["measure", "pretrained", "tuned", "difference", "difference_low", "difference_high"],
+        rows,
     )
 
 
@@ -59,7 +61,7 @@ def write_per_class(
 
 
 def write_kept(folder: Path, maps: ScalingMaps, class_names: Sequence[str]) -> Path:
-    """``kept.csv``: g of each layer, of all images and of each class; patches and prefix tokens in rows of their own."""
+    """``kept.csv``: g of each layer, of all images and of each class; patches and prefix tokens in rows apart."""
     rows = []
     for index, layer in enumerate(maps.layers):
         for name, where in _tokens(maps):

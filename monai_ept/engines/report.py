@@ -455,8 +455,8 @@ def _tidy(axes: Any) -> None:
     axes.tick_params(labelsize=9, length=3)
 
 
-def save_figure(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path, dpi: int = 150) -> Path:
     """Write a figure, whole or not at all."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return write_whole(path, buffer.getvalue())

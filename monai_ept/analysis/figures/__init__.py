@@ -14,11 +14,12 @@
 from __future__ import annotations
 
 from .calibration import draw_calibration
-from .features import draw_components, draw_densities, draw_neighbours
+from .features import count_narrower, draw_components, draw_densities, draw_neighbours
 from .kept import draw_class_maps, draw_examples, draw_layer_maps, draw_layers
 from .sinks import draw_sinks
 
 __all__ = [
+    "count_narrower",
     "draw_calibration",
     "draw_class_maps",
     "draw_components",

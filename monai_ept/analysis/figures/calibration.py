@@ -24,9 +24,7 @@ from monai_ept.engines.report import plot_reliability
 __all__ = ["draw_calibration"]
 
 
-def draw_calibration(
-    probabilities: Sequence[np.ndarray], titles: Sequence[str], labels: np.ndarray, task: str
-) -> Any:
+def draw_calibration(probabilities: Sequence[np.ndarray], titles: Sequence[str], labels: np.ndarray, task: str) -> Any:
     """
     Reliability diagrams beside each other.
 
@@ -41,6 +39,10 @@ def draw_calibration(
     for column, values, title in zip(grid.T, probabilities, titles, strict=True):
         error = plot_reliability(column[0], column[1], values, labels, task)
         column[0].set_title(f"{title}: error {error:.3f}", fontsize=10, loc="left")
+        column[0].get_legend().remove()
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8.5
+    )
     for axes in grid[:, 1:].reshape(-1):
         axes.set_ylabel("")
     return figure

@@ -55,7 +55,7 @@ def draw_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     quiet(left, ticks=True)
     left.set_xticks(layers)
 
-    present = np.flatnonzero(maps.counts > 0)
+    present = np.flatnonzero(maps.counts > 0).tolist()
     apart = (maps.class_means[present] - maps.mean)[..., maps.num_prefix :].mean(axis=-1) * 100
     reach = max(float(np.abs(apart).max()), 0.01)
     image = right.imshow(apart, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
@@ -76,27 +76,28 @@ def draw_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
 def draw_layer_maps(maps: ScalingMaps) -> Any:
     """The mean map of every layer over the image, each with its own range of colours, which stands below it."""
     values = maps.to_map(maps.mean)
-    figure, grid = panels(len(maps.layers), 6, 1.5, 1.72)
+    figure, grid = panels(len(maps.layers), 6, 1.5, 1.85)
     for layer, one, mean, (axes,) in zip(maps.layers, values, maps.mean, grid, strict=True):
         _map(axes, one)
         axes.set_title(f"layer {layer + 1}", fontsize=9, loc="left", color=INK, pad=3)
         note = f"{one.min():.2f} to {one.max():.2f}"
         if maps.num_prefix:
-            note += f", {'class token' if maps.num_prefix == 1 else 'prefix'} {mean[: maps.num_prefix].mean():.2f}"
-        axes.set_xlabel(note, fontsize=7, color=GREY, labelpad=3)
+            note += (
+                f"\n{'class token' if maps.num_prefix == 1 else 'prefix tokens'} {mean[: maps.num_prefix].mean():.2f}"
+            )
+        axes.set_xlabel(note, fontsize=8, color=GREY, labelpad=3)
     return figure
 
 
 def draw_class_maps(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     """The mean map over layers and images, and by how much each class's differs from it, in one scale."""
-    present = np.flatnonzero(maps.counts > 0)
+    present = np.flatnonzero(maps.counts > 0).tolist()
     overall = maps.to_map(maps.mean).mean(axis=0)
     apart = [100 * (maps.to_map(maps.class_means[k]).mean(axis=0) - overall) for k in present]
     figure, grid = panels(len(present) + 1, 4 if len(present) <= 7 else 5, 2.1, 2.05)
-    first = _map(grid[0][0], overall)
+    _map(grid[0][0], overall)
     grid[0][0].set_title("all images", fontsize=9, loc="left", color=INK, pad=3)
     grid[0][0].set_xlabel(f"kept {overall.min():.2f} to {overall.max():.2f}", fontsize=8, color=GREY, labelpad=3)
-    del first
     reach = max(float(np.percentile(np.abs(apart), 99.5)), 0.01)
     for k, one, (axes,) in zip(present, apart, grid[1:], strict=True):
         image = axes.imshow(one, cmap="RdBu_r", vmin=-reach, vmax=reach)
@@ -105,7 +106,7 @@ def draw_class_maps(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
         axes.set_yticks([])
         axes.set_xlabel(f"{one.mean():+.2f} on average", fontsize=8, color=GREY, labelpad=3)
         _no_frame(axes)
-    bar = figure.colorbar(image, ax=[column[0] for column in grid[1:]], fraction=0.025, pad=0.02)
+    bar = figure.colorbar(image, ax=[column[0] for column in grid], fraction=0.025, pad=0.02)
     bar.set_label("percentage points against all images", fontsize=8.5)
     bar.ax.tick_params(labelsize=8, length=2)
     bar.outline.set_visible(False)
@@ -138,9 +139,9 @@ def draw_examples(
         values = maps.to_map(maps.examples[identity])
         for axes, (kind, index) in zip(row[1:], columns, strict=True):
             one = values.mean(axis=0) if kind == "mean" else values[index]
-            axes.imshow(grey, cmap="gray", vmin=0, vmax=1.15)
+            axes.imshow(grey, cmap="gray", vmin=-0.7, vmax=1.0)  # pale, so that the colours stay true
             extent = (-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5)
-            axes.imshow(one, cmap=MAP, alpha=0.55, extent=extent, interpolation="nearest")
+            axes.imshow(one, cmap=MAP, alpha=0.6, extent=extent, interpolation="nearest", **_range(one))
             name = "mean of layers" if kind == "mean" else f"layer {maps.layers[index] + 1}"
             axes.set_title(f"{name}: {one.min():.2f}–{one.max():.2f}", fontsize=8, loc="left", color=INK, pad=3)
         for axes in row:
@@ -151,11 +152,17 @@ def draw_examples(
 
 
 def _map(axes: Any, values: np.ndarray) -> Any:
-    image = axes.imshow(values, cmap=MAP)
+    image = axes.imshow(values, cmap=MAP, **_range(values))
     axes.set_xticks([])
     axes.set_yticks([])
     _no_frame(axes)
     return image
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    """The range of colours leaves out a few odd patches, in the corners mostly, which would hide all others."""
+    low, high = np.percentile(values, [2, 98])
+    return {"vmin": float(low), "vmax": float(high)}
 
 
 def _no_frame(axes: Any) -> None:

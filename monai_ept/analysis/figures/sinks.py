@@ -42,7 +42,11 @@ def draw_sinks(sinks: Sequence[LayerSinks]) -> Any:
                 label="start, 95 % of draws" if last and one.scatter else None,
             )
             axes.plot(
-                [place - 0.42, place + 0.42], [one.start] * 2, color=GREY, linewidth=1.2, label="start" if last else None
+                [place - 0.42, place + 0.42],
+                [one.start] * 2,
+                color=GREY,
+                linewidth=1.2,
+                label="start" if last else None,
             )
         # Spread over the width of the layer in the order of the patches, so that none hides another.
         across = place - 0.36 + 0.72 * (np.arange(len(one.patches)) + 0.5) / len(one.patches)
@@ -64,7 +68,5 @@ def draw_sinks(sinks: Sequence[LayerSinks]) -> Any:
     axes.set_ylabel("c of a token", fontsize=9)
     axes.ticklabel_format(axis="y", useOffset=False)
     quiet(axes, ticks=True)
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, frameon=False, fontsize=8.5
-    )
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
     return figure
