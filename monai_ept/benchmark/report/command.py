@@ -43,7 +43,9 @@ def report_command(args: argparse.Namespace) -> None:
     for text in report.reading:
         print(f"- {text}")
     for backbone in report.table.backbones:
-        print(f"\n{report.table.metrics}, {backbone}\n\n{score_table(report.table, backbone)}")
+        print(f"\n{report.table.metrics}, {backbone}\n\n{score_table(report.table, backbone, short=True)}")
+    if report.table.reference:
+        print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()
     for path in report.save(out, cells=args.folder).values():
         print(path)

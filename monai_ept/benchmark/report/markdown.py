@@ -47,22 +47,24 @@ def to_markdown(report: Report, sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def score_table(table: Table, backbone: str) -> str:
-    """Methods by columns: score, and below the reference's row the difference to it with its adjusted p value."""
+def score_table(table: Table, backbone: str, *, short: bool = False) -> str:
+    """Methods by columns: score and difference to the reference with its adjusted p; short, only which way it goes."""
     columns = [column for column in table.columns if column.backbone == backbone]
     head = ["method", *(column.title for column in columns)]
     rows = [head]
     for label in table.labels:
         found = [table.scores.get((label, column)) for column in columns]
         if any(found):
-            rows.append([label, *(_cell(one) for one in found)])
+            rows.append([label, *(_cell(one, short) for one in found)])
     return markdown_table(rows)
 
 
-def _cell(found: Score | None) -> str:
+def _cell(found: Score | None, short: bool) -> str:
     if found is None:
         return ""
     text = f"**{score(found.score)}**" if found.best else score(found.score)
+    if short:
+        return f"{text} {('', '▲', '▼')[found.verdict]}".strip()
     gain = difference(found.difference)
     if not gain:
         return text

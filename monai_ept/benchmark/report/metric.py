@@ -50,7 +50,9 @@ def metrics_of(sweep: Sweep, wanted: str | Sequence[str] | Mapping[str, str] | N
             continue
         order = SEVERAL if "exact_match" in known else SINGLE
         counts = {name: sum(not math.isnan(cell.metric(name)) for cell in cells) for name in order}
-        found[source] = max(order, key=lambda name: counts[name])  # the first of equal ones
+        # Not the one that most cells have: a few that are not defined would change what is compared.
+        usual = [name for name in order if 2 * counts[name] >= len(cells) > 0]
+        found[source] = usual[0] if usual else max(order, key=lambda name: counts[name])
     return found
 
 
@@ -89,6 +91,9 @@ def reference_of(sweep: Sweep, cells: Sequence[Cell], wanted: str | None = None)
     labels = list(dict.fromkeys(cell.label for cell in cells))
     if name in labels:
         return name
+    same = [label for label in labels if label.casefold() == name.casefold()]
+    if len(same) == 1:
+        return same[0]
     of_method = list(dict.fromkeys(cell.label for cell in cells if cell.method == name))
     if len(of_method) == 1:
         return of_method[0]

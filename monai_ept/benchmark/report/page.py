@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from monai_ept.benchmark.report.sections import Item, Link, Section, anchor, how_to_read
 from monai_ept.benchmark.report.table import Column, Score
-from monai_ept.benchmark.report.words import difference, number, p_value
+from monai_ept.benchmark.report.words import difference, many, number, p_value
 
 if TYPE_CHECKING:
     from monai_ept.benchmark.report.report import Report
@@ -78,7 +78,7 @@ def to_html(report: Report, sections: Sequence[Section]) -> str:
     counts = f"{len(sweep.finished)} of {len(sweep.cells)} cells finished"
     about = [
         f"{escape(table.metrics)}",
-        f"{table.repeats} {table.unit}{'s' if table.repeats != 1 else ''}",
+        many(table.repeats, table.unit),
         escape(", ".join(table.backbones)),
         counts,
         *([f"compared with {escape(table.reference)}"] if table.reference else []),

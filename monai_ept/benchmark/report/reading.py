@@ -22,7 +22,7 @@ from statistics import median
 from monai_ept.benchmark.report.choose import Choice
 from monai_ept.benchmark.report.results import Sweep
 from monai_ept.benchmark.report.table import Column, Score, Table
-from monai_ept.benchmark.report.words import difference, number, p_value, share, signed
+from monai_ept.benchmark.report.words import difference, many, number, p_value, share, signed
 
 __all__ = ["read_table"]
 
@@ -61,10 +61,12 @@ def _state(sweep: Sweep, choices: Sequence[Choice]) -> list[str]:
     provisional = sum("provisional" in choice.remark for choice in choices)
     if not failed and not missing:
         return []
-    what = [f"{failed} failed"] * bool(failed) + [f"{missing} are missing"] * bool(missing)
+    what = [f"{failed} failed"] * bool(failed) + [f"{missing} {'is' if missing == 1 else 'are'} missing"] * bool(
+        missing
+    )
     text = f"{share(done, total)} cells are finished, {' and '.join(what)}: what follows is provisional."
     if provisional:
-        text += f" So are {provisional} choices from grids."
+        text += f" So {'is' if provisional == 1 else 'are'} {many(provisional, 'choice')} from grids."
     return [text]
 
 
@@ -77,7 +79,7 @@ def _tests(table: Table, backbone: str) -> list[str]:
     tested = [score for score in compared if not math.isnan(score.difference.p)]
     if not tested:
         return [
-            f"{where}No test is possible with {table.repeats} {table.unit}{'s' if table.repeats > 1 else ''}: "
+            f"{where}No test is possible with {many(table.repeats, table.unit)}: "
             "whether methods differ cannot be told from these numbers."
         ]
     sentences = []
@@ -108,7 +110,7 @@ def _means(table: Table, scores: Sequence[Score]) -> str:
         if names:
             parts.append(f"{_and(names)} {'are' if len(names) > 1 else 'is'} {word} {table.reference}")
     rest = len(scores) - len(clear)
-    tail = f"; {rest} other{'s' if rest > 1 else ''} cannot be told apart from it" if rest else ""
+    tail = f"; {many(rest, 'other')} cannot be told apart from it" if rest else ""
     return f"{over}, {' and '.join(parts)}{tail}."
 
 

@@ -215,7 +215,7 @@ def with_plan(cells: Iterable[Cell], settings: Mapping[str, Any]) -> tuple[list[
     if there and not there.keys() & planned.keys():
         return list(there.values()), ["the sweep file names none of these cells: what has not begun is not known."]
     old = len(there.keys() - planned.keys())
-    notes = [f"{old} cells that the sweep file no longer asks for are left out."] if old else []
+    notes = [f"{old} cell{'' if old == 1 else 's'} left out that the sweep file no longer asks for."] if old else []
     # Labels, groups and factors are no part of an id: those of the file hold.
     names = ("label", "group", "factors", "grid", "source")
     kept = []

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from monai_ept.benchmark.report.results import Cell
 from monai_ept.benchmark.report.table import LEVEL, Column
-from monai_ept.benchmark.report.words import bytes_of, number, p_value, score, seconds, share, whole
+from monai_ept.benchmark.report.words import bytes_of, many, number, p_value, score, seconds, share, whole
 from monai_ept.statistics import estimate
 from monai_ept.tables import by_number
 
@@ -90,7 +90,7 @@ def anchor(report: Report, label: str, column: Column) -> str:
 def how_to_read(report: Report) -> list[str]:
     """What the table's numbers are, exactly."""
     table = report.table
-    repeats = f"{table.repeats} {table.unit}{'s' if table.repeats != 1 else ''}"
+    repeats = many(table.repeats, table.unit)
     lines = [
         f"Each number is the mean over {repeats} ± half of its 95 % interval (Student's t); bold is the best mean of a "
         "column."

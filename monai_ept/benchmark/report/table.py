@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from monai_ept.benchmark.report.results import Cell
+from monai_ept.benchmark.report.words import many
 from monai_ept.statistics import NOTHING, Estimate, holm, stratified_estimate
 from monai_ept.tables import by_number
 
@@ -357,11 +358,13 @@ def _notes(runs: _Runs, reference: str, metric_of: Mapping[str, str]) -> list[st
         ids = ", ".join(cell.id for cell in runs.without[:3]) + (", …" if len(runs.without) > 3 else "")
         names = sorted({metric_of[cell.source] for cell in runs.without})
         notes.append(
-            f"{len(runs.without)} finished cells have no {' or '.join(names)} and are left out ({ids}): "
+            f"{many(len(runs.without), 'finished cell')} without {' or '.join(names)} left out ({ids}): "
             "means of their methods are over fewer repetitions."
         )
     if runs.twice:
-        notes.append(f"{runs.twice} cells repeat a sampling and seed; the later one of each counts.")
+        notes.append(
+            f"{many(runs.twice, 'cell')} beside another of the same sampling and seed; the later one of each counts."
+        )
     for label, (backbone, source, shots) in sorted(runs.mismatched):
         notes.append(
             f"{label} and {reference} were trained on other images in cells of the same sampling "

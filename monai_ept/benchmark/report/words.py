@@ -17,7 +17,7 @@ import math
 
 from monai_ept.statistics import Estimate
 
-__all__ = ["bytes_of", "difference", "number", "p_value", "score", "seconds", "share", "signed", "whole"]
+__all__ = ["bytes_of", "difference", "many", "number", "p_value", "score", "seconds", "share", "signed", "whole"]
 
 
 def number(value: float) -> str:
@@ -81,6 +81,11 @@ def seconds(value: float) -> str:
 def bytes_of(megabytes: float) -> str:
     """Memory that was measured in MB."""
     return "–" if math.isnan(megabytes) else f"{megabytes:,.0f} MB"
+
+
+def many(count: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def share(part: int, of: int) -> str:
