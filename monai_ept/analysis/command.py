@@ -66,6 +66,11 @@ def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> Non
     )
     print(f"{found}\n")
     if args.calibrate and found.temperature is not None:
+        if found.temperature.at_edge:
+            raise ValueError(
+                f"the validation images cannot determine a temperature (it ran to {found.temperature.temperature:.3g}, "
+                f"the end of what was searched): {subject.delta} stays as it is; the page is {found.paths['page']}."
+            )
         store_temperature(subject.delta, found.temperature.temperature)
         print(f"temperature {found.temperature.temperature:.4g} stored in {subject.delta}")
     print(f"page        {found.paths['page']}")

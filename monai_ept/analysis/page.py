@@ -90,16 +90,21 @@ def build_page(title: str, about: Sequence[str], short: Sequence[str], sections:
             data = base64.b64encode(picture.path.read_bytes()).decode()
             alt = html.escape(picture.caption, quote=True)
             parts.append(
-                f"<figure>\n<figcaption>{html.escape(picture.caption)}</figcaption>\n"
+                f"<figure>\n<figcaption>{_text(picture.caption)}</figcaption>\n"
                 f'<img src="data:image/png;base64,{data}" alt="{alt}" width="{picture.width}">\n</figure>'
             )
-        parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
+        parts += [f'<p class="note">{_text(note)}</p>' for note in section.notes]
         parts.append("</section>")
     return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
 
 
 def _bullets(sentences: Sequence[str]) -> str:
-    return "<ul>\n" + "".join(f"<li>{html.escape(one)}</li>\n" for one in sentences) + "</ul>\n" if sentences else ""
+    return "<ul>\n" + "".join(f"<li>{_text(one)}</li>\n" for one in sentences) + "</ul>\n" if sentences else ""
+
+
+def _text(sentence: str) -> str:
+    """No line ends between a number and its percent sign."""
+    return html.escape(sentence).replace(" %", "&nbsp;%")
 
 
 MEASURES = {

@@ -20,6 +20,9 @@ from monai.utils import optional_import
 
 __all__ = ["density_levels", "first_component", "plane", "tsne", "umap"]
 
+FEWEST = 8
+"""Points that a density or a histogram needs; fewer are shown one by one."""
+
 
 def first_component(features: np.ndarray) -> np.ndarray:
     """
@@ -86,12 +89,9 @@ def density_levels(
     """
     from scipy.stats import gaussian_kde
 
-    if len(points) < 5:
+    if len(points) < FEWEST or np.linalg.cond(np.cov(points.T)) > 1e6:
         return None
-    try:
-        density = gaussian_kde(points.T)
-    except np.linalg.LinAlgError:
-        return None
+    density = gaussian_kde(points.T)
     grid = np.stack(np.meshgrid(xs, ys)).reshape(2, -1)
     own = density(points.T)
     levels = sorted({float(np.quantile(own, 1 - share)) for share in shares})

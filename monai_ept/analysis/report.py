@@ -201,7 +201,7 @@ def analyze(
         by_id = {record["id"]: record for record in records}
         shown = {
             identity: picture_of(seen({"image": by_id[identity]["image"], "id": identity})["image"])
-            for identity in maps.examples
+            for identity in examples
         }
     sinks = learned_sinks(net)
     work.damping(net, maps, sinks, shown, examples)
@@ -308,7 +308,7 @@ class _Work:
                 f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in "
                 f"{parts} parts with every group in one part only. With so few images and so many features, some of "
                 f"the spread lies between classes by chance: about "
-                f"{(present - 1) / max(len(classes) - 1, 1):.1%} of it."
+                f"{100 * (present - 1) / max(len(classes) - 1, 1):.1f} % of it."
             )
         left_out = int((~single).sum())
         if self.task == "multilabel":

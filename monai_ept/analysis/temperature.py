@@ -82,13 +82,14 @@ def _best(logits: np.ndarray, labels: np.ndarray, task: str, weights: np.ndarray
     from scipy.optimize import minimize_scalar
 
     # Convex in 1/T, hence with one minimum in log T.
-    found = minimize_scalar(
-        lambda log: float(_losses(logits / math.exp(log), labels, task) @ weights),
-        bounds=(math.log(LOWEST), math.log(HIGHEST)),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    return math.exp(found.x)
+    def loss(log: float) -> float:
+        return float(_losses(logits / math.exp(log), labels, task) @ weights)
+
+    ends = math.log(LOWEST), math.log(HIGHEST)
+    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-4})
+    # Where nothing is wrong, or nothing is known, the likelihood is flat and has its best value at an end.
+    end = min(ends, key=loss)
+    return math.exp(end if loss(end) <= found.fun else found.x)
 
 
 def _losses(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:

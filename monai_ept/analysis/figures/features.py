@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from monai_ept.analysis.figures.style import BLUE, GREY, INK, class_colours, panels, quiet, robust_limits, short
-from monai_ept.analysis.projections import density_levels, first_component, plane
+from monai_ept.analysis.projections import FEWEST, density_levels, first_component, plane
 
 __all__ = ["count_narrower", "draw_components", "draw_densities", "draw_neighbours"]
 
@@ -31,13 +31,20 @@ def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarr
     The unit is the root of the total spread of all classes, so that a narrower histogram is a tighter class whatever
     the size of the features.
     """
+    from matplotlib.patches import Patch
+
     values = _along_main_direction(pretrained, tuned, classes, len(class_names))
     figure, grid = panels(len(values), 4, 2.3, 1.75)
     reach = max(float(np.abs(np.concatenate(pair)).max()) for pair in values.values()) if values else 1.0
     for (k, pair), (axes,) in zip(values.items(), grid, strict=True):
-        edges = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(pair[0])), 6, 24)) + 1)
-        axes.hist(pair[1], edges, density=True, color=BLUE, alpha=0.75, label="tuned")
-        axes.hist(pair[0], edges, density=True, histtype="step", color=INK, linewidth=1.3, label="pretrained")
+        if len(pair[0]) < FEWEST:
+            axes.vlines(pair[1], 0, 0.5, color=BLUE, linewidth=3, alpha=0.75)
+            axes.vlines(pair[0], 0.5, 1, color=INK, linewidth=1.3)
+        else:
+            edges = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(pair[0])), 6, 24)) + 1)
+            axes.hist(pair[1], edges, density=True, color=BLUE, alpha=0.75)
+            axes.hist(pair[0], edges, density=True, histtype="step", color=INK, linewidth=1.3)
+        axes.set_xlim(-1.05 * reach, 1.05 * reach)
         widths = [float(one.std()) for one in pair]
         axes.set_title(f"{short(class_names[k])} ({len(pair[0])})", fontsize=9, loc="left", color=INK)
         axes.text(
@@ -54,8 +61,8 @@ def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarr
         quiet(axes, ticks=True)
         axes.set_yticks([])
     if len(grid):
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+        handles = [Patch(color=BLUE, alpha=0.75, label="tuned"), Patch(fill=False, edgecolor=INK, label="pretrained")]
+        figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
         figure.supxlabel("first principal component of the class, in units of the total spread", fontsize=9)
     return figure
 

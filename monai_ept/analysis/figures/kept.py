@@ -76,7 +76,7 @@ def draw_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
 def draw_layer_maps(maps: ScalingMaps) -> Any:
     """The mean map of every layer over the image, each with its own range of colours, which stands below it."""
     values = maps.to_map(maps.mean)
-    figure, grid = panels(len(maps.layers), 6, 1.5, 1.85)
+    figure, grid = panels(len(maps.layers), 6, 1.5, 1.98)
     for layer, one, mean, (axes,) in zip(maps.layers, values, maps.mean, grid, strict=True):
         _map(axes, one)
         axes.set_title(f"layer {layer + 1}", fontsize=9, loc="left", color=INK, pad=3)
