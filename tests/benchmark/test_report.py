@@ -1,0 +1,228 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_ept.__main__ import main
+from monai_ept.benchmark.report import build_report, read_folder, read_tracked
+from monai_ept.benchmark.report.figures.style import place_labels
+from monai_ept.benchmark.report.words import difference, number, p_value, score, seconds, signed
+from monai_ept.statistics import Estimate, estimate
+from tests.benchmark.report_folder import TABLE, made_up, write_sweep
+
+SMALL = {
+    **TABLE,
+    "name": "page",
+    "sources": ["synthetic_derm"],
+    "shots": [1, 5],
+    "samplings": 3,
+    "methods": [
+        "linear",
+        {"method": "ept", "label": "EPT <100>"},
+        {"method": "lora", "grid": {"lr": [0.0006, 0.003]}},
+        "bias",
+        {"method": "damp", "c": [4.6, 5.5]},
+        {"method": "ept", "label": "way", "embed": ["concat", "add"]},
+        {"method": "ept", "label": "depth", "prompt_layers": [[0, 1], [10, 11], "deep"]},
+    ],
+}
+"""One of everything; a label that is no HTML, a cell that failed and one that is missing."""
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with attributes, ids and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page") / "sweep"
+
+    def value(cell):
+        return None if (cell.name, cell.sampling, cell.shots) == ("bias", 0, 5) else made_up(cell)
+
+    write_sweep(folder, SMALL, value, missing=lambda c: (c.name, c.sampling, c.shots) == ("bias", 1, 5))
+    report = build_report(read_folder(folder))
+    return folder, report, report.save(folder / "report", cells=folder)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(saved):
+    _, report, paths = saved
+    text = paths["page"].read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.open and "script" not in {tag for tag, _ in page.tags}
+    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == len(report.pictures) and all(src.startswith("data:image/svg+xml;base64,") for src in images)
+    assert not re.search(r"(src|href)=\"https?:", text) and "@import" not in text and "url(" not in text
+    assert "EPT <100>" in page.text  # escaped, so that it is text
+    # Every number leads to its cells, and every cell to its folder.
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    inside = [link for link in links if link.startswith("#")]
+    assert inside and all(link[1:] in ids for link in inside)
+    outside = [link for link in links if not link.startswith("#")]
+    assert len(set(outside)) == len(report.table.cells) + 1
+    assert all((paths["page"].parent / link / "result.json").is_file() for link in outside)
+    for title in ("What it costs", "What was chosen on validation images", "Failed cells: 1", "Missing cells: 1 of 72",
+                  "Splits", "Weights and versions", "Settings of the sweep", "CUDA out of memory"):  # fmt: skip
+        assert title in page.text
+    for text in report.reading:
+        assert text in page.text
+
+
+def test_markdown_and_csv_say_the_same(saved):
+    _, report, paths = saved
+    text = paths["markdown"].read_text(encoding="utf-8")
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (paths["markdown"].parent / name).is_file()
+    rows = list(csv.DictReader(io.StringIO(paths["results"].read_text())))
+    assert len(rows) == len(report.table.scores)
+    by_key = {(row["method"], row["shots"]): row for row in rows}
+    for (label, column), found in report.table.scores.items():
+        row = by_key[label, column.shots or ""]
+        assert float(row["mean"]) == pytest.approx(found.score.mean)
+        assert (row["p_adjusted"] == "") == (found.p_adjusted != found.p_adjusted)
+        assert score(found.score) in text and len(row["cells"].split()) == len(found.cells)
+    cells = list(csv.DictReader(io.StringIO(paths["cells"].read_text())))
+    assert [sum(row["status"] == status for row in cells) for status in ("finished", "failed", "missing")] == [70, 1, 1]
+    assert sum(row["in_table"] == "1" for row in cells) == len(report.table.cells) == 70 - 6
+    chosen = [row for row in csv.DictReader(io.StringIO(paths["choices"].read_text())) if row["chosen"] == "1"]
+    assert [row["value"] for row in chosen] == [choice.chosen for choice in report.choices]
+
+
+def test_each_figure_is_drawn_where_the_sweep_has_it(saved, tmp_path):
+    folder, report, _ = saved
+    names = [picture.name for picture in report.pictures]
+    assert names == ["differences"] + [
+        f"{what}-synthetic-derm" for what in ("shots", "c", "embed", "prompt-layers", "repeats")
+    ]
+    for picture in report.pictures:
+        pixels = np.asarray(Image.open(folder / "report" / "figures" / f"{picture.name}.png").convert("L"))
+        assert pixels.shape[1] >= 700 and len(np.unique(pixels)) > 20
+        assert picture.caption.endswith(".")
+
+
+def test_the_command_prints_and_writes_and_draws_nothing_that_is_not_there(tmp_path, capsys):
+    write_sweep(tmp_path / "s", {**SMALL, "shots": [5], "samplings": 2, "methods": ["linear", "bias"]})
+    figures = tmp_path / "out" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "shots-of-an-earlier-report.png").touch()
+    first = build_report(read_folder(tmp_path / "s")).pictures
+    command = ["benchmark", "report", str(tmp_path / "s"), "--metric", "auc"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "auc, embedded" in printed and "▲ ahead of linear" in printed and str(tmp_path / "out") in printed
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "report.html", "report.md", "results.csv", "cells.csv", "figures",
+    }  # fmt: skip
+    assert {path.name for path in figures.iterdir()} == {"differences.svg", "differences.png"}
+    html = (tmp_path / "out" / "report.html").read_text()
+    links = re.findall(r'class="id" href="(.*?)"', html)
+    assert len(links) == 4 and all((tmp_path / "out" / link).is_dir() for link in links)
+    # The same numbers give the same bytes.
+    again = build_report(read_folder(tmp_path / "s")).pictures
+    assert [(one.svg, one.png) for one in first] == [(one.svg, one.png) for one in again]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name either the sweep's folder, or --sweep"),
+        (["nowhere"], "nowhere is not the folder of a sweep"),
+        (
+            ["--sweep", "x", "--tracking-uri", "sqlite:////nowhere/mlflow.db"],
+            "there is no sqlite:////nowhere/mlflow.db",
+        ),
+        (["FOLDER", "--reference", "vpt"], "reference 'vpt' has no finished cell"),
+        (["FOLDER", "--metric", "speed"], "metric 'speed' is not known"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_sentence(arguments, message, saved, capsys):
+    assert main(["benchmark", "report", *(str(saved[0]) if one == "FOLDER" else one for one in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_sweep_in_mlflow_gives_the_same_table(tmp_path, monkeypatch):
+    """Recorded by the runner's own recorder; the grid too is chosen from what the store holds."""
+    from monai_ept.benchmark.folder import SweepFolder
+    from monai_ept.benchmark.record import Recorder
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    methods = ["linear", {"method": "lora", "label": "LoRA", "grid": {"lr": [0.0006, 0.003]}}]
+    content = {**SMALL, "shots": [5], "samplings": 1, "methods": [*methods, {"method": "damp", "c": [4.6]}, "bias"]}
+    cells = write_sweep(tmp_path / "s", content, lambda c: None if c.name == "bias" else made_up(c))
+    recorder = Recorder(SweepFolder(tmp_path / "s"), "page")
+    for cell in cells:
+        recorder.put(cell)
+    recorder.close()
+    here, there = read_folder(tmp_path / "s"), read_tracked("page")
+    assert {cell.id for cell in here.cells} == {cell.id for cell in there.cells}
+    assert [cell.result["error"] for cell in there.failed] == [cell.result["error"] for cell in here.failed]
+    reports = [build_report(sweep, figures=False) for sweep in (here, there)]
+    assert reports[1].table.labels == reports[0].table.labels == ["linear", "LoRA", "damp c=4.6"]
+    for key, found in reports[0].table.scores.items():
+        assert reports[1].table.scores[key].score == pytest.approx(found.score, nan_ok=True)
+        assert reports[1].table.scores[key].difference == pytest.approx(found.difference, nan_ok=True)
+    assert [choice.chosen for choice in reports[1].choices] == [choice.chosen for choice in reports[0].choices]
+    assert [cost.delta for cost in reports[1].costs] == [cost.delta for cost in reports[0].costs]
+    assert {cell.id: cell.factors for cell in there.cells} == {cell.id: cell.factors for cell in here.cells}
+    with pytest.raises(ValueError, match="there is no run with the tag sweep=pge"):
+        read_tracked("pge")
+
+
+def test_numbers_are_written_as_they_are_read():
+    assert [number(value) for value in (0.3841, -0.021, 1.0, 12.5, -0.0001, float("nan"))] == [
+        ".384", "−.021", "1.000", "12.500", ".000", "–",
+    ]  # fmt: skip
+    assert [signed(value) for value in (0.0214, -0.0214, 0.0)] == ["+.021", "−.021", "+.000"]
+    assert score(estimate([0.4])) == ".400" and score(Estimate(0.4, 0.3, 0.5)) == ".400 ± .100"
+    assert difference(Estimate(-0.1, -0.12, -0.08)) == "−.100 ± .020" and difference(estimate([])) == ""
+    # A p value is never rounded across the level that decides.
+    assert [p_value(p) for p in (0.0004, 0.004, 0.0496, 0.0504, 0.03, 0.5, 0.999)] == [
+        "< .001", ".004", ".0496", ".05", ".03", ".50", "1",
+    ]  # fmt: skip
+    assert [seconds(s) for s in (2.345, 44.0, 150, 9000)] == ["2.3 s", "44 s", "2.5 min", "2.5 h"]
+
+
+def test_labels_that_would_collide_stand_apart():
+    placed = place_labels([0.5, 0.1, 0.52, 0.51, 0.9], 0.1)
+    order = np.argsort(placed)
+    assert list(order) == [1, 0, 3, 2, 4] and np.diff(np.asarray(placed)[order]).min() >= 0.1 - 1e-9
+    assert placed[1] == 0.1 and placed[4] == 0.9 and placed[3] == pytest.approx(0.51)
+    assert place_labels([0.99, 1.0], 0.1, low=0.0, high=1.0) == pytest.approx([0.9, 1.0])
