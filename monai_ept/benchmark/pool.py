@@ -53,9 +53,8 @@ class LocalPool:
     """
 
     def __init__(self, workers: int, *, threads: int = 1, cache: str | os.PathLike, device: str | None = None) -> None:
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context()
         self._arguments = (str(Path(cache).absolute()), threads, device)
-        self._threads = threads
         self._wanted = workers
         self._workers: list[_Worker] = []
 
@@ -108,18 +107,9 @@ class LocalPool:
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
-        # OpenMP reads it when torch is loaded, before the worker's first line.
-        before = {key: os.environ.get(key) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        os.environ.update(dict.fromkeys(before, str(self._threads)))
-        try:
-            process.start()
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    os.environ.pop(key, None)
-                else:
-                    os.environ[key] = value
+        arguments = (theirs, *self._arguments, dict(os.environ))
+        process = self._context.Process(target=work, args=arguments, daemon=True)
+        process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
 
@@ -149,6 +139,15 @@ class LocalPool:
             raise RuntimeError(f"a worker could not start: {_death(worker.process.exitcode)}")
         elif more:
             self._start()
+
+
+def _context() -> Any:
+    """Processes from a server that has imported everything once, where there is such a thing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["monai_ept.benchmark.run_cell"])
+    return context
 
 
 def _death(code: int | None) -> str:

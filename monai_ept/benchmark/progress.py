@@ -58,6 +58,7 @@ class SweepProgress:
         if bad:
             self._line(f"failed: {cell.id}: {result['error']}")
         if self._terminal:
+            self._shown = 0.0
             self.show(left, running)
         else:
             score = "" if bad else f"  {_score(result)}"

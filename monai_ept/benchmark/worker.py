@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -28,7 +30,9 @@ from monai_ept.benchmark.cell import Cell
 __all__ = ["work", "work_on"]
 
 
-def work(pipe: Connection, cache: str, threads: int, device: str | None) -> None:
+def work(
+    pipe: Connection, cache: str, threads: int, device: str | None, environ: Mapping[str, str] | None = None
+) -> None:
     """
     The main function of a worker process; it ends when its parent does.
 
@@ -37,11 +41,12 @@ def work(pipe: Connection, cache: str, threads: int, device: str | None) -> None
         cache: folder of decoded images.
         threads: of torch.
         device: where cells are trained.
+        environ: environment variables of the parent, which a server of processes has as they were when it began.
     """
     # Ctrl-C reaches all processes of a terminal: what is to become of the workers, the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.update(environ or {})
 
     import torch
 
@@ -51,6 +56,7 @@ def work(pipe: Connection, cache: str, threads: int, device: str | None) -> None
     logging.disable(logging.ERROR)  # what goes wrong is written into the result, with its traceback
     bench = Workbench(cache, device)
     pipe.send(None)  # ready
+    frozen = False
     while True:
         try:
             cell = pipe.recv()
@@ -59,6 +65,9 @@ def work(pipe: Connection, cache: str, threads: int, device: str | None) -> None
         if cell is None:
             return
         pipe.send(work_on(cell, bench))
+        if not frozen:
+            gc.freeze()  # each cell begins with a collection, which need not look at all of torch each time
+            frozen = True
 
 
 def work_on(cell: Cell, bench: Any) -> Any:

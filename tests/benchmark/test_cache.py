@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import multiprocessing
 import os
 
@@ -33,14 +34,28 @@ from monai_ept.data import SeededDataLoader, eval_transforms, load_source, train
 from monai_ept.engines import fit, network_transforms
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_collection():
+    """Each cell begins with a full garbage collection, which need not look at all of torch each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def files(tmp_path):
     """Files of several kinds: colour, grey, alpha, 16 bits, and an array."""
     rng = np.random.default_rng(0)
     (tmp_path / "files").mkdir()
     records = []
-    for index, (mode, shape, dtype) in enumerate(
-        [("RGB", (20, 30, 3), "uint8"), ("L", (25, 25), "uint8"), ("RGBA", (9, 8, 4), "uint8"), ("I;16", (7, 6), "uint16")]
+    for index, (_, shape, dtype) in enumerate(
+        [
+            ("RGB", (20, 30, 3), "uint8"),
+            ("L", (25, 25), "uint8"),
+            ("RGBA", (9, 8, 4), "uint8"),
+            ("I;16", (7, 6), "uint16"),
+        ]
     ):
         pixels = rng.integers(0, 200, shape).astype(dtype)
         path = tmp_path / "files" / f"{index}.png"
@@ -98,7 +113,10 @@ def test_what_a_killed_process_left_is_cut_off(files, tmp_path):
     keys = [image_key(record) for record in files]
     first = ImageStore(tmp_path / "store", load)
     first.add(dict(zip(keys[:2], files[:2], strict=True)))
-    with open(tmp_path / "store" / "images.bin", "ab") as data, open(tmp_path / "store" / "images.jsonl", "ab") as index:
+    with (
+        open(tmp_path / "store" / "images.bin", "ab") as data,
+        open(tmp_path / "store" / "images.jsonl", "ab") as index,
+    ):
         data.write(b"half an image")
         index.write(b'["' + keys[2].encode() + b'", 123')
     second = ImageStore(tmp_path / "store", load)
@@ -219,9 +237,14 @@ def cells(methods, **changes):
     return sweep_cells(sweep_from({**content, **changes}))
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_results_are_the_same_with_and_without_reuse(tmp_path, augment):
-    methods = ["linear", "mlp", "partial", "ept", {"method": "ept", "frozen": True}, "damp", "full"]
+@pytest.mark.parametrize(
+    ("augment", "methods"),
+    [
+        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": [1.0, 4.6]}]),
+        (True, ["linear", "partial", "ept"]),
+    ],
+)
+def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods):
     recipe = {"epochs": 2, "lr": 0.05, "augment": augment}
     with_reuse, without = Workbench(tmp_path), Workbench(tmp_path, reuse=False)
     for cell in cells(methods, recipe=recipe):
@@ -236,15 +259,7 @@ def test_results_are_the_same_with_and_without_reuse(tmp_path, augment):
         )
 
 
-def test_a_bench_gives_each_cell_what_a_new_one_would(tmp_path):
-    methods = ["full", "linear", "mlp", {"method": "damp", "c": [1.0, 4.6]}, {"method": "ept", "frozen": True}]
-    used = Workbench(tmp_path / "used")
-    for cell in cells(methods):
-        ours, theirs = run_cell(cell, used), run_cell(cell, Workbench(tmp_path / "new"))
-        np.testing.assert_allclose(ours.predictions["probabilities"], theirs.predictions["probabilities"], atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["ept", "linear", "full"])
+@pytest.mark.parametrize("method", ["ept", "full"])
 def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
     (cell,) = cells([method])
     bench = Workbench(tmp_path / "images")
@@ -258,8 +273,16 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
 
     net = build(cell, data)
     result = fit(
-        net, cell_split(cell, data), data=data, epochs=2, lr=0.05, seed=0, out_dir=tmp_path / "fit", track=False,
-        progress=False, num_resamples=0,
+        net,
+        cell_split(cell, data),
+        data=data,
+        epochs=2,
+        lr=0.05,
+        seed=0,
+        out_dir=tmp_path / "fit",
+        track=False,
+        progress=False,
+        num_resamples=0,
     )
     for name, tensor in net.delta_tensors().items():
         assert torch.equal(tensor, nets[0].delta_tensors()[name]), name  # bit for bit
