@@ -212,7 +212,7 @@ def test_numbers_are_written_as_they_are_read():
     ]  # fmt: skip
     assert [signed(value) for value in (0.0214, -0.0214, 0.0)] == ["+.021", "−.021", "+.000"]
     assert score(estimate([0.4])) == ".400" and score(Estimate(0.4, 0.3, 0.5)) == ".400 ± .100"
-    assert difference(Estimate(-0.1, -0.12, -0.08)) == "−.100 ± .020" and difference(estimate([])) == ""
+    assert difference(Estimate(-0.1, -0.12, -0.08, 0.01)) == "−.100 ± .020" and difference(estimate([])) == ""
     # A p value is never rounded across the level that decides.
     assert [p_value(p) for p in (0.0004, 0.004, 0.0496, 0.0504, 0.03, 0.5, 0.999)] == [
         "< .001", ".004", ".0496", ".05", ".03", ".50", "1",

@@ -76,7 +76,7 @@ def test_means_over_data_are_stratified_and_shots_are_averaged_within_a_sampling
     assert found.p == pytest.approx(expected.pvalue) and found.number == 10
     titles = [column.title for column in table.columns]
     assert titles[0] == "chest, 1-shot" and titles[-4:] == [
-        "all data, 1-shot", "all data, 5-shot", "all data, 10-shot", "all data and shots",
+        "all data, 1-shot", "all data, 5-shot", "all data, 10-shot", "mean over all",
     ]  # fmt: skip
 
 
@@ -137,15 +137,33 @@ def test_a_choice_from_an_unfinished_grid_is_fair_and_called_provisional(tmp_pat
             change(tmp_path / "s", cell, val_metrics={"balanced_accuracy": val})
     report = build_report(read_folder(tmp_path / "s"), figures=False)
     (choice,) = report.choices
-    assert choice.chosen == "lr=0.01" and choice.repeats == 2 and "2 of 4" in choice.remark
+    assert choice.chosen == "lr=0.01" and choice.repeats == 2
+    assert choice.remark == "provisional: 2 of 4 repetitions have all values"
     assert "So is 1 choice from grids" in report.reading[0]
 
     for cell in cells:  # no validation score at all
         if cell.grid and (tmp_path / "s" / "cells" / cell.id).exists():
             change(tmp_path / "s", cell, val_metrics={"balanced_accuracy": None})
-    kept, (choice,) = choose(read_folder(tmp_path / "s").finished, lambda source: "balanced_accuracy", lower_is_better)
+    kept, (choice,) = choose(read_folder(tmp_path / "s").cells, lambda source: "balanced_accuracy", lower_is_better)
     assert choice.chosen == "" and "nothing can be chosen" in choice.remark
     assert {cell.label for cell in kept} == {"linear"}
+
+
+def test_a_value_that_fails_is_no_candidate_and_is_named(tmp_path):
+    content = {**BASE, "val": "shots", "methods": ["linear", {"method": "lora", "grid": {"lr": [0.001, 0.01, 9.0]}}]}
+
+    def score(cell):
+        rate = cell.grid.get("lr")
+        return None if rate == 9.0 or (rate == 0.01 and cell.sampling == 3) else 0.5 + cell.sampling / 100
+
+    for cell in write_sweep(tmp_path / "s", content, score):
+        if cell.grid and score(cell) is not None:
+            change(tmp_path / "s", cell, val_metrics={"balanced_accuracy": 0.4 + 10 * cell.grid["lr"]})
+    report = build_report(read_folder(tmp_path / "s"), figures=False)
+    (choice,) = report.choices
+    assert (choice.chosen, choice.repeats) == ("lr=0.01", 3) and math.isnan(choice.scores["lr=9"].mean)
+    assert choice.remark == "lr=0.01 failed 1 of 4 times; lr=9 failed 4 of 4 times"
+    assert report.table.scores["lora", report.table.columns[0]].score.number == 3
 
 
 def test_equal_values_of_a_grid_are_decided_by_order_and_named(tmp_path):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monai_ept.benchmark.report.results import Cell
-from monai_ept.statistics import Estimate, estimate
+from monai_ept.statistics import NOTHING, Estimate, estimate
 
 __all__ = ["Choice", "choose"]
 
@@ -58,30 +58,31 @@ def choose(
     """
     Keep of every grid the cells with the best value, for each backbone, source, method and number of shots.
 
-    Best is the highest mean validation score over those samplings and seeds that every value has finished. Of equal
-    values the first in order (the smallest number) is taken.
+    Best is the best mean validation score over those samplings and seeds that every value has finished. Of equal
+    values the first in order (the smallest number) is taken. A value of which all cells failed is no candidate.
 
     Args:
-        cells: finished cells.
+        cells: all cells, finished or not.
         metric_of: name of the metric by source.
         lower: whether less of a metric is more.
 
     Returns:
-        cells without a grid and those with a chosen value, and what was chosen.
+        finished cells without a grid and those with a chosen value, and what was chosen.
     """
     by_grid: dict[tuple[str, str, str, str], list[Cell]] = defaultdict(list)
     kept = []
     for cell in cells:
         if cell.grid:
             by_grid[(*cell.place, cell.label)].append(cell)
-        else:
+        elif cell.status == "finished":
             kept.append(cell)
     choices = []
     for (backbone, source, shots, label), group in by_grid.items():
-        metric = metric_of(source)
-        choice = _choose(group, metric, -1 if lower(metric) else 1)
-        choices.append(Choice(backbone, source, shots, label, metric, *choice))
-        kept += [cell for cell in group if cell.grid == choice[0]]
+        if any(cell.status == "finished" for cell in group):
+            metric = metric_of(source)
+            choice = _choose(group, metric, -1 if lower(metric) else 1)
+            choices.append(Choice(backbone, source, shots, label, metric, *choice))
+            kept += [cell for cell in group if cell.status == "finished" and cell.grid == choice[0]]
     return kept, choices
 
 
@@ -90,26 +91,28 @@ def _choose(group: Sequence[Cell], metric: str, sign: int) -> tuple[str, dict[st
     for cell in group:
         values[cell.grid]  # a value without any score is shown as such
         score = cell.metric(metric, "val_metrics")
-        if not math.isnan(score):
+        if cell.status == "finished" and not math.isnan(score):
             values[cell.grid][cell.sampling, cell.seed] = score
     order = sorted(values, key=lambda grid: _grid_key(group, grid))
     scored = [grid for grid in order if values[grid]]
     if not scored:
-        return "", {grid: estimate([]) for grid in order}, 0, f"no validation {metric}: nothing can be chosen"
+        return "", dict.fromkeys(order, NOTHING), 0, f"no validation {metric}: nothing can be chosen"
+    remarks = []
+    everything = {(cell.sampling, cell.seed) for cell in group}
     common = set.intersection(*(set(values[grid]) for grid in scored))
-    everything = set().union(*(values[grid] for grid in scored))
-    remark = ""
-    if not common:
-        remark = "no repetition has all values yet: provisional, by what each has"
-    elif len(common) < len(everything) or len(scored) < len(order):
-        remark = f"provisional: {len(common)} of {len(everything)} repetitions have all values"
+    if any(cell.status == "missing" for cell in group):
+        which = f"{len(common)} of {len(everything)} repetitions have all values"
+        remarks.append(f"provisional: {which if common else 'no repetition has all values, each by what it has'}")
+    for grid in order:
+        failed = sum(cell.status == "failed" for cell in group if cell.grid == grid)
+        if failed:
+            remarks.append(f"{grid} failed {failed} of {sum(cell.grid == grid for cell in group)} times")
     means = {grid: estimate([values[grid][key] for key in sorted(common or values[grid])]) for grid in scored}
     best = max(scored, key=lambda grid: sign * means[grid].mean)  # the first of equal ones
     ties = [grid for grid in scored if grid != best and means[grid].mean == means[best].mean]
     if ties:
-        remark = "; ".join(filter(None, (remark, f"as good on validation: {' and '.join(ties)}")))
-    nothing = {grid: estimate([]) for grid in order}
-    return best, {**nothing, **means}, len(common), remark
+        remarks.append(f"as good on validation: {' and '.join(ties)}")
+    return best, {grid: means.get(grid, NOTHING) for grid in order}, len(common), "; ".join(remarks)
 
 
 def _grid_key(group: Sequence[Cell], grid: str) -> list[tuple[float, str]]:

@@ -163,8 +163,8 @@ def _score(report: Report, found: Score | None, start: bool) -> str:
         text += f' <span class="pm">± {number(found.score.half)}</span>'
     if not found.column.is_mean:
         text = f'<a href="#{anchor(report, found.label, found.column)}">{text}</a>'
-        if found.score.number < report.table.repeats:
-            text += f' <span class="pm">({found.score.number})</span>'
+    if found.score.number < report.table.most(found.column):
+        text += f' <span class="pm">({found.score.number})</span>'
     gain = difference(found.difference)
     if gain:
         text += f"<small>{gain}</small>"

@@ -156,7 +156,7 @@ def _singles(table: Table, scores: Sequence[Score]) -> list[str]:
 def _highest(table: Table, scores: Sequence[Score], overall: Column) -> list[str]:
     """The best mean, which is a fact about these numbers and no claim about methods."""
     column = overall if any(score.column == overall for score in scores) else scores[0].column
-    rivals = [score for score in scores if score.column == column]
+    rivals = [score for score in scores if score.column == column and score.score.number == table.most(column)]
     if len(rivals) < 2:
         return []
     first, second = sorted(rivals, key=lambda score: -score.better * score.score.mean)[:2]

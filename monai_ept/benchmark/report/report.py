@@ -122,7 +122,7 @@ def build_report(
             "there is nothing to report yet."
         )
     metric_of = metrics_of(sweep, metric)
-    kept, choices = choose(sweep.finished, lambda source: metric_of[source], lower_is_better)
+    kept, choices = choose(sweep.cells, lambda source: metric_of[source], lower_is_better)
     name = reference_of(sweep, kept, reference)
     table = build_table(kept, metric_of, name, lower_is_better)
     return Report(

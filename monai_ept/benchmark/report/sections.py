@@ -125,12 +125,13 @@ def how_to_read(report: Report) -> list[str]:
             family += f"; by themselves, the {means} tests of columns of means"
         lines.append(family + f". Coloured is what is below {p_value(LEVEL)} after correction.")
         if means:
-            lines.append(
-                "A column of means counts each data set and number of shots the same. Its test is over samplings × "
-                "data sets, stratified: each data set has its own mean and variance, degrees of freedom are Welch's "
-                "and Satterthwaite's; numbers of shots are averaged within a sampling first. It speaks of these "
-                "data sets and no others."
-            )
+            text = "A column of means counts each data set and number of shots the same. "
+            if len(table.metric_of) > 1:
+                text += (
+                    "Its test is over samplings × data sets, stratified: each data set has its own mean and variance, "
+                    "degrees of freedom are Welch's and Satterthwaite's. It speaks of these data sets and no others. "
+                )
+            lines.append(f"{text}Numbers of shots are averaged within a {table.unit} first.")
     few = _fewer(report)
     if few:
         lines.append(few)
@@ -140,10 +141,10 @@ def how_to_read(report: Report) -> list[str]:
 def _fewer(report: Report) -> str:
     table = report.table
     short = [
-        f"{score.label} {score.column.title} ({share(score.score.number, table.repeats)})"
+        f"{score.label} {score.column.title} ({share(score.score.number, table.most(score.column))})"
         for label in table.labels
         for score in table.row(label)
-        if not score.column.is_mean and score.score.number < table.repeats
+        if not score.column.is_mean and score.score.number < table.most(score.column)
     ]
     if not short:
         return ""
@@ -282,7 +283,11 @@ def _missing(report: Report) -> Section | None:
 def _other_metrics(report: Report) -> Section | None:
     table = report.table
     names = list(dict.fromkeys(name for cell in table.cells for name in (cell.result or {}).get("metrics") or {}))
-    names = [name for name in names if any(cell.metric(name) == cell.metric(name) for cell in table.cells)]
+    names = [
+        name
+        for name in names
+        if name != "num_images" and any(cell.metric(name) == cell.metric(name) for cell in table.cells)
+    ]
     if len(names) < 2:
         return None
     rows = []

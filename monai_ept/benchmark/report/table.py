@@ -47,7 +47,7 @@ class Column(NamedTuple):
     def title(self) -> str:
         """ "isic2018, 5-shot" or "mean over all"."""
         if self.source is None:
-            return "all data and shots" if self.shots is None else f"all data, {self.shots}-shot"
+            return "mean over all" if self.shots is None else f"all data, {self.shots}-shot"
         return f"{self.source}, {f'{self.shots}-shot' if self.shots is not None else 'all shots'}"
 
 
@@ -129,6 +129,10 @@ class Table:
         if len(names) == 1:
             return names[0].replace("_", " ")
         return ", ".join(f"{name.replace('_', ' ')} ({source})" for source, name in sorted(self.metric_of.items()))
+
+    def most(self, column: Column) -> int:
+        """The most values that a method has in a column."""
+        return max((found.score.number for (_, where), found in self.scores.items() if where == column), default=0)
 
     def row(self, label: str) -> list[Score]:
         """A method's scores, in the order of columns."""

@@ -41,10 +41,14 @@ def score(found: Estimate) -> str:
 
 
 def difference(found: Estimate) -> str:
-    """``+.021 ± .015``; empty where there is none."""
+    """``+.021 ± .015``; empty where there is none, and without ± where nothing can be said about the spread."""
     if math.isnan(found.mean):
         return ""
-    return signed(found.mean) if math.isnan(found.low) else f"{signed(found.mean)} ± {number(found.half)}"
+    return (
+        signed(found.mean)
+        if math.isnan(found.low) or math.isnan(found.p)
+        else f"{signed(found.mean)} ± {number(found.half)}"
+    )
 
 
 def p_value(value: float) -> str:

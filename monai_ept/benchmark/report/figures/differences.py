@@ -100,7 +100,7 @@ def _panel(axes: Any, table: Table, column: Column, labels: list[str]) -> None:
         if math.isnan(found.mean):
             continue
         colour = {1: AHEAD, -1: BEHIND, 0: GREY}[score.verdict]
-        if not math.isnan(found.low):
+        if not math.isnan(found.p):
             axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
         axes.plot(found.mean, row, "o", color=colour, markersize=6.5, zorder=3)
         if score.verdict:

@@ -28,6 +28,7 @@ from monai_ept.benchmark.report.figures.style import (
     place_labels,
     styled,
     tidy,
+    within_scores,
 )
 from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.table import Column, Table
@@ -204,6 +205,7 @@ def _draw(
         grid = figure.subplots(rows, beside, squeeze=False, sharex=True)
         for axes, (heading, curves) in zip(grid.flat, panels.items(), strict=False):
             _panel(axes, curves, lines, log)
+            within_scores(axes, [found.mean for curve in curves for _, found in curve.points])
             axes.set_title(heading, loc="left", fontsize=11)
             axes.set_xticks(list(ticks), list(ticks.values()))
             axes.minorticks_off()

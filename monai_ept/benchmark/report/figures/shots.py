@@ -15,7 +15,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_ept.benchmark.report.figures.style import GREY, Picture, empty_figure, grid_of, place_labels, styled, tidy
+from monai_ept.benchmark.report.figures.style import (
+    GREY,
+    Picture,
+    empty_figure,
+    grid_of,
+    place_labels,
+    styled,
+    tidy,
+    within_scores,
+)
 from monai_ept.benchmark.report.table import Score, Table
 from monai_ept.tracking.figure import COLOURS, MARKERS
 
@@ -69,17 +78,19 @@ def _together(curves: dict[str, list[Score | None]], shots: list[str], metric: s
     for number, (label, curve) in enumerate(curves.items()):
         shift = 0.05 * (number - (len(curves) - 1) / 2)
         _curve(axes, curve, *looks[label], dashed=label == reference, shift=shift)
-        ends[label] = [score for score in curve if score is not None][-1].score.mean
+        last = max(place for place, score in enumerate(curve) if score is not None)
+        ends[label] = last + shift, [score for score in curve if score is not None][-1].score.mean
     _axes(axes, shots)
     axes.set_ylabel(metric)
     axes.set_xlabel("shots per class")
+    within_scores(axes, [mean for _, mean in ends.values()])
     low, high = axes.get_ylim()
-    places = place_labels(list(ends.values()), 0.058 * (high - low))
+    places = place_labels([mean for _, mean in ends.values()], 0.058 * (high - low), low, high)
     for (label, end), place in zip(ends.items(), places, strict=True):
         axes.annotate(
-            label, (len(shots) - 0.85, end), (len(shots) - 0.72, place), va="center", color=looks[label][0],
+            label, end, (len(shots) - 0.72, place), va="center", color=looks[label][0],
             fontweight="bold", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": looks[label][0], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": looks[label][0], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5},
         )  # fmt: skip
     axes.set_ylim(low, high)
     return figure
@@ -103,6 +114,7 @@ def _apart(curves: dict[str, list[Score | None]], shots: list[str], metric: str,
         _axes(axes, shots)
         axes.set_title(labels[place], loc="left", fontsize=11, fontweight="bold", color=COLOURS[0])
         axes.tick_params(labelbottom=True)
+    within_scores(panels[0, 0], [score.score.mean for curve in curves.values() for score in curve if score])
     figure.supylabel(metric, fontsize=11)
     figure.supxlabel("shots per class", fontsize=11)
     return figure

@@ -37,6 +37,7 @@ __all__ = [
     "place_labels",
     "styled",
     "tidy",
+    "within_scores",
 ]
 
 INK, GREY, LINE = "#222222", "#767676", "#dddddd"
@@ -139,6 +140,12 @@ def equal_spans(panels: Sequence[Any], axis: str = "y") -> None:
     for axes, (low, high) in zip(panels, limits, strict=True):
         middle = (low + high) / 2
         getattr(axes, f"set_{axis}lim")(middle - span / 2, middle + span / 2)
+
+
+def within_scores(axes: Any, means: Sequence[float]) -> None:
+    """Where all means lie between 0 and 1, so does the axis: intervals of few repetitions reach further."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0) if min(means) >= 0 else low, min(high, 1.0) if max(means) <= 1 else high)
 
 
 def place_labels(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
