@@ -63,6 +63,11 @@ class LocalPool:
         """Cells at work, and since when."""
         return [(worker.cell, worker.began) for worker in self._workers if worker.cell is not None]
 
+    @property
+    def slots(self) -> int:
+        """How many cells there are at once."""
+        return self._wanted
+
     def run(self, cells: Sequence[Cell], pause: float = 0.5) -> Iterator[tuple[Cell, Any] | None]:
         """
         Run cells in order, as workers come free.

@@ -37,14 +37,14 @@ class SweepProgress:
         total: cells of the sweep.
         done: cells that were done before.
         cost: says how long cells will take, see ``CostModel``.
-        workers: how many work at once.
+        pool: where they run; its ``slots`` are how many at once.
         stream: where to; standard error by default.
     """
 
-    def __init__(self, total: int, done: int, cost: Any, workers: int, stream: TextIO | None = None) -> None:
+    def __init__(self, total: int, done: int, cost: Any, pool: Any, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.total, self.done, self.failed = total, done, 0
-        self.cost, self.workers = cost, workers
+        self.cost, self.pool = cost, pool
         self._terminal = self.stream.isatty()
         self._shown = 0.0
 
@@ -86,8 +86,8 @@ class SweepProgress:
             self.stream.flush()
 
     def _state(self, left: Sequence[Cell], running: Sequence[tuple[Cell, float]]) -> str:
-        seconds = self.cost.left([*left, *(cell for cell, _ in running)]) / max(self.workers, 1)
-        seconds = max(0.0, seconds - sum(time.time() - began for _, began in running) / max(self.workers, 1))
+        gone = sum(time.time() - began for _, began in running)
+        seconds = max(0.0, self.cost.left([*left, *(cell for cell, _ in running)]) - gone) / self.pool.slots
         failed = f", {self.failed} failed" if self.failed else ""
         open_ = len(left) + len(running)
         return f"{self.done}/{self.total} done{failed}, {open_} left, about {timedelta(seconds=round(seconds))}"

@@ -126,8 +126,8 @@ def run_sweep(
             except (ValueError, OSError) as error:  # the cells will say the same, each for itself
                 print(f"the cost cannot be estimated: {str(error).splitlines()[0]}", file=sys.stderr)
         done = sum(result is not None and result["status"] == "finished" for result in results.values())
-        view = SweepProgress(len(cells), done, cost, workers) if progress else None
         pool = _pool(ray, workers, threads, cache or folder.path / "images", device)
+        view = SweepProgress(len(cells), done, cost, pool) if progress else None
         ended: set[str] = set()
         with _stoppable(), pool:
             for event in pool.run(todo):

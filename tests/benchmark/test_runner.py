@@ -247,13 +247,15 @@ def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal():
     cells = sweep_cells(sweep_from({**SWEEP, "samplings": 1, "methods": ["linear", "ept", "full"]}))
 
     class Cost:
+        slots = 1
+
         def left(self, cells):
             return 60.0 * len(cells)
 
     good = {"status": "finished", "error": None, "metrics": {"balanced_accuracy": 0.5}, "seconds": {"total": 3.0}}
     bad = {"status": "failed", "error": "ValueError: no.", "metrics": {}, "seconds": {"total": 1.0}}
     for stream in (io.StringIO(), Terminal()):
-        view = SweepProgress(3, 0, Cost(), 1, stream)
+        view = SweepProgress(3, 0, Cost(), Cost(), stream)
         view.finished(cells[0], good, cells[2:], [(cells[1], time.time())])
         view.finished(cells[1], bad, [], [(cells[2], time.time())])
         view.close()
