@@ -14,8 +14,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def analyze(
     title: str | None = None,
     max_images: int | None = 500,
     transform_settings: Mapping[str, Any] | None = None,
+    draw: bool = True,
     seed: int = 0,
     device: str | torch.device | None = None,
     batch_size: int = 32,
@@ -142,6 +144,7 @@ def analyze(
         title: headline of the page.
         max_images: a random choice of so many is analysed if there are more; None takes all.
         transform_settings: what ``network_transforms`` is given beyond what the network knows.
+        draw: with pictures; without them the page has the numbers and sentences alone.
         seed: of the choice, the cross-validation, the bootstrap and the projections.
         device: CUDA if there is a card, else CPU, by default.
         batch_size: images at a time.
@@ -192,11 +195,11 @@ def analyze(
         raise ValueError(f"the {part} images are all of one class: distances between classes need two.")
     val_logits = collect_logits(net, val, transform, **run) if val else None
 
-    work = _Work(folder, part, task, names, all_names, classes)
+    work = _Work(folder, part, task, names, all_names, classes, draw)
     work.about(net, source, len(records), total, seed)
     work.compare(features, seed)
     shown = {}
-    if maps is not None:
+    if maps is not None and draw:
         seen = network_transforms(net, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
         by_id = {record["id"]: record for record in records}
         shown = {
@@ -220,9 +223,16 @@ class _Work:
     """Everything that becomes the page, in the order of its sections."""
 
     def __init__(
-        self, folder: Path, part: str, task: str, names: list[str], all_names: list[str], classes: np.ndarray
+        self,
+        folder: Path,
+        part: str,
+        task: str,
+        names: list[str],
+        all_names: list[str],
+        classes: np.ndarray,
+        draws: bool,
     ) -> None:
-        self.folder, self.part, self.task = folder, part, task
+        self.folder, self.part, self.task, self.figures = folder, part, task, draws
         self.names, self.all_names, self.classes = names, all_names, classes
         self.paths: dict[str, Path] = {}
         self.sentences: dict[str, list[str]] = {}
@@ -231,9 +241,13 @@ class _Work:
         self.changes: dict[str, Change] = {}
         self.method = ""
 
-    def draw(self, name: str, figure: Any, caption: str, dpi: int = 150) -> Picture:
+    def draw(self, name: str, make: Callable[[], Any], caption: str, dpi: int = 150) -> list[Picture]:
+        """One picture, or none where none are wanted."""
+        if not self.figures:
+            return []
+        figure = make()
         self.paths[name] = save_figure(figure, self.folder / f"{name}.png", dpi)
-        return Picture(self.paths[name], caption, round(100 * figure.get_figwidth()))
+        return [Picture(self.paths[name], caption, round(100 * figure.get_figwidth()))]
 
     def about(self, net: TunedViT, source: str, number: int, total: int, seed: int) -> None:
         self.method = "+".join(method.name for method in net.methods)
@@ -267,34 +281,30 @@ class _Work:
         present = int((np.asarray(counts) > 0).sum())
         self.sentences["features"] = about_distances(self.changes, present)
 
-        projections = {"t-SNE": (tsne(pretrained, seed), tsne(tuned, seed))}
-        more = umap(pretrained, seed)
-        if more is not None:
-            other = umap(tuned, seed)
-            assert other is not None
-            projections["UMAP"] = (more, other)
-        ids = [identity for identity, one in zip(features.ids, single, strict=True) if one]
-        self.paths["points"] = write_points(self.folder, ids, classes, names, projections)
+        projections = self.projections(pretrained, tuned, seed)
+        if projections:
+            ids = [identity for identity, one in zip(features.ids, single, strict=True) if one]
+            self.paths["points"] = write_points(self.folder, ids, classes, names, projections)
         narrower, of = figures.count_narrower(pretrained, tuned, classes, len(names))
         pictures = [
-            self.draw(
+            *self.draw(
                 "components",
-                figures.draw_components(pretrained, tuned, classes, names),
+                lambda: figures.draw_components(pretrained, tuned, classes, names),
                 "How wide each class is: positions of its images along its own main direction. Where blue is narrower "
                 f"than the black line, tuning has pulled the class together: so it is in {narrower} of {of} classes.",
             ),
-            self.draw(
+            *self.draw(
                 "densities",
-                figures.draw_densities(pretrained, tuned, classes, names),
+                lambda: figures.draw_densities(pretrained, tuned, classes, names),
                 "Where each class lies among all images (grey), seen along the two main directions: the dark area "
                 "holds half of the class, the outer line nine tenths, the cross is its middle.",
             ),
         ]
         for name, (before, after) in projections.items():
-            pictures.append(
+            pictures.extend(
                 self.draw(
                     name.lower().replace("-", ""),
-                    figures.draw_neighbours(before, after, classes, names, name),
+                    partial(figures.draw_neighbours, before, after, classes, names, name),
                     f"Which images are neighbours ({name}, same seed for both): dots of one colour close together are "
                     "a class that the features tell apart. Distances between far clusters mean nothing here.",
                 )
@@ -326,6 +336,18 @@ class _Work:
             )
         )
 
+    def projections(
+        self, pretrained: np.ndarray, tuned: np.ndarray, seed: int
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Places of all images in two dimensions, where pictures are wanted."""
+        if not self.figures:
+            return {}
+        found = {"t-SNE": (tsne(pretrained, seed), tsne(tuned, seed))}
+        before, after = umap(pretrained, seed), umap(tuned, seed)
+        if before is not None and after is not None:
+            found["UMAP"] = (before, after)
+        return found
+
     def damping(
         self,
         net: TunedViT,
@@ -350,33 +372,33 @@ class _Work:
         titles = {identity: self.names[k] for identity, k in examples.items()}
         volume = " (middle slice of the volume)" if len(maps.grid) == 3 else ""
         pictures = [
-            self.draw(
+            *self.draw(
                 "kept_layers",
-                figures.draw_layers(maps, self.names),
+                lambda: figures.draw_layers(maps, self.names),
                 "How much of its attention a token keeps in each layer (left), and which classes differ from the rest "
                 "(right; red keeps more, blue less).",
             ),
-            self.draw(
+            *self.draw(
                 "kept_maps",
-                figures.draw_layer_maps(maps),
+                lambda: figures.draw_layer_maps(maps),
                 f"Where in the image attention is damped, layer by layer{volume}, mean of all images: dark is damped "
                 "more. Each map has its own range of colours, written below it.",
             ),
         ]
         if (maps.counts > 0).sum() > 1:
-            pictures.append(
+            pictures.extend(
                 self.draw(
                     "kept_classes",
-                    figures.draw_class_maps(maps, self.names),
+                    lambda: figures.draw_class_maps(maps, self.names),
                     f"Where classes differ{volume}, mean of all layers: red keeps more attention there than the "
                     "average image, blue less.",
                 )
             )
-        if shown:
-            pictures.append(
+        if shown and self.figures:
+            pictures.extend(
                 self.draw(
                     "kept_examples",
-                    figures.draw_examples(maps, shown, titles, examples),
+                    lambda: figures.draw_examples(maps, shown, titles, examples),
                     f"Single images{volume} with their factors laid over them: yellow patches keep most of their "
                     "attention, dark blue ones least; the range is written above each.",
                     dpi=110,  # photographs make large files
@@ -401,9 +423,9 @@ class _Work:
         self.sentences["prompts"] = about_sinks(sinks)
         self.paths["prompts"] = write_prompts(self.folder, sinks)
         random = any(one.scatter for one in sinks)
-        picture = self.draw(
+        pictures = self.draw(
             "prompt_values",
-            figures.draw_sinks(sinks),
+            lambda: figures.draw_sinks(sinks),
             "The number c of every token (c = logsumexp of its prompts; more damps more) against where it started.",
         )
         self.sections.append(
@@ -411,7 +433,7 @@ class _Work:
                 "Prompts: did training move them?",
                 self.sentences["prompts"],
                 "",
-                [picture],
+                pictures,
                 ["Start values are drawn at random and not kept: the grey band is their distribution."]
                 if random
                 else [],
@@ -441,9 +463,9 @@ class _Work:
         if after is not None:
             titles.append(f"temperature {temperature:.3g}")
             values.append(probabilities_at(logits, temperature, self.task))
-        picture = self.draw(
+        pictures = self.draw(
             "reliability",
-            figures.draw_calibration(values, titles, labels, self.task),
+            lambda: figures.draw_calibration(values, titles, labels, self.task),
             "How often the network is right (dots, with 95 % intervals) against how sure it says it is: dots below the "
             "diagonal are too sure. Below, how many answers are how sure.",
         )
@@ -453,7 +475,7 @@ class _Work:
             notes.append("Titles give the error of all labels taken together; the sentence gives the mean over labels.")
         self.sections.append(
             Section(
-                "Probabilities: is it as sure as it is right?", self.sentences["calibration"], table, [picture], notes
+                "Probabilities: is it as sure as it is right?", self.sentences["calibration"], table, pictures, notes
             )
         )
         return fit, before, after

@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,10 +274,9 @@ def _downloaded(run_id: str, tracking_uri: str | None, folder: Path) -> Path:
             usable_folder(folder)
             there = {item.path for part in ("model", "data", "config") for item in client.list_artifacts(run_id, part)}
             wanted = {f"model/{FILES[0]}", f"data/{FILES[1]}", f"config/{TRAINING}", f"config/{SETTINGS}"}
-            for item in sorted(wanted & there):
-                kept = Path(client.download_artifacts(run_id, item, str(folder)))
-                os.replace(kept, folder / kept.name)
-                kept.parent.rmdir()
+            with tempfile.TemporaryDirectory() as scratch:
+                for item in sorted(wanted & there):
+                    shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
         except Exception as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
             raise FileNotFoundError(f"{run_id} is neither a folder nor a run at {where}: {reason}") from error

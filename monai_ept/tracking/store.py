@@ -41,6 +41,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """A server that is down is noticed in seconds instead of MLflow's minutes, since the journal keeps the records and we
 try again ourselves; nothing is printed into a progress bar or reported to MLflow's makers. What the user has set in

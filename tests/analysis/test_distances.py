@@ -116,7 +116,7 @@ def test_images_of_several_labels_count_for_no_class():
 
 
 def test_projections():
-    features, labels, _ = clusters()
+    features, _, _ = clusters()
     line = first_component(features)
     assert line.var() == pytest.approx(np.linalg.eigvalsh(np.cov(features.T, bias=True))[-1])
     # Mirrored features are the same picture, since the sign follows from the loadings.

@@ -1,0 +1,156 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from monai_ept import TunedViT, fit
+from monai_ept.__main__ import main
+from monai_ept.analysis.subject import find_subject
+from monai_ept.data import FewShotSplit, few_shot_split, load_source, register_source
+from monai_ept.delta import read_delta
+from tests.engines.scenes import pictures
+
+BACKBONE = "test_vit"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Weights, a data set on disk, and a training with a run in MLflow."""
+    root = tmp_path_factory.mktemp("place")
+    torch.manual_seed(0)
+    save_file(timm.create_model(BACKBONE, num_classes=0).state_dict(), root / "weights.safetensors")
+    from PIL import Image
+
+    for record in pictures(72).records:
+        folder = root / "shapes" / record.get("split", "train") / str(record["label"])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(record["image"]).save(folder / f"{record['group']}_{record['id']}.png")
+    data = load_source("folder", root / "shapes", group_pattern=r"(\d+_\d+)_")
+    split = few_shot_split(data, 2, val="shots")
+    torch.manual_seed(0)
+    net = TunedViT(BACKBONE, 3, prompt_length=4, pretrained=root / "weights.safetensors", class_names=data.class_names)
+    fit(
+        net,
+        split,
+        data=data,
+        epochs=1,
+        out_dir=root / "run",
+        tracking_uri=f"sqlite:///{root / 'mlflow.db'}",
+        progress=False,
+        num_resamples=5,
+    )
+    return root
+
+
+@pytest.fixture
+def run(place, tmp_path, monkeypatch):
+    """A copy of the training's folder, and the arguments that say where everything else is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(place / "run", tmp_path / "run")
+    images = ["--source", "folder", "--dataset_dir", str(place / "shapes")]
+    images += ["--option", r"group_pattern=(\d+_\d+)_"]
+    return tmp_path / "run", ["--pretrained", str(place / "weights.safetensors"), *images]
+
+
+def test_a_folder_is_analysed_calibrated_and_recorded(run, place, capsys):
+    folder, rest = run
+    plain = read_delta(folder / "delta.safetensors")
+    assert main(["analyze", "--run", str(folder), *rest, "--calibrate"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "The within-class spread (trace of Σ_W)" in said and "stored in" in said and "MLflow      added to run" in said
+    )
+    assert (folder / "analysis" / "analysis.html").is_file()
+    tuned = read_delta(folder / "delta.safetensors")
+    assert all(torch.equal(tuned.tensors[name], value) for name, value in plain.tensors.items())
+    numbers = json.loads((folder / "analysis" / "analysis.json").read_text())["numbers"]
+    assert tuned.metadata["temperature"] == pytest.approx(numbers["temperature"])
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    record = client.get_run(run_id)
+    assert record.info.status == "FINISHED"
+    assert record.data.metrics["analysis/within_tuned"] == pytest.approx(numbers["within_tuned"])
+    assert {"analysis/analysis.html", "analysis/distances.csv"} <= {
+        item.path for item in client.list_artifacts(run_id, "analysis")
+    }
+
+    # The run's id alone is enough where its folder is not: the delta that was put into the run has the temperature.
+    shutil.move(folder, folder.parent / "elsewhere")
+    assert main(["analyze", "--run", run_id, *rest, "--tracking-uri", f"sqlite:///{place / 'mlflow.db'}"]) == 0
+    assert f"added to run {run_id}" in capsys.readouterr().out
+    kept = folder.parent / "analysis"
+    assert read_delta(kept / "run" / "delta.safetensors").metadata["temperature"] == tuned.metadata["temperature"]
+    again = json.loads((kept / "analysis.json").read_text())["numbers"]
+    assert again == pytest.approx(numbers)
+
+
+def test_a_delta_file_and_its_split(run, capsys):
+    folder, rest = run
+    given = ["analyze", "--delta", str(folder / "delta.safetensors"), *rest]
+    assert main([*given, "--split", str(folder / "split.json"), "--out", "one", "--max_images", "20"]) == 0
+    assert "MLflow" not in capsys.readouterr().out
+    with_split = json.loads(Path("one/analysis.json").read_text())
+    assert with_split["numbers"]["temperature"] > 0
+    split = FewShotSplit.load(folder / "split.json", load_source("folder", rest[5], group_pattern=r"(\d+_\d+)_"))
+    # Without a split the official test images are taken; nobody knows which others trained it.
+    options = {"group_pattern": r"(\d+_\d+)_"}
+    subject = find_subject(delta=given[2], pretrained=rest[1], source="folder", dataset_dir=rest[5], options=options)
+    assert [record["id"] for record in subject.images] == [record["id"] for record in split.test]
+    assert subject.val == [] and subject.folder is None
+    assert main([*given, "--calibrate"]) == 2
+    assert "--calibrate needs validation images" in capsys.readouterr().err
+
+
+def test_errors_are_one_sentence(run, place, capsys):
+    folder, rest = run
+    weights, synthetic = rest[:2], ["--source", "synthetic", "--option", "lazy=true"]
+    cases = {
+        "name what to analyse with either --run or --delta": [],
+        "pass --source, one of csv": ["--run", str(folder), *weights],
+        "a delta does not say what images": ["--delta", str(folder / "delta.safetensors")],
+        "nowhere is no folder, and there is no": ["--run", "nowhere"],
+        "has no delta.safetensors": ["--run", str(place / "shapes"), *rest],
+        "split none.json does not exist": ["--delta", str(folder / "delta.safetensors"), *rest, "--split", "none.json"],
+        "weights": ["--run", str(folder), "--pretrained", "false", *rest[2:]],
+        "is for 3 classes": ["--delta", str(folder / "delta.safetensors"), *synthetic],
+    }
+    for sentence, arguments in cases.items():
+        assert main(["analyze", *arguments]) == 2, sentence
+        error = capsys.readouterr().err
+        assert sentence in error and "Traceback" not in error
+    assert read_delta(folder / "delta.safetensors").metadata.get("temperature") is None
+
+
+def test_the_source_of_a_run_is_known_where_its_name_says_it(run, place):
+    folder, rest = run
+    register_source("shapes", lambda dataset_dir: load_source("folder", dataset_dir, group_pattern=r"(\d+_\d+)_"))
+    from monai_ept.data.sources import registry
+
+    try:
+        subject = find_subject(run=folder, pretrained=rest[1], dataset_dir=place / "shapes")
+    finally:
+        del registry._SOURCES["shapes"]
+    assert subject.folder == folder and len(subject.images.val) > 0
+    assert np.isfinite(subject.net.head[1].weight.detach().numpy()).all()
