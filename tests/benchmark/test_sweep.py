@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
@@ -214,3 +215,20 @@ def test_variables_are_expanded_when_they_are_used(monkeypatch):
     monkeypatch.delenv("SOME_DATA")
     with pytest.raises(ValueError, match="environment variable SOME_DATA"):
         expand("${SOME_DATA}/a")
+
+
+SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_sweeps_that_come_along(path):
+    sweep = read_sweep(path)
+    cells = sweep_cells(sweep)
+    comment = path.read_text().split("\nname:")[0]
+    assert sweep.name == path.stem and sweep.reference in {cell.label for cell in cells}
+    assert f"Costs: {len(cells):,} cells" in comment
+    assert all(line.startswith("#") and len(line) <= 120 for line in comment.splitlines())
+    for label in {cell.label for cell in cells}:
+        rows = [cell for cell in cells if cell.label == label]
+        assert len({cell.name for cell in rows}) == 1  # a label is one row of a table
+        assert len({(cell.frozen, str(cell.factors)) for cell in rows}) == 1
