@@ -46,6 +46,25 @@ SMALL = {
 """One of everything; a label that is no HTML, a cell that failed and one that is missing."""
 
 
+REAL = {
+    "name": "real",
+    "sources": [{"name": "synthetic_derm", "num_per_class": 4, "num_test_per_class": 1, "img_size": 32}],
+    "backbones": [{"name": "embedded", "img_size": 32}],
+    "shots": [1],
+    "samplings": 1,
+    "val": "shots",
+    "recipe": {"epochs": 1},
+    "methods": [
+        "linear",
+        {"method": "lora", "label": "LoRA", "grid": {"lr": [0.0006, 0.01]}},
+        {"method": "damp", "c": [4.6]},
+        {"method": "ept", "label": "EPT"},
+        {"method": "lora", "label": "too fast", "recipe": {"lr": 1e30, "epochs": 3}},
+    ],
+}
+"""Cells of a second each."""
+
+
 class Page(HTMLParser):
     """What a page holds: tags with attributes, ids and text."""
 
@@ -177,31 +196,48 @@ def test_what_cannot_be_reported_is_one_sentence(arguments, message, saved, caps
     assert message in error and error.count("\n") == 1
 
 
-def test_a_sweep_in_mlflow_gives_the_same_table(tmp_path, monkeypatch):
-    """Recorded by the runner's own recorder; the grid too is chosen from what the store holds."""
+def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_path, monkeypatch):
+    """Trained, written and recorded by what the runner does all that with, only without its processes."""
+    from monai_ept.benchmark.cells import sweep_cells
     from monai_ept.benchmark.folder import SweepFolder
     from monai_ept.benchmark.record import Recorder
+    from monai_ept.benchmark.sweep import sweep_from
+    from monai_ept.benchmark.workbench import Workbench
+    from monai_ept.benchmark.worker import work_on
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    methods = ["linear", {"method": "lora", "label": "LoRA", "grid": {"lr": [0.0006, 0.003]}}]
-    content = {**SMALL, "shots": [5], "samplings": 1, "methods": [*methods, {"method": "damp", "c": [4.6]}, "bias"]}
-    cells = write_sweep(tmp_path / "s", content, lambda c: None if c.name == "bias" else made_up(c))
-    recorder = Recorder(SweepFolder(tmp_path / "s"), "page")
-    for cell in cells:
+    sweep = sweep_from(REAL)
+    folder, bench = SweepFolder(tmp_path / "s"), Workbench(tmp_path / "images", "cpu")
+    folder.begin(sweep)
+    recorder = Recorder(folder, sweep.name)
+    for cell in sweep_cells(sweep):
+        folder.describe(cell)
+        outcome = work_on(cell, bench)
+        folder.write(cell, outcome.result, outcome.predictions)
         recorder.put(cell)
     recorder.close()
-    here, there = read_folder(tmp_path / "s"), read_tracked("page")
+
+    here, there = read_folder(tmp_path / "s"), read_tracked("real")
+    assert (len(here.finished), len(here.failed), here.same_test) == (5, 1, {"synthetic_derm": True})
     assert {cell.id for cell in here.cells} == {cell.id for cell in there.cells}
-    assert [cell.result["error"] for cell in there.failed] == [cell.result["error"] for cell in here.failed]
-    reports = [build_report(sweep, figures=False) for sweep in (here, there)]
-    assert reports[1].table.labels == reports[0].table.labels == ["linear", "LoRA", "damp c=4.6"]
-    for key, found in reports[0].table.scores.items():
-        assert reports[1].table.scores[key].score == pytest.approx(found.score, nan_ok=True)
-        assert reports[1].table.scores[key].difference == pytest.approx(found.difference, nan_ok=True)
-    assert [choice.chosen for choice in reports[1].choices] == [choice.chosen for choice in reports[0].choices]
-    assert [cost.delta for cost in reports[1].costs] == [cost.delta for cost in reports[0].costs]
+    assert "loss is" in here.failed[0].result["error"]
+    assert there.failed[0].result["error"] == here.failed[0].result["error"]
+    first, second = (build_report(one, figures=False) for one in (here, there))
+    assert (
+        set(first.table.labels) == {"linear", "LoRA", "damp c=4.6", "EPT"} and second.table.labels == first.table.labels
+    )
+    assert {found.chosen for found in first.choices} <= {"lr=0.0006", "lr=0.01"}
+    assert [(one.chosen, one.scores) for one in second.choices] == [(one.chosen, one.scores) for one in first.choices]
+    for key, found in first.table.scores.items():
+        assert second.table.scores[key].score == pytest.approx(found.score, nan_ok=True)
+        assert second.table.scores[key].difference == pytest.approx(found.difference, nan_ok=True)
+    for one, other in zip(first.costs, second.costs, strict=True):
+        assert (one.delta, one.head) == (other.delta, other.head) and one.train == pytest.approx(other.train)
+        assert one.head == (7 * (bench.backbone(cell, 3).num_features + 1),) * 2 and one.memory >= 0
     assert {cell.id: cell.factors for cell in there.cells} == {cell.id: cell.factors for cell in here.cells}
+    text = first.save(tmp_path / "out", cells=tmp_path / "s")["page"].read_text()
+    assert here.finished[0].result["fingerprint"] in text and here.finished[0].result["split_hash"] in text
     with pytest.raises(ValueError, match="there is no run with the tag sweep=pge"):
         read_tracked("pge")
 
