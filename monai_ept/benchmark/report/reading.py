@@ -72,7 +72,7 @@ def _state(sweep: Sweep, choices: Sequence[Choice]) -> list[str]:
 
 def _tests(table: Table, backbone: str) -> list[str]:
     scores = [score for score in table.scores.values() if score.column.backbone == backbone]
-    where = f"With {backbone}: " if len(table.backbones) > 1 else ""
+    where = f"{backbone} – " if len(table.backbones) > 1 else ""
     compared = [score for score in scores if score.label != table.reference]
     if not compared:
         return [f"{where}{table.reference} is the only method with results."]

@@ -115,7 +115,7 @@ def how_to_read(report: Report) -> list[str]:
         least = 2 / 2**table.repeats
         if least * table.families[0] > LEVEL:
             lines[-1] += (
-                f" Wilcoxon's signed-rank test is not used: with {repeats} it cannot fall below {p_value(least)}, "
+                f" Wilcoxon's signed-rank test is not used: with {repeats} it cannot fall below {least:.4g}, "
                 "before correction and whatever the results. The price is that the t-test takes differences for "
                 "roughly normal."
             )

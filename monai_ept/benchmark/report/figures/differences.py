@@ -61,7 +61,7 @@ def draw_differences(table: Table, backbone: str) -> Picture | None:
         figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
         return Picture.drawn(
             f"differences-{_slug(backbone)}" if len(table.backbones) > 1 else "differences",
-            f"Difference to {table.reference}",
+            f"Difference to {table.reference}" + (f": {backbone}" if len(table.backbones) > 1 else ""),
             f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
             "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
             "grey cannot be told from no difference.",
