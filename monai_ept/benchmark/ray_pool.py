@@ -57,7 +57,7 @@ class RayPool:
             except (ConnectionError, RuntimeError, ValueError) as error:
                 where = f"at {address}" if address else "on this machine"
                 raise ConnectionError(
-                    f"there is no Ray cluster {where} ({str(error).splitlines()[0]}): start one with 'ray start --head'."
+                    f"there is no Ray cluster {where} ({str(error).splitlines()[0]}): start one, 'ray start --head'."
                 ) from None
         self._threads = threads
         self._device = device
