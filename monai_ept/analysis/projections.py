@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 from monai.utils import optional_import
 
-__all__ = ["density_levels", "first_component", "plane", "tsne", "umap"]
+__all__ = ["density_levels", "first_component", "plane", "tsne", "turned", "umap"]
 
 FEWEST = 8
 """Points that a density or a histogram needs; fewer are shown one by one."""
@@ -48,6 +48,22 @@ def plane(features: np.ndarray) -> np.ndarray:
     size = np.sqrt((centred**2).sum(axis=1).mean()) or 1.0
     points = centred @ directions.T / size
     return points if points.shape[1] == 2 else np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+
+
+def turned(points: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """
+    Points turned and mirrored, but not stretched, so that they lie as near to others as they can.
+
+    Which way up a projection comes out is chance; two of the same images are easier to compare the same way up.
+
+    Args:
+        points: ``(images, 2)``.
+        to: places of the same images in another projection.
+    """
+    from scipy.linalg import orthogonal_procrustes
+
+    centred, target = points - points.mean(axis=0), to - to.mean(axis=0)
+    return np.asarray(centred @ orthogonal_procrustes(centred, target)[0])
 
 
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -28,7 +28,7 @@ from monai_ept.analysis.classes import single_classes
 from monai_ept.analysis.distances import Change, class_distances, compare_features
 from monai_ept.analysis.features import Features, collect_features, collect_logits
 from monai_ept.analysis.page import Picture, Section, build_page, certainty_table, measures_table
-from monai_ept.analysis.projections import tsne, umap
+from monai_ept.analysis.projections import tsne, turned, umap
 from monai_ept.analysis.prompts import LayerSinks, learned_sinks
 from monai_ept.analysis.scaling import ScalingMaps
 from monai_ept.analysis.sentences import about_calibration, about_distances, about_kept, about_sinks
@@ -297,7 +297,7 @@ class _Work:
                 "densities",
                 lambda: figures.draw_densities(pretrained, tuned, classes, names),
                 "Where each class lies among all images (grey), seen along the two main directions: the dark area "
-                "holds half of the class, the outer line nine tenths, the cross is its middle.",
+                "holds half of the class, the outer line nine tenths, the cross its middle. Below is turned to match.",
             ),
         ]
         for name, (before, after) in projections.items():
@@ -342,10 +342,11 @@ class _Work:
         """Places of all images in two dimensions, where pictures are wanted."""
         if not self.figures:
             return {}
-        found = {"t-SNE": (tsne(pretrained, seed), tsne(tuned, seed))}
-        before, after = umap(pretrained, seed), umap(tuned, seed)
-        if before is not None and after is not None:
-            found["UMAP"] = (before, after)
+        found = {}
+        for name, project in (("t-SNE", tsne), ("UMAP", umap)):
+            before, after = project(pretrained, seed), project(tuned, seed)
+            if before is not None and after is not None:
+                found[name] = (before, turned(after, before))
         return found
 
     def damping(

@@ -55,14 +55,14 @@ def about_distances(changes: Mapping[str, Change], num_classes: int) -> list[str
         one = changes["silhouette"]
         said.append(
             f"The silhouette (1: every image far nearer to its own class than to any other; 0: on the border) "
-            f"{_went(one)} from {_plain(one.pretrained)} to {_plain(one.tuned)} ({_interval(one)})."
+            f"{_went(one)} from {_plain(one.pretrained)} to {_plain(one.tuned)}"
+            f"{'' if one.clear else ', no clear change'} ({_interval(one)})."
         )
     if "separability" in changes:
         one = changes["separability"]
-        if one.difference:
-            how = f"does {'better' if one.difference > 0 else 'worse'}{'' if one.clear else ', though not clearly'}"
-        else:
-            how = "does as well as before"
+        how = "does as well as before, as far as these images can tell"
+        if one.clear:
+            how = f"does {'better' if one.difference > 0 else 'worse'}"
         said.append(
             f"A linear classifier on the features, tested on groups it has not seen, {how}: balanced accuracy "
             f"{one.pretrained:.3f} before, {one.tuned:.3f} after ({_interval(one)}; "
@@ -121,7 +121,7 @@ def about_kept(maps: ScalingMaps, class_names: Sequence[str]) -> list[str]:
     middle = _middle(where.shape)
     if middle.any() and not middle.all():
         inside, rim = where[middle].mean(), where[~middle].mean()
-        if abs(inside - rim) < 0.005:
+        if abs(inside - rim) < 0.01:
             said.append(
                 f"The middle of the image and its rim are damped alike ({_percent(inside)} and {_percent(rim)} kept)."
             )

@@ -154,3 +154,33 @@ def test_the_source_of_a_run_is_known_where_its_name_says_it(run, place):
         del registry._SOURCES["shapes"]
     assert subject.folder == folder and len(subject.images.val) > 0
     assert np.isfinite(subject.net.head[1].weight.detach().numpy()).all()
+
+
+def test_a_bundles_training_needs_nothing_else(place, tmp_path, capsys):
+    from monai_ept.bundle.data import load_data
+    from monai_ept.bundle.network import make_network
+    from monai_ept.bundle.training import begin_training
+
+    drawn = {"num_per_class": 3, "num_test_per_class": 3, "img_size": 32}
+    images = {"source": "synthetic_derm", "options": drawn}
+    network = {"backbone": BACKBONE, "pretrained": str(place / "weights.safetensors"), "img_size": 32, "method": "damp"}
+    data = load_data(**images)
+    net = make_network(data.class_names, **network)
+    begin_training(
+        "ept_derm",
+        tmp_path / "trained",
+        network=net,
+        data=data,
+        split=few_shot_split(data, 1),
+        data_settings=images,
+        network_settings=network,
+        transform_settings={"keep_aspect": True},
+    )
+    net.save_delta(tmp_path / "trained" / "delta.safetensors")
+    capsys.readouterr()
+    assert main(["analyze", "--run", str(tmp_path / "trained")]) == 0
+    said = capsys.readouterr().out
+    assert "c is fixed at 4.6" in said and "no validation images" in said and "MLflow" not in said
+    page = (tmp_path / "trained" / "analysis" / "analysis.html").read_text(encoding="utf-8")
+    assert "21 test images of synthetic_derm" in page and "32×32" in page
+    assert find_subject(run=tmp_path / "trained").transform_settings == {"keep_aspect": True}

@@ -19,7 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, silhouette_score
 
 from monai_ept.analysis import class_distances, compare_features, separability
 from monai_ept.analysis.classes import single_classes
-from monai_ept.analysis.projections import density_levels, first_component, plane, tsne
+from monai_ept.analysis.projections import density_levels, first_component, plane, tsne, turned
 
 
 def clusters(seed: int = 0, images: int = 90, width: int = 6, classes: int = 3, apart: float = 2.0):
@@ -126,6 +126,13 @@ def test_projections():
     np.testing.assert_allclose(points, plane(features * 7), rtol=1e-6)  # no unit
     assert points[:, 0].var() > points[:, 1].var() and plane(features[:, :1]).shape == (90, 2)
     np.testing.assert_array_equal(tsne(features[:30]), tsne(features[:30]))
+
+
+def test_a_projection_is_turned_and_not_stretched():
+    points = plane(clusters()[0])
+    quarter = np.array([[0, -1], [1, 0]])
+    np.testing.assert_allclose(turned(points @ quarter * [1, 1] + 3, points), points, atol=1e-9)
+    np.testing.assert_allclose(turned(points * [-2, 2], points), points * 2, atol=1e-9)
 
 
 def test_contours_hold_the_share_of_points_that_they_say():

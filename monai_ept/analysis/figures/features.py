@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from monai_ept.analysis.figures.style import BLUE, GREY, INK, class_colours, panels, quiet, robust_limits, short
-from monai_ept.analysis.projections import FEWEST, density_levels, first_component, plane
+from monai_ept.analysis.projections import FEWEST, density_levels, first_component, plane, turned
 
 __all__ = ["count_narrower", "draw_components", "draw_densities", "draw_neighbours"]
 
@@ -72,11 +72,13 @@ def _along_main_direction(
 ) -> dict[int, list[np.ndarray]]:
     """Positions of each class's images in both features, for classes of two images or more."""
     sizes = [np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()) or 1.0 for x in (pretrained, tuned)]
-    return {
-        k: [first_component(x[classes == k]) / size for x, size in zip((pretrained, tuned), sizes, strict=True)]
-        for k in range(num_classes)
-        if (classes == k).sum() > 1
-    }
+    found = {}
+    for k in range(num_classes):
+        if (classes == k).sum() > 1:
+            before, after = (first_component(x[classes == k]) for x in (pretrained, tuned))
+            # Which way it points is chance: the same way for both.
+            found[k] = [before / sizes[0], after * (-1 if before @ after < 0 else 1) / sizes[1]]
+    return found
 
 
 def count_narrower(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, num_classes: int) -> tuple[int, int]:
@@ -89,14 +91,17 @@ def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarra
     """
     For each class the contours that hold half and nine tenths of its images, before all images in grey.
 
-    Both rows show the first two principal components of all images, each of its own features.
+    Both rows show the first two principal components of all images, each of its own features; the lower one is turned
+    to match the upper.
     """
     present = [k for k in range(len(class_names)) if (classes == k).any()]
-    figure, grid = panels(len(present), 7 if len(present) <= 7 else 5, 1.55, 1.6, rows_each=2)
+    columns = len(present) if len(present) <= 7 else 5
+    side = min(2.3, 10.9 / columns)
+    figure, grid = panels(len(present), columns, side, side + 0.05, rows_each=2)
     colours = class_colours(len(class_names))
-    for row, features in enumerate((pretrained, tuned)):
-        points = plane(features)
-        low, high = np.array([robust_limits(points[:, axis], 0.5, 0.15) for axis in (0, 1)]).T
+    before = plane(pretrained)
+    for row, points in enumerate((before, turned(plane(tuned), before))):
+        low, high = np.array([robust_limits(points[:, axis], 0.5, 0.3) for axis in (0, 1)]).T
         xs, ys = (np.linspace(low[axis], high[axis], 90) for axis in (0, 1))
         for k, column in zip(present, grid, strict=True):
             axes, own = column[row], points[classes == k]
@@ -114,7 +119,6 @@ def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarra
             quiet(axes)
             if row == 0:
                 axes.set_title(f"{short(class_names[k], 14)} ({len(own)})", fontsize=8.5, loc="left", color=INK)
-    columns = 7 if len(present) <= 7 else 5
     for first in grid[::columns]:
         for axes, name in zip(first, ("pretrained", "tuned"), strict=True):
             axes.set_ylabel(name, fontsize=9)

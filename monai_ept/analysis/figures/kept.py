@@ -107,7 +107,7 @@ def draw_class_maps(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
         axes.set_xlabel(f"{one.mean():+.2f} on average", fontsize=8, color=GREY, labelpad=3)
         _no_frame(axes)
     bar = figure.colorbar(image, ax=[column[0] for column in grid], fraction=0.025, pad=0.02)
-    bar.set_label("percentage points against all images", fontsize=8.5)
+    bar.set_label("percentage points", fontsize=8.5)
     bar.ax.tick_params(labelsize=8, length=2)
     bar.outline.set_visible(False)
     return figure

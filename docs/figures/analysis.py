@@ -1,0 +1,68 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Draws the figures of docs/analysis.md: python docs/figures/analysis.py [weights of vit_tiny_patch16_224]"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from monai_ept import TunedViT, fit
+from monai_ept.analysis import analyze
+from monai_ept.data import few_shot_split, load_source
+
+IMAGES = Path(__file__).parent.parent / "images"
+SHOWN = ("components", "densities", "kept_layers", "kept_examples", "prompt_values", "reliability")
+
+
+def main(pretrained: str | bool = True) -> None:
+    data = load_source("synthetic_derm", num_workers=2)
+    split = few_shot_split(data, shots=5, val="shots")
+    torch.manual_seed(0)
+    net = TunedViT(
+        "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+        data.num_classes,
+        method={"name": "ept", "prompt_length": 20, "prompt_lr_scale": 10.0},
+        pretrained=pretrained,
+        class_names=data.class_names,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            net,
+            split,
+            data=data,
+            epochs=5,
+            optimizer="adamw",
+            lr=3e-3,
+            weight_decay=0.0,
+            out_dir=Path(folder, "run"),
+            track=False,
+            num_resamples=0,
+        )
+        found = analyze(net, split, out_dir=Path(folder, "analysis"), progress=True)
+        print(found)
+        for name in SHOWN:
+            # A few hundred colours do for documentation.
+            picture = Image.open(found.paths[name]).convert("RGB")
+            if name == "kept_examples":
+                picture = picture.crop((0, 0, picture.width, picture.height * 3 // 7))
+            picture.quantize(200).save(IMAGES / f"analysis_{name}.png", optimize=True)
+        shutil.copy(found.paths["page"], Path(tempfile.gettempdir(), "analysis.html"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
