@@ -22,6 +22,7 @@ from PIL import Image
 
 from monai_ept.__main__ import main
 from monai_ept.benchmark.report import build_report, read_folder, read_tracked
+from monai_ept.benchmark.report.figures.factors import _apart, _depths
 from monai_ept.benchmark.report.figures.style import place_labels
 from monai_ept.benchmark.report.words import difference, number, p_value, score, seconds, signed
 from monai_ept.statistics import Estimate, estimate
@@ -254,6 +255,25 @@ def test_numbers_are_written_as_they_are_read():
         "< .001", ".004", ".0496", ".05", ".03", ".50", "1",
     ]  # fmt: skip
     assert [seconds(s) for s in (2.345, 44.0, 150, 9000)] == ["2.3 s", "44 s", "2.5 min", "2.5 h"]
+
+
+def test_layers_are_counted_from_the_end_that_they_begin_at():
+    everything = list(range(12))
+    found = _depths({"top": [-2, -1], "bottom": [0, 1, 2], "one": "shallow", "whole": everything, "deep": "deep"})
+    assert found == {
+        "top": {"top": 2},
+        "bottom": {"bottom": 3},
+        "one": {"bottom": 1},
+        "whole": {"bottom": 12, "top": 12},
+        "deep": {"bottom": 12, "top": 12},
+    }
+    assert _depths({"top": [10, 11], "bottom": [0]}) == {"top": {"top": 2}, "bottom": {"bottom": 1}}
+    assert _depths({"even": [0, 2, 4], "whole": everything}) == {}  # names on an axis, not a curve
+
+
+def test_ticks_of_a_logarithmic_axis_do_not_run_into_each_other():
+    ticks = {float(n): str(n) for n in (5, 10, 20, 50, 100, 200, 400, 600)}
+    assert _apart(ticks) == ["5", "10", "20", "50", "100", "200", "", "600"]
 
 
 def test_labels_that_would_collide_stand_apart():

@@ -143,7 +143,9 @@ def _singles(table: Table, scores: Sequence[Score]) -> list[str]:
             else f"In the one comparison with {table.reference} no difference can be seen"
         )
     elif rest:
-        text = f"In the other {share(rest, len(scores))} comparisons with {table.reference} no difference can be seen"
+        text = (
+            f"In the remaining {share(rest, len(scores))} comparisons with {table.reference} no difference can be seen"
+        )
     else:
         return sentences
     sentences.append(

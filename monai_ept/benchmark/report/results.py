@@ -233,12 +233,12 @@ def plain(value: Any) -> str:
 
 
 def _shorter(label: str) -> str:
-    """Layers that follow each other are named by the first and the last: ``[0,1,2,3]`` becomes ``[0–3]``."""
+    """Layers that follow each other are named by the first and the last: ``[0,1,2,3]`` becomes ``[0…3]``."""
 
     def ends(match: re.Match[str]) -> str:
         numbers = [int(text) for text in match.group(1).split(",")]
         run = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        return f"[{numbers[0]}–{numbers[-1]}]" if run and len(numbers) > 2 else match.group(0)
+        return f"[{numbers[0]}…{numbers[-1]}]" if run and len(numbers) > 2 else match.group(0)
 
     return re.sub(r"\[(-?\d+(?:, ?-?\d+)+)\]", ends, label)
 

@@ -207,7 +207,7 @@ def _draw(
             _panel(axes, curves, lines, log)
             within_scores(axes, [found.mean for curve in curves for _, found in curve.points])
             axes.set_title(heading, loc="left", fontsize=11)
-            axes.set_xticks(list(ticks), list(ticks.values()))
+            axes.set_xticks(list(ticks), _apart(ticks) if log else list(ticks.values()))
             axes.minorticks_off()
             if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
                 axes.tick_params(axis="x", labelrotation=45)
@@ -232,6 +232,17 @@ def _draw(
         )
 
 
+def _apart(ticks: Mapping[float, str]) -> list[str]:
+    """Names of ticks on a logarithmic axis, without those that would run into the next."""
+    values = list(ticks)
+    room = 0.1 * math.log(values[-1] / values[0])
+    kept = [values[-1]]
+    for value in values[-2::-1]:
+        if math.log(kept[-1] / value) >= room:
+            kept.append(value)
+    return [text if value in kept else "" for value, text in ticks.items()]
+
+
 def _panel(axes: Any, curves: Sequence[_Curve], lines: bool, log: bool) -> None:
     if log:
         axes.set_xscale("log")
@@ -241,6 +252,9 @@ def _panel(axes: Any, curves: Sequence[_Curve], lines: bool, log: bool) -> None:
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         shift = 0.0 if log else apart * (number - (len(curves) - 1) / 2)
         places = [x + shift for x, _ in curve.points]
+        if log:
+            wide = (max(places) / min(places)) ** (0.012 * (number - (len(curves) - 1) / 2))
+            places = [x * wide for x in places]
         axes.plot(
             places, [found.mean for _, found in curve.points], color=colour, marker=marker, markersize=6.5,
             linewidth=1.8, linestyle="-" if lines else "", label=curve.name,
