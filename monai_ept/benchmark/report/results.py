@@ -182,8 +182,10 @@ def with_own_labels(cells: Iterable[Cell]) -> list[Cell]:
         by_label[cell.backbone, cell.source, cell.label].append(cell)
     labels: dict[str, str] = {}
     for (_, _, label), group in by_label.items():
-        names = sorted({name for cell in group for name in cell.signature})
-        odd = [name for name in names if len({cell.signature.get(name) for cell in group}) > 1]
+        # Of a run that failed before it began, a store does not know all settings.
+        whole = [cell for cell in group if cell.status == "finished"] or group
+        names = sorted({name for cell in whole for name in cell.signature})
+        odd = [name for name in names if len({cell.signature.get(name) for cell in whole}) > 1]
         for cell in group:
             extra = ", ".join(f"{name}={cell.signature.get(name, '–')}" for name in odd)
             labels[cell.id] = _shorter(f"{label} ({extra})" if extra else label)
