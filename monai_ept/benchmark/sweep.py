@@ -62,7 +62,7 @@ class Sweep:
         methods: mappings with ``method`` and ``label``, and the method's settings beside them.
         val: validation images beside the training images.
         reference: label of the method that a report compares with.
-        metric: what a report shows first; None lets it choose.
+        metric: what a report shows, one name or one for each source; None lets it choose.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Sweep:
     methods: tuple[dict[str, Any], ...]
     val: str = "none"
     reference: str = "linear"
-    metric: str | None = None
+    metric: Any = None
 
     def to_yaml(self) -> str:
         """The sweep as a file that gives the same sweep again."""

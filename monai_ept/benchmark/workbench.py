@@ -18,19 +18,20 @@ import os
 import tempfile
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from monai_ept.benchmark.cell import Cell
 from monai_ept.benchmark.frozen import frozen_tuners, lower_part
 from monai_ept.benchmark.images import ImageStore, RecordImages, image_key, split_transform
 from monai_ept.benchmark.sweep import expand
-from monai_ept.data import FewShotSplit, RecordSet, few_shot_split, load_source
+from monai_ept.data import FewShotSplit, PerSampleRandom, RecordSet, few_shot_split, load_source
 from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms
 from monai_ept.model import TunedViT
@@ -123,9 +124,7 @@ class Workbench:
             level: how much of it is frozen, see ``frozen``.
             images: the images, transformed without chance.
         """
-        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net)
-        known = self._tokens.setdefault(name, {})
-        self._tokens.move_to_end(name)
+        known = self._known(cell, net, level)
         missing = [at for at, key in enumerate(images.keys) if key not in known]
         net.eval()
         with torch.no_grad():
@@ -137,15 +136,70 @@ class Workbench:
         tokens = [known[key] for key in images.keys]
         while len(self._tokens) > 1 and _bytes(self._tokens.values()) > TOKENS_AT_MOST:
             self._tokens.popitem(last=False)
-        if _bytes([known]) > TOKENS_AT_MOST:
-            self._tokens.pop(name, None)
+        if _bytes(self._tokens.values()) > TOKENS_AT_MOST:
+            self._tokens.clear()
         return tokens
+
+    def augmented(self, cell: Cell, net: TunedViT, images: RecordImages) -> AugmentedFeatures:
+        """
+        Pooled features of augmented images, where nothing in the backbone trains.
+
+        How an image is augmented follows from seed, epoch and id, so that other heads, learning rates and numbers of
+        shots see the very same.
+
+        Args:
+            cell: the cell.
+            net: its network.
+            images: the images, transformed for training.
+        """
+        level = len(net.vit.blocks) + 1
+
+        def features(image: Tensor) -> Tensor:
+            with torch.no_grad():
+                return lower_part(net, level, _plain(image)[None].to(self.device))[0].cpu()
+
+        return AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
+
+    def _known(self, cell: Cell, net: TunedViT, level: int) -> dict[str, Tensor]:
+        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net)
+        known = self._tokens.setdefault(name, {})
+        self._tokens.move_to_end(name)
+        return known
 
     def _key(self, record: Record) -> str:
         # A data set stays in memory as long as the bench, so that its records keep their identities.
         if id(record) not in self._keys:
             self._keys[id(record)] = image_key(record)
         return self._keys[id(record)]
+
+
+class AugmentedFeatures(Dataset):
+    """
+    Features of images that look different in each epoch.
+
+    Args:
+        images: the images.
+        known: features by image, seed and epoch, which is added to.
+        features: the features of one image.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self, images: RecordImages, known: dict[str, Tensor], features: Callable[[Tensor], Tensor], seed: int
+    ) -> None:
+        self.images, self.known, self.features, self.seed = images, known, features, seed
+        self.transform = images.transform  # the loader tells it which epoch it is
+        self._random = next(step for step in images.transform.transforms if isinstance(step, PerSampleRandom))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        record = self.images.records[index]
+        key = json.dumps([self.images.keys[index], record["id"], self.seed, self._random.epoch])
+        if key not in self.known:
+            self.known[key] = self.features(self.images[index]["image"])
+        return _row(record, self.known[key])
 
 
 class _Undecoded(RecordImages):
@@ -202,14 +256,10 @@ def _bytes(tables: Any) -> int:
 
 def tokens_dataset(images: RecordImages, tokens: Sequence[Tensor]) -> list[Mapping[str, Any]]:
     """Rows as an engine wants them, with what frozen layers made in the image's place."""
-    rows: list[Mapping[str, Any]] = []
-    for record, value in zip(images.records, tokens, strict=True):
-        label = torch.as_tensor(record["label"])
-        rows.append(
-            {
-                "image": value,
-                "label": label.to(torch.int64 if label.ndim == 0 else torch.float32),
-                "id": record["id"],
-            }
-        )
-    return rows
+    return [_row(record, value) for record, value in zip(images.records, tokens, strict=True)]
+
+
+def _row(record: Record, value: Tensor) -> Mapping[str, Any]:
+    label = torch.as_tensor(record["label"])
+    dtype = torch.int64 if label.ndim == 0 else torch.float32
+    return {"image": value, "label": label.to(dtype), "id": record["id"]}

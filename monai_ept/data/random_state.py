@@ -57,6 +57,11 @@ class PerSampleRandom(RandomizableTransform):
             self._visits = {}
         return self
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that a ``SeededDataLoader`` has started; -1 where nobody counts epochs."""
+        return int(self._epoch.item())
+
     def start_epoch(self, seed: int, epoch: int) -> None:
         """Called by :py:class:`SeededDataLoader` at the start of an epoch."""
         self._seed = seed

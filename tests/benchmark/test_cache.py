@@ -291,6 +291,27 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
     assert outcome.result["count"]["delta"] == net.count().delta
 
 
+def test_what_is_known_is_not_computed_again(tmp_path, monkeypatch):
+    from monai_ept.benchmark import workbench
+
+    passes = []
+    plain = workbench.lower_part
+    monkeypatch.setattr(workbench, "lower_part", lambda *a: passes.append(len(a[2])) or plain(*a))
+    bench = Workbench(tmp_path)
+    grid = {"method": "linear", "grid": {"lr": [0.1, 0.01]}}
+    first, *others = cells([grid, "mlp"], shots=[2, 1])
+    result = run_cell(first, bench).result
+    assert sum(passes) == 2 * result["num_train"] + result["num_val"] + result["num_test"]  # two epochs
+    passes.clear()
+    for cell in others:  # another learning rate, another head, and fewer of the same training images
+        run_cell(cell, bench)
+    # One shot has other validation images than two, and these are all that is new.
+    assert sum(passes) == sum(passes[:1])
+    passes.clear()
+    run_cell(cells(["linear"], recipe={"epochs": 3, "lr": 0.05})[0], bench)
+    assert set(passes) == {1} and len(passes) == result["num_train"]  # the third epoch
+
+
 def test_frozen_prompts_stay_and_only_the_head_trains(tmp_path):
     (cell,) = cells([{"method": "ept", "frozen": True}])
     outcome = run_cell(cell, Workbench(tmp_path))
