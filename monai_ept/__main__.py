@@ -78,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     actions = command.add_subparsers(dest="action", required=True, metavar="action")
     _benchmark_run_arguments(actions.add_parser("run", help="run the cells of a sweep that are not done yet"))
     _benchmark_report_arguments(actions.add_parser("report", help="tables, tests and figures of what is done"))
+
+    command = commands.add_parser("pretrain", help="repeat the pretraining of the embedded backbone")
+    command.add_argument("--out", default="pretraining", help="folder; the same again goes on there (%(default)s)")
+    command.add_argument("--pictures", type=int, help="pictures to make and learn from")
+    command.add_argument("--steps", type=int, help="steps of training")
+    command.add_argument("--seed", type=int, help="of everything random")
+    command.add_argument("--workers", type=int, help="processes that make pictures (one per core)")
+    command.add_argument("--device", help="where to train (a CUDA card if there is one)")
+    command.set_defaults(run=_pretrain)
     return parser
 
 
@@ -166,6 +175,13 @@ def _about(cls: type, width: int) -> Iterator[str]:
     settings = ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(cls))
     for text in (" ".join(summary.split()).replace("``", ""), settings, getattr(cls, "reference", "")):
         yield from textwrap.wrap(text, max(width, 40))
+
+
+def _pretrain(args: argparse.Namespace) -> None:
+    from monai_ept.pretrain import Recipe, run_pretraining
+
+    given = {name: value for name in ("pictures", "steps", "seed") if (value := getattr(args, name)) is not None}
+    print(run_pretraining(args.out, Recipe(**given), workers=args.workers, device=args.device))
 
 
 def _sync(args: argparse.Namespace) -> None:

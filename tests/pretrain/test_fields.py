@@ -1,0 +1,32 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_ept.pretrain.fields import FIELDS
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_family_fills_the_square_and_varies(name):
+    drawn = [FIELDS[name](np.random.default_rng(seed), 48) for seed in range(30)]
+    for field in drawn:
+        assert field.shape == (48, 48) and np.issubdtype(field.dtype, np.floating)
+        assert np.isfinite(field).all() and field.min() >= -1e-6 and field.max() <= 1 + 1e-6
+    assert np.mean([field.std() > 0.02 for field in drawn]) > 0.8  # hardly one is flat
+    assert len({field.tobytes() for field in drawn}) == 30
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_same_numbers_give_the_same_field(name):
+    first, second = (FIELDS[name](np.random.default_rng(3), 32) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
