@@ -141,7 +141,7 @@ class LocalPool:
             if more:
                 self._start()
         elif not worker.ready:
-            raise RuntimeError(f"a worker could not start: {_death(worker.process.exitcode)}")
+            raise ChildProcessError(f"a worker could not start: {_death(worker.process.exitcode)}")
         elif more:
             self._start()
 
