@@ -145,8 +145,8 @@ def begin_training(
     say.append(f"  backbone  {network_settings.get('backbone', net.backbone_name)}{inflated}, {size}")
     if network_settings.get("backbone") == EMBEDDED:
         say.append(
-            "            RANDOM weights, a stand-in that needs no download: the results mean nothing.\n"
-            "            --backbone vit_base_patch16_224.augreg_in21k --pretrained true (or a PATH) takes a real one"
+            "            a small one that needs no download, and has never seen a photograph: for trying things out.\n"
+            "            --backbone vit_base_patch16_224.augreg_in21k --pretrained true (or a PATH) takes a large one"
         )
     methods = "+".join(method.name for method in net.methods)
     say.append(

@@ -14,26 +14,21 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from monai.utils import ensure_tuple_rep
 from torch import nn
 
 from monai_ept.checks import check_whole
+from monai_ept.networks.embedded import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
 
-__all__ = ["EMBEDDED", "create_backbone"]
-
-EMBEDDED = "embedded"
-"""Name of the backbone that is always there, without a download. It is not pretrained yet: its weights are random,
-drawn from a fixed seed, so that programs can be tried from end to end. No result with it means anything."""
+__all__ = ["create_backbone"]
 
 
 def create_backbone(
@@ -48,9 +43,11 @@ def create_backbone(
 
     Args:
         name: timm model name, with or without a tag of pretrained weights, or "embedded" for the small one that
-            needs no download (see ``EMBEDDED``).
+            needs no download (see ``monai_ept.networks.embedded``), or "embedded_random" for the same with random
+            weights.
         pretrained: True takes the weights from the hub, False starts at random, a path reads a local checkpoint
-            (``.safetensors``, or ``.pth`` read with ``weights_only=True``).
+            (``.safetensors``, or ``.pth`` read with ``weights_only=True``). "embedded" has its own weights whether
+            this is False or True, and takes others from a path.
         img_size: size of the images, the model's own by default; position embeddings are resized.
         in_channels: channels of the images; the patch embedding of pretrained weights is adapted.
 
@@ -59,9 +56,8 @@ def create_backbone(
         FileNotFoundError: when the checkpoint is not there.
         ConnectionError: when the weights cannot be fetched.
     """
-    if name == EMBEDDED:
-        return _embedded(pretrained, img_size, in_channels)
-    if not timm.is_model(name):
+    embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
+    if not embedded and not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
         raise ValueError(f"backbone {name!r} is not a timm model: {hint}")
@@ -70,6 +66,14 @@ def create_backbone(
     if img_size is not None:
         _check_img_size(name, img_size)
         settings["img_size"] = img_size
+    if name == EMBEDDED_RANDOM:
+        if pretrained is not False:
+            raise ValueError("backbone 'embedded_random' takes no weights: leave pretrained out, or use 'embedded'.")
+        return random_embedded(**settings)
+    if embedded:
+        model = empty_embedded(**settings)
+        _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
+        return model
     if pretrained is True:
         return _from_hub(name, settings)
     model = timm.create_model(name, pretrained=False, **settings)
@@ -78,45 +82,10 @@ def create_backbone(
     return model
 
 
-def _embedded(pretrained: Any, img_size: int | Sequence[int] | None, in_channels: int) -> nn.Module:
-    """A small ViT of random weights. Their bits come from integers, so that every machine has the same ones."""
-    if pretrained is not False:
-        raise ValueError(
-            "backbone 'embedded' has no pretrained weights, it is a random stand-in: leave pretrained out, or choose a "
-            "backbone that has some, such as 'vit_small_patch16_224.augreg_in21k'."
-        )
-    check_whole("in_channels", in_channels)
-    name = "vit_tiny_patch16_224"
-    settings: dict[str, Any] = {}
-    if img_size is not None:
-        _check_img_size(name, img_size)
-        settings["img_size"] = img_size
-    with torch.random.fork_rng(devices=[]):  # what timm draws is thrown away, and nobody's random numbers move on
-        model = timm.create_model(name, num_classes=0, in_chans=in_channels, depth=6, weight_init="skip", **settings)
-    bits = np.random.PCG64(20240701)
-    state = model.state_dict()
-    for key, tensor in state.items():
-        if tensor.ndim == 1:
-            tensor.fill_(float("norm" in key and key.endswith("weight")))
-            continue
-        if key == "pos_embed":  # zero, so that the weights are the same for every image size
-            tensor.zero_()
-            continue
-        # Weights for colour whatever the images are, and then as timm adapts them.
-        shape = (tensor.shape[0], 3, *tensor.shape[2:]) if key == "patch_embed.proj.weight" else tuple(tensor.shape)
-        whole = (bits.random_raw(math.prod(shape)) >> np.uint64(40)).astype(np.float32).reshape(shape)
-        # Uniform of variance 1 / fan-in: half of 2^24 is exact, and so is all the rest in single precision.
-        drawn = torch.from_numpy(whole / np.float32(2**23) - np.float32(1)) * math.sqrt(3 / math.prod(shape[1:]))
-        if shape != tuple(tensor.shape):
-            drawn = timm.models.adapt_input_conv(in_channels, drawn)
-        tensor.copy_(drawn)
-    return model
-
-
 def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:
     with torch.device("meta"):
-        embed = getattr(timm.create_model(name), "patch_embed", None)
-    sides = ensure_tuple_rep(getattr(embed, "patch_size", 1), 2)
+        model = empty_embedded() if name in (EMBEDDED, EMBEDDED_RANDOM) else timm.create_model(name)
+    sides = ensure_tuple_rep(getattr(getattr(model, "patch_embed", None), "patch_size", 1), 2)
     sizes = (img_size,) if isinstance(img_size, int) else tuple(img_size)
     if len(sizes) not in (1, 2):
         raise ValueError(f"img_size must be one number or two for a 2-D backbone, got {img_size}.")
@@ -158,6 +127,9 @@ def _load_checkpoint(model: Any, name: str, path: Path, in_channels: int) -> Non
             f"pretrained checkpoint {path} cannot be read as weights ({type(error).__name__}): "
             "it must be a .safetensors file, or a .pth that torch.load opens with weights_only=True."
         ) from error
+    # timm resizes position embeddings and sums channels in the precision of the file; half of it is for files only.
+    half = (torch.float16, torch.bfloat16)
+    state = {key: value.float() if getattr(value, "dtype", None) in half else value for key, value in state.items()}
     missing: list[str] = []
     hook = model.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
     try:

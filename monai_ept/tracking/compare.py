@@ -38,7 +38,7 @@ LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "p
 REPETITION = ("seed", "split_seed", "split_hash")
 """What differs between the repetitions of one setting: the choice of images and all other chance."""
 
-NOT_A_SETTING = ("git_", "version", "device", "fingerprint", "_hash", "_dir", "_path", "_images")
+NOT_A_SETTING = ("git_", "trained_in", "version", "device", "fingerprint", "_hash", "_dir", "_path", "_images")
 """Parts of names of parameters that say where and with what a run was made, and what follows from the split."""
 
 

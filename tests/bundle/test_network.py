@@ -57,7 +57,7 @@ def test_false_is_no_path(word):
 
 
 def test_true_and_paths():
-    with pytest.raises(ValueError, match="'embedded' has no pretrained weights"):
-        make_network(NAMES, pretrained="true")
+    with pytest.raises(ValueError, match="'embedded_random' takes no weights"):
+        make_network(NAMES, backbone="embedded_random", pretrained="true")
     with pytest.raises(FileNotFoundError, match=r"nothing.pth does not exist"):
         make_network(NAMES, backbone="vit_tiny_patch16_224", pretrained="nothing.pth")

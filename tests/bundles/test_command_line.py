@@ -66,7 +66,7 @@ def test_what_a_user_sees(uninterrupted):
     folder, output = uninterrupted
     for text in (
         "the embedded synthetic set; --dataset_dir PATH takes your own images",
-        "RANDOM weights, a stand-in that needs no download: the results mean nothing",
+        "a small one that needs no download, and has never seen a photograph",
         "16 images to train on",
         "epoch 4/4  loss",
         "balanced_accuracy",

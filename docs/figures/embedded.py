@@ -1,0 +1,69 @@
+# Copyright (c) The monai_ept developers
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#     http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The pictures of docs/embedded-backbone.md: what is learnt from, and what it is worth after so many steps.
+
+Run from the repository root:
+    python docs/figures/embedded.py PROBE.json     # written by benchmarks/embedded_probe.py --steps …
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from monai_ept.pretrain import Recipe, make_picture
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+IMAGES = Path(__file__).parent.parent / "images"
+REFERENCES = {"embedded_random": "the same at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
+PANELS = {"isic2018 100": "ISIC 2018, 100 images per class", "colon 10": "Colon histology, 10 images per class"}
+
+
+def draw_pictures(columns: int = 10, rows: int = 4, border: int = 4) -> None:
+    tiles = [make_picture(0, index).image[::2, ::2] for index in range(columns * rows)]
+    tiles = [np.pad(tile, ((border, 0), (border, 0), (0, 0)), constant_values=255) for tile in tiles]
+    sheet = np.concatenate([np.concatenate(tiles[row * columns :][:columns], axis=1) for row in range(rows)])
+    Image.fromarray(sheet).save(IMAGES / "embedded_pictures.jpg", quality=85)
+
+
+def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
+    batch = Recipe().batch_size
+    steps = sorted(int(name.split()[1]) for name in results if name.startswith("step "))
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 4.2), layout="constrained")
+    for axis, (key, title) in zip(axes, PANELS.items(), strict=True):
+        scores = np.array([results[f"step {step}"][key] for step in steps])
+        seen = np.array(steps) * batch / 1000
+        mean, spread = scores.mean(1), scores.std(1, ddof=1) / np.sqrt(scores.shape[1]) * 2.776  # Student, 4 degrees
+        axis.fill_between(seen, mean - spread, mean + spread, color="#0072b2", alpha=0.15, linewidth=0)
+        axis.plot(seen, mean, color="#0072b2", linewidth=2)
+        where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axis.annotate("embedded", (seen[-1], mean[-1]), color="#0072b2", **where)
+        for name, label in REFERENCES.items():
+            if name in results:
+                value = float(np.mean(results[name][key]))
+                axis.axhline(value, color="#555555", linewidth=1, linestyle="--")
+                axis.annotate(label, (0, value), (2, 3), textcoords="offset points", color="#555555", fontsize=9)
+        axis.set(title=title, xlabel="pictures seen, thousands", xlim=(0, seen[-1] * 1.22))
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("balanced accuracy of a linear probe")
+    figure.savefig(IMAGES / "embedded_curve.png", dpi=110)
+
+
+if __name__ == "__main__":
+    draw_pictures()
+    draw_curve(json.loads(Path(sys.argv[1]).read_text()))
