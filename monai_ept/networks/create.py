@@ -72,6 +72,8 @@ def create_backbone(
         return random_embedded(**settings)
     if embedded:
         model = empty_embedded(**settings)
+        if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
+            return model
         _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
         return model
     if pretrained is True:

@@ -123,6 +123,12 @@ def test_the_embedded_backbone_in_other_sizes_and_channels():
         create_backbone("embedded", img_size=50)
 
 
+def test_shapes_alone_need_no_weights(recwarn):
+    with torch.device("meta"):
+        assert create_backbone("embedded").cls_token.is_meta
+    assert not recwarn.list
+
+
 def test_the_embedded_backbone_takes_other_weights(tmp_path):
     other = {name: tensor + 1 for name, tensor in load_file(WEIGHTS).items()}
     save_file(other, tmp_path / "longer.safetensors")
