@@ -30,7 +30,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 IMAGES = Path(__file__).parent.parent / "images"
-REFERENCES = {"embedded_random": "the same at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
+REFERENCES = {"embedded_random": "the same network at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
 PANELS = {"isic2018 100": "ISIC 2018, 100 images per class", "colon 10": "Colon histology, 10 images per class"}
 
 
@@ -42,11 +42,12 @@ def draw_pictures(columns: int = 10, rows: int = 4, border: int = 4) -> None:
 
 
 def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
-    batch = Recipe().batch_size
-    steps = sorted(int(name.split()[1]) for name in results if name.startswith("step "))
+    batch, last = Recipe().batch_size, Recipe().steps
+    names = {int(name.split()[1]): name for name in results if name.startswith("step ")} | {last: "embedded"}
+    steps = sorted(names)
     figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 4.2), layout="constrained")
     for axis, (key, title) in zip(axes, PANELS.items(), strict=True):
-        scores = np.array([results[f"step {step}"][key] for step in steps])
+        scores = np.array([results[names[step]][key] for step in steps])
         seen = np.array(steps) * batch / 1000
         mean, spread = scores.mean(1), scores.std(1, ddof=1) / np.sqrt(scores.shape[1]) * 2.776  # Student, 4 degrees
         axis.fill_between(seen, mean - spread, mean + spread, color="#0072b2", alpha=0.15, linewidth=0)
@@ -57,7 +58,8 @@ def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
             if name in results:
                 value = float(np.mean(results[name][key]))
                 axis.axhline(value, color="#555555", linewidth=1, linestyle="--")
-                axis.annotate(label, (0, value), (2, 3), textcoords="offset points", color="#555555", fontsize=9)
+                at = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 9}
+                axis.annotate(label, (seen[-1] * 1.22, value), color="#555555", **at)
         axis.set(title=title, xlabel="pictures seen, thousands", xlim=(0, seen[-1] * 1.22))
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("balanced accuracy of a linear probe")
