@@ -28,7 +28,7 @@ from monai_ept.data.records import Record
 from monai_ept.delta import read_delta
 from monai_ept.files import usable_folder
 from monai_ept.model import TunedViT
-from monai_ept.networks.create import EMBEDDED
+from monai_ept.networks.embedded import EMBEDDED
 
 __all__ = ["Subject", "find_subject", "record_analysis"]
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["PAPER", "Cell"]
+__all__ = ["PAPER", "SPLIT", "Cell", "method_name"]
 
 PAPER: Mapping[str, Any] = {
     "epochs": 20,
@@ -40,6 +40,13 @@ never changed: cells that are done would then be done again."""
 
 SPLIT: Mapping[str, Any] = {"by": "group", "test_fraction": None, "sampling": "fresh"}
 """Arguments of ``few_shot_split`` that a source may set, and their defaults; they belong to ids as the recipe does."""
+
+
+def method_name(method: Any) -> str:
+    """The name of a method as a sweep writes it; several are joined with a plus."""
+    if isinstance(method, str):
+        return method
+    return "+".join(one if isinstance(one, str) else str(one.get("name")) for one in method)
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The method's name; several are joined with a plus."""
-        if isinstance(self.method, str):
-            return self.method
-        return "+".join(one if isinstance(one, str) else str(one.get("name")) for one in self.method)
+        return method_name(self.method)
 
     @property
     def identity(self) -> dict[str, Any]:

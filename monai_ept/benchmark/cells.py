@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monai_ept.benchmark.cell import PAPER, SPLIT, Cell
+from monai_ept.benchmark.cell import PAPER, SPLIT, Cell, method_name
 from monai_ept.benchmark.sweep import OF_METHOD, Sweep
 from monai_ept.methods import build_methods, method_class
 
@@ -128,9 +128,7 @@ def _several(method: Any, key: str, value: Any) -> bool:
 
 
 def _label(method: Any, settings: Mapping[str, Any]) -> str:
-    if not isinstance(method, str):
-        return "+".join(one if isinstance(one, str) else str(one.get("name")) for one in method)
-    return method + "".join(f" {key}={_short(value)}" for key, value in settings.items())
+    return method_name(method) + "".join(f" {key}={_short(value)}" for key, value in settings.items())
 
 
 def _short(value: Any) -> str:

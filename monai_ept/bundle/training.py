@@ -30,7 +30,7 @@ from monai_ept.engines.evaluation import Evaluation
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, unwrap
 from monai_ept.model import TunedViT
-from monai_ept.networks.create import EMBEDDED
+from monai_ept.networks.embedded import EMBEDDED
 
 __all__ = ["RECORD_FILE", "begin_training", "defined_above", "finish_training", "rank", "run_name", "start"]
 

@@ -66,11 +66,11 @@ def attention_weights(
     elif embed == "multiply":
         scores = scores * prompt
     elif embed == "scaled_concat":
-        prompt = prompt * (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+        prompt = _scaled(prompt, scores)
     elif embed != "concat":
         raise ValueError(f"embed must be one of {', '.join(EMBEDDINGS)}, got {embed!r}.")
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+        scores = _masked(scores, mask)
     if embed in ("add", "multiply"):
         return scores.softmax(-1)
     length = prompt.shape[-1]
@@ -120,12 +120,20 @@ def attention_kept(
         scores = q[..., rows, :].to(exact) @ keys * scale
         logits = prompt[..., rows, :]
         if embed == "scaled_concat":
-            logits = logits * (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+            logits = _scaled(logits, scores)
         if mask is not None:
-            part = mask.expand(*mask.shape[:-2], tokens, mask.shape[-1])[..., rows, :]
-            scores = scores.masked_fill(~part, -math.inf) if mask.dtype == torch.bool else scores + part
+            scores = _masked(scores, mask.expand(*mask.shape[:-2], tokens, mask.shape[-1])[..., rows, :])
         kept.append(torch.sigmoid(scores.logsumexp(-1) - logits.logsumexp(-1)))
     return torch.cat(kept, dim=-1)
+
+
+def _scaled(prompt: Tensor, scores: Tensor) -> Tensor:
+    """``scaled_concat``: prompts times the range of each row of scores."""
+    return prompt * (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+
+
+def _masked(scores: Tensor, mask: Tensor) -> Tensor:
+    return scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
 
 
 def prompted_attention(

@@ -11,7 +11,7 @@
 """
 Formulas that fill a square with a grey pattern: noise, waves, cells, fractals, spots and leaves.
 
-Each takes a generator of random numbers and a side length, and returns a float32 array of values from 0 to 1. They
+Each takes a generator of random numbers and a side length, and returns an array of values from 0 to 1. They
 cost one to six milliseconds at 224 pixels, so that making pictures takes less time than learning from them.
 """
 

@@ -140,10 +140,9 @@ def _edges(planes: torch.Tensor, levels: int = 5) -> torch.Tensor:
         mean, spread = strength.mean((-2, -1)), strength.std((-2, -1))
         numbers += [(mean + 1e-3).log(), (spread + 1e-3).log()]
         for fold in (2, 4):
-            agree = (strength * (fold * angle).cos()).mean((-2, -1)) ** 2 + (strength * (fold * angle).sin()).mean(
-                (-2, -1)
-            ) ** 2
-            numbers.append(agree.sqrt() / (mean + 1e-3))
+            across = (strength * (fold * angle).cos()).mean((-2, -1))
+            down = (strength * (fold * angle).sin()).mean((-2, -1))
+            numbers.append((across**2 + down**2).sqrt() / (mean + 1e-3))
         pyramid = F.avg_pool2d(pyramid, 2)
     return torch.cat(numbers, dim=1)
 
@@ -176,5 +175,6 @@ def _clusters(points: torch.Tensor, number: int, draw: torch.Generator, rounds: 
 
 def variance_explained(found: torch.Tensor, described: torch.Tensor) -> float:
     """Share of the variance of descriptions that was found; 1 is all of it, 0 what the mean would do."""
-    error = (found - described).double().square().sum()
-    return 1 - float(error / (described.double() - described.double().mean(0)).square().sum().clamp(min=math.ulp(1.0)))
+    found, described = found.double(), described.double()
+    error, spread = (found - described).square().sum(), (described - described.mean(0)).square().sum()
+    return 1 - float(error / spread.clamp(min=math.ulp(1.0)))

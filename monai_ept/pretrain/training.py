@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -63,7 +64,6 @@ class Teller(nn.Module):
         self.choices = nn.Linear(width, sum(CHOICES.values()))
         self.values = nn.Linear(width, len(VALUES))
         self.described = nn.Linear(width, described)
-
         for head in (self.choices, self.values, self.described):
             nn.init.zeros_(head.weight)
 
@@ -175,7 +175,7 @@ def pretrain(
         step, history = state["step"], state["history"]
 
     def update(engine: Any, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        at = engine.state.step
+        at = step + engine.state.iteration - 1
         torch.manual_seed(_mixed(recipe.seed, at))
         teller.network.patch_drop.prob = recipe.drop if at < recipe.steps * (1 - recipe.whole) else 0.0
         for group in optimizer.param_groups:
@@ -187,45 +187,39 @@ def pretrain(
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(teller.parameters(), 1.0)
         optimizer.step()
-        engine.state.step += 1
         return {name: float(loss.detach()) for name, loss in parts.items()}
 
     trainer = Engine(update)
-    trainer.state_dict_user_keys.append("step")
+    last = min(recipe.steps, stop_after or recipe.steps)
     recent: list[dict[str, float]] = []
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def _remember(engine: Any) -> None:
         recent.append(engine.state.output)
-        last = min(recipe.steps, stop_after or recipe.steps)
-        if engine.state.step % save_every and engine.state.step != last:
+        done = step + engine.state.iteration
+        if done % save_every and done != last:
             return
         entry = {name: sum(one[name] for one in recent) / len(recent) for name in recent[0]}
-        entry = {"step": engine.state.step, **entry, **validate(teller, pool, device)}
+        entry = {"step": done, **entry, **validate(teller, pool, device)}
         recent.clear()
         history.append(entry)
         state = {
             "teller": teller.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "step": engine.state.step,
+            "step": done,
             "history": history,
             "recipe": asdict(recipe),
         }
-        torch.save(state, f"{path}.partial")
-        os.replace(f"{path}.partial", path)
-        save_weights(teller.network, folder / f"step-{engine.state.step:05d}.safetensors")
-        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getvalue())
+        save_weights(teller.network, folder / f"step-{done:05d}.safetensors")
+        write_whole(folder / "history.json", json.dumps(history, indent=1) + "\n")
         if on_log is not None:
             on_log(entry)
 
-    left = min(recipe.steps, stop_after or recipe.steps) - step
-
-    @trainer.on(Events.STARTED)
-    def _begin(engine: Any) -> None:
-        engine.state.step = step
-
-    if left > 0:
-        trainer.run(_batches(pool, recipe, step), max_epochs=1, epoch_length=left)
+    if step < last:
+        trainer.run(_batches(pool, recipe, step), max_epochs=1, epoch_length=last - step)
     return teller.network
 
 
