@@ -225,6 +225,11 @@ class TunedViT(nn.Module):
             for name, data in tuned.items():
                 params[name].data = data
 
+    @property
+    def method_name(self) -> str:
+        """Name of the method; several are joined with a plus."""
+        return "+".join(method.name for method in self.methods)
+
     def trainable_parameters(self, lr: float | None = None) -> list[dict[str, Any]]:
         """
         Parameter groups for the optimizer: what the method trains, and the head.
@@ -250,10 +255,15 @@ class TunedViT(nn.Module):
                 group["lr"] = lr * group["lr_scale"]
             elif group["lr_scale"] != 1.0:
                 raise ValueError(
-                    f"method {'+'.join(method.name for method in self.methods)} scales its learning rate: "
+                    f"method {self.method_name} scales its learning rate: "
                     "call trainable_parameters(lr=…) with the base learning rate."
                 )
         return groups
+
+    def train_head_only(self) -> None:
+        """Leave what the methods put into the backbone as it is now; a control for what their training is worth."""
+        self.backbone.requires_grad_(False)
+        self._lr_scales = {}
 
     def count(self) -> ParameterCount:
         """Numbers in the backbone, in the delta and in the head."""
@@ -280,9 +290,7 @@ class TunedViT(nn.Module):
                 net.backbone.set_submodule(name, folded)
                 done += 1
         if not done:
-            raise ValueError(
-                f"method {'+'.join(m.name for m in self.methods)} has nothing to fold: use the network as is."
-            )
+            raise ValueError(f"method {self.method_name} has nothing to fold: use the network as is.")
         methods = [method.folded() for method in self.methods]
         net.methods = tuple(method for method in methods if method is not None)
         net._merged = self._merged or None in methods
@@ -415,7 +423,7 @@ class TunedViT(nn.Module):
         if about.get("rebuilt", "") != self._rebuilt():
             raise DeltaError(
                 f"delta {path} was trained with other frozen random tensors than method "
-                f"{'+'.join(method.name for method in self.methods)} makes here: "
+                f"{self.method_name} makes here: "
                 "use the releases of the packages that its metadata name."
             )
 

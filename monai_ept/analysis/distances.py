@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "separability"]
+__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "resampled", "separability"]
 
 RESAMPLES = 500
 
@@ -178,7 +178,7 @@ def compare_features(
         balanced accuracy of :func:`separability`, on classes of two groups or more.
     """
     onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
-    weights = _resampled(groups, RESAMPLES, seed)
+    weights = resampled(groups, RESAMPLES, seed)
     both = [features - features.mean(axis=0) for features in (pretrained, tuned)]
     changes: dict[str, Change] = {}
     for name in ("within", "between", "total", "within_share"):
@@ -224,7 +224,7 @@ def _change(
     return Change(before, after, float(low), float(high))
 
 
-def _resampled(groups: Sequence[str], number: int, seed: int) -> np.ndarray:
+def resampled(groups: Sequence[str], number: int, seed: int) -> np.ndarray:
     """How often each image is drawn when whole groups are, ``(resamples, images)``."""
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     rng = np.random.Generator(np.random.PCG64(seed))

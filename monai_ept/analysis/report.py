@@ -250,7 +250,7 @@ class _Work:
         return [Picture(self.paths[name], caption, round(100 * figure.get_figwidth()))]
 
     def about(self, net: TunedViT, source: str, number: int, total: int, seed: int) -> None:
-        self.method = "+".join(method.name for method in net.methods)
+        self.method = net.method_name
         what = (
             f"{number} {self.part} images" if number == total else f"{number} of {total} {self.part} images, at random"
         )

@@ -28,7 +28,7 @@ from monai_ept.data.records import Record
 from monai_ept.delta import read_delta
 from monai_ept.files import usable_folder
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded import EMBEDDED
+from monai_ept.networks.embedded import EMBEDDED_RANDOM
 
 __all__ = ["Subject", "find_subject", "record_analysis"]
 
@@ -85,7 +85,7 @@ def find_subject(
         run: folder of a training by ``fit`` or by a bundle, or the id of a run in MLflow.
         delta: a delta file, instead of a run.
         pretrained: weights of the backbone: a path, "true" (hub) or "false". By default those that a bundle recorded;
-            otherwise the hub's, and none for the embedded backbone.
+            otherwise the hub's; the embedded backbone has its own.
         source: name of the data source, that of the run by default.
         dataset_dir: where the images are.
         split: the split, as ``FewShotSplit.save`` wrote it; that of the run by default.
@@ -244,7 +244,7 @@ def _sources() -> str:
 
 def _weights(pretrained: str | None, backbone: str) -> bool | str:
     if pretrained is None:
-        return backbone != EMBEDDED
+        return backbone != EMBEDDED_RANDOM
     return {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
 
 
@@ -261,15 +261,15 @@ def _local_folder(run_id: str) -> Path | None:
 
 def _downloaded(run_id: str, tracking_uri: str | None, folder: Path) -> Path:
     """The files of a run in MLflow that its network and data are built from."""
-    from monai_ept.tracking.store import database_folder, open_client, patience, tracking_store, without_password
+    from monai_ept.tracking import store
 
-    uri = tracking_store(tracking_uri)
-    where = without_password(uri)
-    if database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file():
+    uri = store.tracking_store(tracking_uri)
+    where = store.without_password(uri)
+    if store.missing_database(uri):
         raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
-    with patience():
+    with store.patience():
         try:
-            client = open_client(uri)
+            client = store.open_client(uri)
             client.get_run(run_id)
             usable_folder(folder)
             there = {item.path for part in ("model", "data", "config") for item in client.list_artifacts(run_id, part)}
@@ -278,6 +278,6 @@ def _downloaded(run_id: str, tracking_uri: str | None, folder: Path) -> Path:
                 for item in sorted(wanted & there):
                     shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
         except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
+            reason = store.reason_of(error, uri)
             raise FileNotFoundError(f"{run_id} is neither a folder nor a run at {where}: {reason}") from error
     return folder

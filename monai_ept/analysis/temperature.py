@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ept.analysis.distances import resampled
 from monai_ept.metrics import classification_metrics
 
 __all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "probabilities_at", "sureness"]
@@ -67,11 +68,9 @@ def fit_temperature(
     Raises:
         ValueError: when there is no image.
     """
-    from monai_ept.analysis.distances import _resampled
-
     if not len(logits):
         raise ValueError("there is no validation image to find a temperature on: make the split with val='shots'.")
-    weights = _resampled(groups if groups is not None else [str(i) for i in range(len(logits))], RESAMPLES, seed)
+    weights = resampled(groups if groups is not None else [str(i) for i in range(len(logits))], RESAMPLES, seed)
     drawn = [_best(logits, labels, task, weight) for weight in weights]
     low, high = np.percentile(drawn, [2.5, 97.5])
     best = _best(logits, labels, task, np.ones(len(logits)))

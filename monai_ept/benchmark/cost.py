@@ -141,7 +141,7 @@ class CostModel:
             with torch.device("meta"):
                 net = TunedViT(cell.backbone, 2, method=cell.method, img_size=cell.img_size, **cell.method_settings)
             if cell.frozen:
-                net.backbone.requires_grad_(False)
+                net.train_head_only()
             count, depth = net.count(), len(net.vit.blocks)
             self._shares[name] = (float(trained_level(net)), min(1.0, count.delta / count.backbone), float(depth))
         return self._shares[name]

@@ -138,11 +138,9 @@ class LocalPool:
             from monai_ept.benchmark.run_cell import failure
 
             yield worker.cell, failure(worker.cell, _death(worker.process.exitcode), worker.began)
-            if more:
-                self._start()
         elif not worker.ready:
             raise ChildProcessError(f"a worker could not start: {_death(worker.process.exitcode)}")
-        elif more:
+        if more:
             self._start()
 
 

@@ -132,11 +132,10 @@ def run_sweep(
         with _stoppable(), pool:
             for event in pool.run(todo):
                 running = pool.running
-                active = {cell.id for cell, _ in running}
+                gone = ended.union(cell.id for cell, _ in running)
                 if event is None:
                     if view is not None:
-                        left = [cell for cell in todo if cell.id not in ended and cell.id not in active]
-                        view.show(left, running)
+                        view.show([cell for cell in todo if cell.id not in gone], running)
                     continue
                 cell, outcome = event
                 folder.write(cell, outcome.result, outcome.predictions)
@@ -147,7 +146,7 @@ def run_sweep(
                 if recorder is not None:
                     recorder.put(cell)
                 if view is not None:
-                    left = [cell for cell in todo if cell.id not in ended and cell.id not in active]
+                    left = [one for one in todo if one.id not in gone and one is not cell]
                     view.finished(cell, outcome.result, left, running)
         if view is not None:
             view.close()

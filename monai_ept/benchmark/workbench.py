@@ -96,8 +96,7 @@ class Workbench:
             **cell.method_settings,
         )
         if cell.frozen:
-            net.backbone.requires_grad_(False)
-            net._lr_scales = {}  # nothing of the backbone for the optimizer
+            net.train_head_only()
         net.backbone_name = cell.backbone
         return net.to(self.device)
 

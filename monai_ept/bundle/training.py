@@ -148,9 +148,9 @@ def begin_training(
             "            a small one that needs no download, and has never seen a photograph: for trying things out.\n"
             "            --backbone vit_base_patch16_224.augreg_in21k --pretrained true (or a PATH) takes a large one"
         )
-    methods = "+".join(method.name for method in net.methods)
     say.append(
-        f"  method    {methods}: trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
+        f"  method    {net.method_name}: "
+        f"trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
     )
     if recipe:
         say.append(

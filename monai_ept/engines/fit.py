@@ -304,8 +304,9 @@ def fit(
 
 def default_folder(net: TunedViT, split: FewShotSplit, seed: int) -> Path:
     """``runs/<source>-<method>-<shots>shot-<split>-seed<seed>``: another one for another split, method or seed."""
-    method = "+".join(one.name for one in net.methods)
-    return Path("runs") / f"{split.source}-{method}-{split.settings.get('shots')}shot-{split.hash[:6]}-seed{seed}"
+    return (
+        Path("runs") / f"{split.source}-{net.method_name}-{split.settings.get('shots')}shot-{split.hash[:6]}-seed{seed}"
+    )
 
 
 def _bare(records: Sequence[Record]) -> list[Record]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monai_ept.checks import check_choice
 from monai_ept.tracking.run import own_store, read_about
-from monai_ept.tracking.store import open_client, patience, without_password
+from monai_ept.tracking.store import open_client, patience, reason_of, without_password
 
 if TYPE_CHECKING:
     from monai_ept.model import TunedViT
@@ -99,10 +99,9 @@ def register_model(
         except (ValueError, TypeError):
             raise
         except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
             raise ConnectionError(
-                f"model {name!r} could not be registered at {where} ({reason}): the training is not touched, "
-                "call register_model again later."
+                f"model {name!r} could not be registered at {where} ({reason_of(error, uri)}): "
+                "the training is not touched, call register_model again later."
             ) from error
 
 

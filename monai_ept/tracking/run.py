@@ -29,7 +29,7 @@ from typing import Any
 
 from monai_ept.checks import check_choice
 from monai_ept.tracking.journal import Journal, write_json
-from monai_ept.tracking.store import import_mlflow, open_client, patience, tracking_store, without_password
+from monai_ept.tracking.store import import_mlflow, open_client, patience, reason_of, tracking_store, without_password
 from monai_ept.tracking.upload import TrackingError, Uploader, find_journals
 
 __all__ = ["RUN_FILE", "TrackedRun", "attach_run", "open_run", "own_store", "read_about", "resume_run"]
@@ -394,7 +394,7 @@ class _Worker(threading.Thread):
         if not self._warned:
             self._warned = True
             name = without_password(self._uri)
-            reason = (str(error) or type(error).__name__).splitlines()[0].replace(self._uri, name)[:160]
+            reason = reason_of(error, self._uri)[:160]
             logger.warning("MLflow at %s does not answer; nothing is lost, it is kept here. (%s)", name, reason)
 
 

@@ -14,10 +14,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from monai_ept.tracking.store import database_folder, open_client, patience, tracking_store, without_password
+from monai_ept.tracking.store import (
+    missing_database,
+    open_client,
+    patience,
+    reason_of,
+    tracking_store,
+    without_password,
+)
 
 __all__ = ["search_runs"]
 
@@ -40,7 +46,7 @@ def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = ()
     """
     uri = tracking_store(tracking_uri)
     where = without_password(uri)
-    if database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if missing_database(uri):
         raise ValueError(f"there is no {where}: look where the trainings ran, or pass its tracking_uri.")
     runs: list[Any] = []
     with patience():
@@ -52,8 +58,7 @@ def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = ()
                 ids = [known[name] for name in experiments] or list(known.values())
                 runs = list(_pages(client.search_runs, experiment_ids=ids, filter_string=query))
         except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].replace(uri, where)
-            raise ConnectionError(f"MLflow at {where} does not answer: {reason}") from error
+            raise ConnectionError(f"MLflow at {where} does not answer: {reason_of(error, uri)}") from error
     if unknown:
         raise ValueError(f"there is no experiment {unknown[0]!r} at {where}; there is {', '.join(sorted(known))}.")
     return runs

@@ -154,6 +154,16 @@ def database_folder(uri: str) -> Path | None:
     return Path(urlsplit(uri).path.removeprefix("/")).absolute().parent
 
 
+def missing_database(uri: str) -> bool:
+    """Whether a store is a local database that is not there yet; to read from it would make an empty one."""
+    return database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file()
+
+
+def reason_of(error: BaseException, uri: str) -> str:
+    """The first line of an error of a store, without the password in its address."""
+    return (str(error) or type(error).__name__).splitlines()[0].replace(uri, without_password(uri))
+
+
 def _check_database(path: Path) -> None:
     """Open a local database once; MLflow would try ten times, for almost two minutes."""
     import sqlite3

@@ -23,7 +23,7 @@ from monai_ept.tracking.compare import NOT_A_SETTING, REPETITION
 
 __all__ = ["read_tracked"]
 
-NOT_SETTINGS = (*REPETITION, "source", "backbone", "shots", "method", "trained_in", "num_classes")
+NOT_SETTINGS = (*REPETITION, "source", "backbone", "shots", "method", "num_classes")
 """Parameters that say where a run stands in the tables, or follow from that."""
 
 
