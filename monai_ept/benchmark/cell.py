@@ -34,6 +34,7 @@ PAPER: Mapping[str, Any] = {
     "class_weighting": False,
     "max_norm": None,
     "augment": True,
+    "amp": "off",
 }
 """The paper's recipe, and all that a recipe can say. A cell's id names what differs from it, so that these values are
 never changed: cells that are done would then be done again."""

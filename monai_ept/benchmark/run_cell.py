@@ -207,7 +207,7 @@ def _train(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, dat
         scheduler=scheduler,
         loss_function=make_loss(data.task, weights).to(bench.device),
         device=bench.device,
-        amp="off",
+        amp=recipe["amp"],
         max_norm=recipe["max_norm"],
         seed=cell.seed,
         progress=False,
@@ -222,7 +222,7 @@ def _predict(
     images = bench.images(cell, net, records)
     network, dataset = _shortened(cell, bench, net, images, fixed=True)
     loader = SeededDataLoader(dataset, batch_size=FORWARD_BATCH, num_workers=0, seed=0)
-    return predict(network, loader, task=data.task, device=bench.device)
+    return predict(network, loader, task=data.task, device=bench.device, amp=cell.recipe["amp"])
 
 
 def _shortened(

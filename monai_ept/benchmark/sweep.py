@@ -24,6 +24,7 @@ from typing import Any
 from monai_ept.benchmark.cell import PAPER, SPLIT
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
+from monai_ept.engines.recipe import PRECISIONS
 from monai_ept.methods import build_methods
 
 __all__ = ["Sweep", "expand", "read_sweep", "sweep_from"]
@@ -273,6 +274,8 @@ def _recipe(value: Any, base: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("augment", "class_weighting"):
         if not isinstance(recipe[key], bool):
             raise ValueError(f"{key} must be true or false, got {recipe[key]!r}.")
+    recipe["amp"] = recipe["amp"] or "off"  # YAML reads a plain off as false
+    check_choice("amp", recipe["amp"], PRECISIONS)
     return recipe
 
 

@@ -34,6 +34,7 @@ from monai_ept.benchmark.sweep import expand
 from monai_ept.data import FewShotSplit, PerSampleRandom, RecordSet, few_shot_split, load_source
 from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms
+from monai_ept.engines.recipe import autocast
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
 
@@ -126,11 +127,11 @@ class Workbench:
         known = self._known(cell, net, level)
         missing = [at for at, key in enumerate(images.keys) if key not in known]
         net.eval()
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.device, cell.recipe["amp"]):
             for start in range(0, len(missing), FORWARD_BATCH):
                 chosen = missing[start : start + FORWARD_BATCH]
                 batch = torch.stack([_plain(images[at]["image"]) for at in chosen]).to(self.device)
-                for at, tokens in zip(chosen, lower_part(net, level, batch).cpu(), strict=True):
+                for at, tokens in zip(chosen, lower_part(net, level, batch).float().cpu(), strict=True):
                     known[images.keys[at]] = tokens.clone()
         tokens = [known[key] for key in images.keys]
         while len(self._tokens) > 1 and _bytes(self._tokens.values()) > TOKENS_AT_MOST:
@@ -154,13 +155,13 @@ class Workbench:
         level = len(net.vit.blocks) + 1
 
         def features(image: Tensor) -> Tensor:
-            with torch.no_grad():
-                return lower_part(net, level, _plain(image)[None].to(self.device))[0].cpu()
+            with torch.no_grad(), autocast(self.device, cell.recipe["amp"]):
+                return lower_part(net, level, _plain(image)[None].to(self.device))[0].float().cpu()
 
         return AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
 
     def _known(self, cell: Cell, net: TunedViT, level: int) -> dict[str, Tensor]:
-        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net)
+        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net) + cell.recipe["amp"]
         known = self._tokens.setdefault(name, {})
         self._tokens.move_to_end(name)
         return known

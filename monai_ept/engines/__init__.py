@@ -20,6 +20,7 @@ from monai_ept.engines.gallery import draw_gallery
 from monai_ept.engines.inputs import network_transforms
 from monai_ept.engines.recipe import (
     amp_settings,
+    at_precision,
     class_weights,
     cosine_schedule,
     make_loss,
@@ -34,6 +35,7 @@ __all__ = [
     "Evaluation",
     "FitResult",
     "amp_settings",
+    "at_precision",
     "build_evaluator",
     "build_trainer",
     "class_weights",

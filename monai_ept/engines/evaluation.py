@@ -22,7 +22,7 @@ import torch
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
-from monai_ept.engines.recipe import amp_settings
+from monai_ept.engines.recipe import at_precision
 from monai_ept.engines.report import write_report
 from monai_ept.handlers.predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
@@ -55,7 +55,7 @@ def build_evaluator(
         class_names: one name per class.
         key_metric: decides which epoch is best; "balanced_accuracy" (multi-class) or "map" (multi-label) by default.
         device: where to compute.
-        amp: as in ``amp_settings``; off by default, so that numbers are those that a CPU finds.
+        amp: as in ``at_precision``; off by default, so that numbers are those that a CPU finds.
         handlers: more handlers.
         kwargs: more arguments of ``monai.engines.SupervisedEvaluator``.
 
@@ -63,7 +63,8 @@ def build_evaluator(
         the evaluator; after a run ``evaluator.predictions.table()`` has its predictions.
     """
     name = key_metric or ("map" if task == "multilabel" else "balanced_accuracy")
-    settings = {"decollate": False, "metric_cmp_fn": better, **amp_settings(device, amp), **kwargs}
+    network, precision = at_precision(network, device, amp)
+    settings = {"decollate": False, "metric_cmp_fn": better, **precision, **kwargs}
     collect = CollectPredictions(task, class_names)
     evaluator = SupervisedEvaluator(
         device=torch.device(device),
@@ -94,7 +95,7 @@ def predict(
         data_loader: batches, dictionaries with "image" and "id".
         task: "multiclass" (softmax) or "multilabel" (sigmoid).
         device: where to compute.
-        amp: as in ``amp_settings``.
+        amp: as in ``at_precision``.
         handlers: handlers for the evaluator, a progress bar for instance.
     """
     evaluator = build_evaluator(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
@@ -155,7 +156,7 @@ def evaluate(
         num_resamples: of the bootstrap; 0 leaves the intervals out.
         seed: of the bootstrap.
         device: where to compute.
-        amp: as in ``amp_settings``.
+        amp: as in ``at_precision``.
         handlers: handlers for the evaluator.
 
     Raises:

@@ -133,7 +133,7 @@ def fit(
         warmup_steps: steps of a climb to the full learning rate, with the cosine.
         class_weighting: let every class count alike, however many training images it has.
         max_norm: clip the gradients to this norm.
-        amp: mixed precision, see ``amp_settings``.
+        amp: mixed precision, see ``at_precision``.
         seed: of order, augmentation, dropout and the bootstrap.
         select: "last" takes the last epoch; "val" the best epoch on the split's validation images, which costs labels
             that a few-shot comparison must count.

@@ -32,6 +32,8 @@ from monai_ept.handlers.unwrap import unwrap
 
 __all__ = [
     "amp_settings",
+    "at_precision",
+    "autocast",
     "class_weights",
     "cosine_schedule",
     "default_weight_decay",
@@ -211,3 +213,44 @@ def amp_settings(device: str | torch.device, precision: str = "auto") -> dict[st
         # Not is_bf16_supported(), which counts cards that emulate it slowly.
         precision = "bfloat16" if torch.cuda.get_device_capability(torch.device(device))[0] >= 8 else "float16"
     return {"amp": True, "amp_kwargs": {"dtype": getattr(torch, precision)}}
+
+
+def at_precision(network: nn.Module, device: str | torch.device, precision: str) -> tuple[nn.Module, dict[str, Any]]:
+    """
+    A network and ``amp_settings`` for an engine that computes at a precision, which may be bfloat16 on a CPU too.
+
+    Args:
+        network: what the engine calls.
+        device: where it runs.
+        precision: as in ``amp_settings``, and "bfloat16" on a CPU: faster if it has instructions for it
+            (``avx512_bf16`` or ``amx_bf16`` in Linux's ``/proc/cpuinfo``), slower if it has not.
+    """
+    if precision == "bfloat16" and torch.device(device).type == "cpu":
+        return HalfOnCPU(network), amp_settings(device, "off")
+    return network, amp_settings(device, precision)
+
+
+def autocast(device: str | torch.device, precision: str) -> torch.autocast:
+    """The context of ``at_precision`` for whoever computes without an engine."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
+    settings = amp_settings(device, precision)
+    return torch.autocast(kind, enabled=settings["amp"], **settings["amp_kwargs"])
+
+
+class HalfOnCPU(nn.Module):
+    """
+    A network computed in bfloat16 on a CPU; MONAI's engines open autocast for CUDA cards only.
+
+    Args:
+        network: what is computed; its parameters stay float32, and so does what it returns.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        with autocast("cpu", "bfloat16"):
+            return self.network(*args, **kwargs).float()

@@ -22,7 +22,7 @@ from monai.handlers import LrScheduleHandler, ValidationHandler
 from torch import nn
 from torch.optim import Optimizer
 
-from monai_ept.engines.recipe import amp_settings
+from monai_ept.engines.recipe import at_precision
 from monai_ept.handlers.checkpoint import DeltaCheckpoint
 from monai_ept.handlers.clip import ClipGradients
 from monai_ept.handlers.guard import NanGuard
@@ -63,7 +63,7 @@ def build_trainer(
         loss_function: from ``make_loss``, or any other.
         scheduler: learning rate schedule, stepped after each step; from ``cosine_schedule``, or any other.
         device: where to train.
-        amp: "auto", "bfloat16", "float16" or "off", see ``amp_settings``.
+        amp: "auto", "bfloat16", "float16" or "off", see ``at_precision``.
         max_norm: clip gradients to this norm.
         seed: each epoch's random numbers follow from this.
         evaluator: run after every ``val_interval`` epochs and after the last.
@@ -88,7 +88,8 @@ def build_trainer(
         attached.append(checkpoint)
     if progress:
         attached.append(Progress(evaluator))
-    settings = {"decollate": False, "optim_set_to_none": True, **amp_settings(device, amp), **kwargs}
+    network, precision = at_precision(network, device, amp)
+    settings = {"decollate": False, "optim_set_to_none": True, **precision, **kwargs}
     return SupervisedTrainer(
         device=torch.device(device),
         max_epochs=epochs,
