@@ -64,10 +64,10 @@ def run_pretraining(
     folder = usable_folder(out_dir)
     remove_partials(folder, "*")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    clock = _Clock()
     settings: dict[str, Any] = {"seed": recipe.seed, "size": recipe.img_size, "workers": workers, "chunk": chunk}
-    for done, total in make_pool(folder / "pool", recipe.pictures, **settings):
-        say(f"pictures  {done * chunk}/{total * chunk} described  {clock(done, total)}")
+    clocks = {"drawn": _Clock(), "described": _Clock()}
+    for what, done, total in make_pool(folder / "pool", recipe.pictures, **settings):
+        say(f"pictures  {done * chunk}/{total * chunk} {what}  {clocks[what](done, total)}")
     clock = _Clock()
 
     def tell(entry: dict[str, float]) -> None:

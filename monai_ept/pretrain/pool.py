@@ -83,7 +83,7 @@ def make_pool(
     size: int = 224,
     workers: int | None = None,
     chunk: int = CHUNK,
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[tuple[str, int, int]]:
     """
     Make what a pool of so many pictures still lacks.
 
@@ -96,7 +96,7 @@ def make_pool(
         chunk: pictures in a file.
 
     Yields:
-        how many files are done, and how many there will be.
+        what is being done ("drawn", then "described"), how many files are, and how many there will be.
 
     Raises:
         ValueError: when the folder holds a pool of another seed, size or chunk.
@@ -113,16 +113,16 @@ def make_pool(
             processes.submit(_draw, folder, index, range(index * chunk, (index + 1) * chunk), seed, size): index
             for index in undrawn
         }
-        for future in as_completed(drawn):
+        for count, future in enumerate(as_completed(drawn), 1):
             future.result()
-            yield done, total
+            yield "drawn", max(total, FITTED_ON) - len(undrawn) + count, max(total, FITTED_ON)
         if lacking:
             processes.submit(_fit, folder, seed).result()
         described = [processes.submit(_describe, folder, index) for index in lacking]
         for future in as_completed(described):
             future.result()
             done += 1
-            yield done, total
+            yield "described", done, total
 
 
 def _same_settings(folder: Path, settings: dict) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_ept.benchmark.report import Cell, build_report, read_folder
+from monai_ept.benchmark.report import CellResult, build_report, read_folder
 from monai_ept.benchmark.report.choose import choose
 from monai_ept.benchmark.report.results import with_own_labels
 from monai_ept.benchmark.report.table import Column, build_table
@@ -249,10 +249,10 @@ def test_what_the_sweep_file_no_longer_asks_for_is_left_out(tmp_path):
 
 def test_a_run_that_failed_early_does_not_change_its_methods_name():
     about = {"source": "derm", "backbone": "vit", "method": "lora", "shots": 5, "settings": {"lr": "0.1", "rank": "4"}}
-    finished = [Cell({**about, "id": str(n), "sampling": n}, {"status": "finished"}) for n in range(2)]
-    failed = Cell({**about, "id": "2", "sampling": 2, "settings": {}}, {"status": "failed"})
+    finished = [CellResult({**about, "id": str(n), "sampling": n}, {"status": "finished"}) for n in range(2)]
+    failed = CellResult({**about, "id": "2", "sampling": 2, "settings": {}}, {"status": "failed"})
     assert [cell.label for cell in with_own_labels([*finished, failed])] == ["lora"] * 3
-    other = Cell({**about, "id": "3", "settings": {"lr": "0.1", "rank": "8"}}, {"status": "finished"})
+    other = CellResult({**about, "id": "3", "settings": {"lr": "0.1", "rank": "8"}}, {"status": "finished"})
     labels = [cell.label for cell in with_own_labels([*finished, failed, other])]
     assert labels[0] == labels[1] == "lora (settings.rank=4)" and labels[3] == "lora (settings.rank=8)"
 

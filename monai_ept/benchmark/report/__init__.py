@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from monai_ept.benchmark.report.folder import read_folder
 from monai_ept.benchmark.report.report import Report, build_report
-from monai_ept.benchmark.report.results import Cell, Sweep
+from monai_ept.benchmark.report.results import CellResult, SweepResults
 from monai_ept.benchmark.report.tracked import read_tracked
 
-__all__ = ["Cell", "Report", "Sweep", "build_report", "read_folder", "read_tracked"]
+__all__ = ["CellResult", "Report", "SweepResults", "build_report", "read_folder", "read_tracked"]

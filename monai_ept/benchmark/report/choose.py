@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monai_ept.benchmark.report.results import Cell
+from monai_ept.benchmark.report.results import CellResult
 from monai_ept.statistics import NOTHING, Estimate, estimate
 
 __all__ = ["Choice", "choose"]
@@ -53,8 +53,8 @@ class Choice:
 
 
 def choose(
-    cells: Sequence[Cell], metric_of: Callable[[str], str], lower: Callable[[str], bool]
-) -> tuple[list[Cell], list[Choice]]:
+    cells: Sequence[CellResult], metric_of: Callable[[str], str], lower: Callable[[str], bool]
+) -> tuple[list[CellResult], list[Choice]]:
     """
     Keep of every grid the cells with the best value, for each backbone, source, method and number of shots.
 
@@ -69,7 +69,7 @@ def choose(
     Returns:
         finished cells without a grid and those with a chosen value, and what was chosen.
     """
-    by_grid: dict[tuple[str, str, str, str], list[Cell]] = defaultdict(list)
+    by_grid: dict[tuple[str, str, str, str], list[CellResult]] = defaultdict(list)
     kept = []
     for cell in cells:
         if cell.grid:
@@ -86,7 +86,7 @@ def choose(
     return kept, choices
 
 
-def _choose(group: Sequence[Cell], metric: str, sign: int) -> tuple[str, dict[str, Estimate], int, str]:
+def _choose(group: Sequence[CellResult], metric: str, sign: int) -> tuple[str, dict[str, Estimate], int, str]:
     values: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for cell in group:
         values[cell.grid]  # a value without any score is shown as such
@@ -115,7 +115,7 @@ def _choose(group: Sequence[Cell], metric: str, sign: int) -> tuple[str, dict[st
     return best, {grid: means.get(grid, NOTHING) for grid in order}, len(common), "; ".join(remarks)
 
 
-def _grid_key(group: Sequence[Cell], grid: str) -> list[tuple[float, str]]:
+def _grid_key(group: Sequence[CellResult], grid: str) -> list[tuple[float, str]]:
     """Numbers by size, whatever else by name."""
     cell = next(cell for cell in group if cell.grid == grid)
     return [

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from monai_ept.benchmark.report.results import Cell
+from monai_ept.benchmark.report.results import CellResult
 
 __all__ = ["Expense", "expenses"]
 
@@ -52,7 +52,7 @@ class Expense:
     cells: int
 
 
-def expenses(cells: Sequence[Cell], labels: Sequence[str], reference: str) -> list[Expense]:
+def expenses(cells: Sequence[CellResult], labels: Sequence[str], reference: str) -> list[Expense]:
     """
     Costs by backbone and method.
 
@@ -61,7 +61,7 @@ def expenses(cells: Sequence[Cell], labels: Sequence[str], reference: str) -> li
         labels: methods in the order of the table.
         reference: the method that times are divided by.
     """
-    groups: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells:
         groups[cell.backbone, cell.label].append(cell)
     base = {_key(cell): _seconds(cell, "train") for cell in cells if cell.label == reference}
@@ -90,11 +90,11 @@ def expenses(cells: Sequence[Cell], labels: Sequence[str], reference: str) -> li
     return found
 
 
-def _key(cell: Cell) -> tuple[str, ...]:
+def _key(cell: CellResult) -> tuple[str, ...]:
     return (*cell.place, cell.sampling, cell.seed)
 
 
-def _seconds(cell: Cell, what: str) -> float:
+def _seconds(cell: CellResult, what: str) -> float:
     return _number(((cell.result or {}).get("seconds") or {}).get(what))
 
 
@@ -107,7 +107,7 @@ def _median(values: Sequence[float]) -> float:
     return median(finite) if finite else math.nan
 
 
-def _range(cells: Sequence[Cell], what: str) -> tuple[int, int] | None:
+def _range(cells: Sequence[CellResult], what: str) -> tuple[int, int] | None:
     counts = [((cell.result or {}).get("count") or {}).get(what) for cell in cells]
     known = [int(count) for count in counts if count is not None]
     return (min(known), max(known)) if known else None

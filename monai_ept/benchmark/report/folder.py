@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from monai_ept.benchmark.report.results import Cell, Sweep, with_own_labels, with_plan
+from monai_ept.benchmark.report.results import CellResult, SweepResults, with_own_labels, with_plan
 
 __all__ = ["read_folder"]
 
 
-def read_folder(folder: str | os.PathLike) -> Sweep:
+def read_folder(folder: str | os.PathLike) -> SweepResults:
     """
     Read what a sweep has written so far, while it runs or after.
 
@@ -47,7 +47,7 @@ def read_folder(folder: str | os.PathLike) -> Sweep:
             f"{folder} is not the folder of a sweep (it has no cells/): pass what 'benchmark run --out' was given."
         )
     settings = _settings(folder / "sweep.yaml")
-    cells: dict[str, Cell] = {}
+    cells: dict[str, CellResult] = {}
     notes = []
     for path in sorted((folder / "cells").glob("*/cell.json")):
         about = _json(path)
@@ -58,9 +58,9 @@ def read_folder(folder: str | os.PathLike) -> Sweep:
         result = _json(result_path) if result_path.exists() else None
         if result is None and result_path.exists():
             notes.append(f"{result_path.relative_to(folder)} cannot be read: its cell counts as missing.")
-        cells[str(about["id"])] = Cell(about, result, link=f"cells/{quote(path.parent.name)}/")
+        cells[str(about["id"])] = CellResult(about, result, link=f"cells/{quote(path.parent.name)}/")
     kept, more = with_plan(cells.values(), settings)
-    return Sweep(
+    return SweepResults(
         name=str(settings.get("name") or folder.resolve().name),
         cells=with_own_labels(kept),
         settings=settings,
@@ -88,7 +88,7 @@ def _settings(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _same_test(folder: Path, cells: Iterable[Cell]) -> dict[str, bool]:
+def _same_test(folder: Path, cells: Iterable[CellResult]) -> dict[str, bool]:
     """Whether all cells of a source were tested on the same images, where predictions say which those were."""
     import numpy as np
 

@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_ept.benchmark.report.results import Cell, Sweep
+from monai_ept.benchmark.report.results import CellResult, SweepResults
 from monai_ept.checks import check_choice, did_you_mean
 
 __all__ = ["metrics_of", "reference_of"]
@@ -27,7 +27,7 @@ SEVERAL = ("map", "auc", "balanced_accuracy", "accuracy")
 """Metrics by preference, for one label per image and for several."""
 
 
-def metrics_of(sweep: Sweep, wanted: str | Sequence[str] | Mapping[str, str] | None = None) -> dict[str, str]:
+def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, str] | None = None) -> dict[str, str]:
     """
     The metric of each source.
 
@@ -75,7 +75,7 @@ def _asked(wanted: Any, sources: Sequence[str]) -> dict[str, str]:
     return asked
 
 
-def reference_of(sweep: Sweep, cells: Sequence[Cell], wanted: str | None = None) -> str:
+def reference_of(sweep: SweepResults, cells: Sequence[CellResult], wanted: str | None = None) -> str:
     """
     The label of the method to compare with.
 

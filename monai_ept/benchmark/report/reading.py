@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from monai_ept.benchmark.report.choose import Choice
-from monai_ept.benchmark.report.results import Sweep
+from monai_ept.benchmark.report.results import SweepResults
 from monai_ept.benchmark.report.table import Column, Score, Table
 from monai_ept.benchmark.report.words import difference, many, number, p_value, share, signed
 
@@ -34,7 +34,7 @@ FEWEST_EQUAL = 3
 """Cells that two methods must share before it is said that they score the same."""
 
 
-def read_table(sweep: Sweep, table: Table, choices: Sequence[Choice]) -> list[str]:
+def read_table(sweep: SweepResults, table: Table, choices: Sequence[Choice]) -> list[str]:
     """
     Sentences in the order in which a reader needs them.
 
@@ -55,7 +55,7 @@ def read_table(sweep: Sweep, table: Table, choices: Sequence[Choice]) -> list[st
     return sentences
 
 
-def _state(sweep: Sweep, choices: Sequence[Choice]) -> list[str]:
+def _state(sweep: SweepResults, choices: Sequence[Choice]) -> list[str]:
     done, failed, missing = len(sweep.finished), len(sweep.failed), len(sweep.missing)
     total = len(sweep.cells)
     provisional = sum("provisional" in choice.remark for choice in choices)

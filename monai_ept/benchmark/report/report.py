@@ -23,7 +23,7 @@ from monai_ept.benchmark.report.expense import Expense, expenses
 from monai_ept.benchmark.report.figures import Picture, draw_figures
 from monai_ept.benchmark.report.metric import metrics_of, reference_of
 from monai_ept.benchmark.report.reading import read_table
-from monai_ept.benchmark.report.results import Sweep
+from monai_ept.benchmark.report.results import SweepResults
 from monai_ept.benchmark.report.table import Table, build_table
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.tracking.compare import lower_is_better
@@ -45,7 +45,7 @@ class Report:
         pictures: the figures.
     """
 
-    sweep: Sweep
+    sweep: SweepResults
     table: Table
     choices: Sequence[Choice]
     costs: Sequence[Expense]
@@ -92,7 +92,7 @@ class Report:
 
 
 def build_report(
-    sweep: Sweep,
+    sweep: SweepResults,
     *,
     metric: str | Sequence[str] | Mapping[str, str] | None = None,
     reference: str | None = None,

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "Sweep", "plain", "with_own_labels", "with_plan"]
+__all__ = ["CellResult", "SweepResults", "plain", "with_own_labels", "with_plan"]
 
 NOT_A_SETTING = (
     "id",
@@ -42,7 +42,7 @@ NOT_A_SETTING = (
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellResult:
     """
     One training of a sweep.
 
@@ -134,7 +134,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResults:
     """
     The cells of a sweep with what they gave.
 
@@ -148,36 +148,36 @@ class Sweep:
     """
 
     name: str
-    cells: Sequence[Cell]
+    cells: Sequence[CellResult]
     settings: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     notes: Sequence[str] = ()
     same_test: Mapping[str, bool] = field(default_factory=dict)
 
-    def with_status(self, status: str) -> list[Cell]:
+    def with_status(self, status: str) -> list[CellResult]:
         return [cell for cell in self.cells if cell.status == status]
 
     @property
-    def finished(self) -> list[Cell]:
+    def finished(self) -> list[CellResult]:
         return self.with_status("finished")
 
     @property
-    def failed(self) -> list[Cell]:
+    def failed(self) -> list[CellResult]:
         return self.with_status("failed")
 
     @property
-    def missing(self) -> list[Cell]:
+    def missing(self) -> list[CellResult]:
         return self.with_status("missing")
 
 
-def with_own_labels(cells: Iterable[Cell]) -> list[Cell]:
+def with_own_labels(cells: Iterable[CellResult]) -> list[CellResult]:
     """
     Cells of different settings get different labels, so that they are never averaged.
 
     Grids are left alone. What differs becomes part of the label: ``"ept (recipe.epochs=5)"``.
     """
     cells = list(cells)
-    by_label: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    by_label: dict[tuple[str, str, str], list[CellResult]] = defaultdict(list)
     for cell in cells:
         by_label[cell.backbone, cell.source, cell.label].append(cell)
     labels: dict[str, str] = {}
@@ -192,7 +192,7 @@ def with_own_labels(cells: Iterable[Cell]) -> list[Cell]:
     return [replace(cell, label=labels[cell.id]) for cell in cells]
 
 
-def with_plan(cells: Iterable[Cell], settings: Mapping[str, Any]) -> tuple[list[Cell], list[str]]:
+def with_plan(cells: Iterable[CellResult], settings: Mapping[str, Any]) -> tuple[list[CellResult], list[str]]:
     """
     Put the cells beside those that the sweep file asks for: what has not begun is missing, what it no longer asks for
     is left out.
@@ -222,8 +222,8 @@ def with_plan(cells: Iterable[Cell], settings: Mapping[str, Any]) -> tuple[list[
     names = ("label", "group", "factors", "grid", "source")
     kept = []
     for identity, about in planned.items():
-        cell = there.get(identity, Cell(about))
-        kept.append(Cell({**cell.about, **{key: about[key] for key in names}}, cell.result, link=cell.link))
+        cell = there.get(identity, CellResult(about))
+        kept.append(CellResult({**cell.about, **{key: about[key] for key in names}}, cell.result, link=cell.link))
     return kept, notes
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monai_ept.benchmark.report.results import Cell
+from monai_ept.benchmark.report.results import CellResult
 from monai_ept.benchmark.report.table import LEVEL, Column
 from monai_ept.benchmark.report.words import bytes_of, many, number, p_value, score, seconds, share, whole
 from monai_ept.statistics import estimate
@@ -254,7 +254,7 @@ def _failed(report: Report, base: str) -> Section | None:
     )
 
 
-def _error(cell: Cell) -> str:
+def _error(cell: CellResult) -> str:
     text = str((cell.result or {}).get("error") or "no reason is recorded")
     return text if len(text) < 400 else f"{text[:400]}…"
 
@@ -263,7 +263,7 @@ def _missing(report: Report) -> Section | None:
     cells = report.sweep.missing
     if not cells:
         return None
-    samplings: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    samplings: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells:
         samplings[_with_grid(cell), _title(cell)].append(cell)
     rows = []
@@ -391,13 +391,13 @@ def _cells(report: Report, base: str) -> Section:
     )
 
 
-def _link(cell: Cell, base: str) -> Link:
+def _link(cell: CellResult, base: str) -> Link:
     return Link(cell.id, f"{base}/{cell.link}" if base and cell.link else "")
 
 
-def _title(cell: Cell) -> str:
+def _title(cell: CellResult) -> str:
     return Column(cell.backbone, cell.source, cell.shots).title
 
 
-def _with_grid(cell: Cell) -> str:
+def _with_grid(cell: CellResult) -> str:
     return f"{cell.label} ({cell.grid})" if cell.grid else cell.label

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from monai_ept.benchmark.report.results import Cell
+from monai_ept.benchmark.report.results import CellResult
 from monai_ept.benchmark.report.words import many
 from monai_ept.statistics import NOTHING, Estimate, holm, stratified_estimate
 from monai_ept.tables import by_number
@@ -74,7 +74,7 @@ class Score:
     p_adjusted: float = math.nan
     best: bool = False
     better: int = 1
-    cells: Sequence[Cell] = ()
+    cells: Sequence[CellResult] = ()
 
     @property
     def verdict(self) -> int:
@@ -110,7 +110,7 @@ class Table:
     unit: str
     repeats: int
     notes: Sequence[str] = ()
-    cells: Sequence[Cell] = ()
+    cells: Sequence[CellResult] = ()
     families: tuple[int, int] = (0, 0)
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -142,9 +142,9 @@ class Table:
 class _Runs:
     """Values of one metric per cell, by place and method, then by repetition and seed."""
 
-    def __init__(self, cells: Iterable[Cell], metric_of: Mapping[str, str]) -> None:
-        self.cells: dict[tuple[str, str, str], dict[str, dict[tuple[str, str], Cell]]] = defaultdict(dict)
-        self.without: list[Cell] = []
+    def __init__(self, cells: Iterable[CellResult], metric_of: Mapping[str, str]) -> None:
+        self.cells: dict[tuple[str, str, str], dict[str, dict[tuple[str, str], CellResult]]] = defaultdict(dict)
+        self.without: list[CellResult] = []
         self.twice = 0
         self.values: dict[str, float] = {}
         for cell in sorted(cells, key=lambda cell: str((cell.result or {}).get("finished", ""))):
@@ -191,7 +191,7 @@ class _Runs:
 
 
 def build_table(
-    cells: Sequence[Cell], metric_of: Mapping[str, str], reference: str, lower: Callable[[str], bool]
+    cells: Sequence[CellResult], metric_of: Mapping[str, str], reference: str, lower: Callable[[str], bool]
 ) -> Table:
     """
     Compare the methods of a sweep.
@@ -326,7 +326,7 @@ def _ordered(
     columns: Sequence[Column],
     reference: str,
     groups: Mapping[str, str],
-    cells: Sequence[Cell],
+    cells: Sequence[CellResult],
 ) -> list[str]:
     """The reference, methods from best to worst by how far they are above the columns' averages, then groups."""
     lead: dict[str, list[float]] = defaultdict(list)
@@ -352,7 +352,7 @@ def _ordered(
     )
 
 
-def _split(cell: Cell) -> str:
+def _split(cell: CellResult) -> str:
     return str((cell.result or {}).get("split_hash", ""))
 
 

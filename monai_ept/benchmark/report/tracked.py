@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from monai_ept.benchmark.report.results import Cell, Sweep, with_own_labels
+from monai_ept.benchmark.report.results import CellResult, SweepResults, with_own_labels
 from monai_ept.tracking.compare import NOT_A_SETTING, REPETITION
 
 __all__ = ["read_tracked"]
@@ -27,7 +27,7 @@ NOT_SETTINGS = (*REPETITION, "source", "backbone", "shots", "method", "num_class
 """Parameters that say where a run stands in the tables, or follow from that."""
 
 
-def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> Sweep:
+def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> SweepResults:
     """
     Read the runs that have the tag ``sweep``, of a sweep or of trainings that were given that tag.
 
@@ -53,7 +53,7 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> Sweep:
         raise ValueError(f"sweep {sweep!r} must be a name without quotation marks: MLflow is asked for it.")
     where = without_password(tracking_store(tracking_uri))
     runs = search_runs(tracking_uri, query=f"tags.`sweep` = '{sweep}'")
-    cells: dict[str, Cell] = {}
+    cells: dict[str, CellResult] = {}
     for run in sorted(runs, key=lambda run: (run.info.status == "FINISHED", run.info.start_time)):
         if "method" in run.data.params:
             cell = _cell(run)
@@ -62,7 +62,7 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> Sweep:
         raise ValueError(
             f"there is no run with the tag sweep={sweep} at {where}: run the sweep, or see 'monai-ept sync'."
         )
-    return Sweep(
+    return SweepResults(
         name=sweep,
         cells=with_own_labels(cells.values()),
         where=where,
@@ -70,7 +70,7 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> Sweep:
     )
 
 
-def _cell(run: Any) -> Cell:
+def _cell(run: Any) -> CellResult:
     params, tags, metrics = dict(run.data.params), dict(run.data.tags), dict(run.data.metrics)
     about = {
         "id": tags.get("cell", run.info.run_id),
@@ -92,7 +92,7 @@ def _cell(run: Any) -> Cell:
     }
     status = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "failed"}.get(run.info.status)
     if status is None:
-        return Cell(about)
+        return CellResult(about)
     ended = datetime.fromtimestamp((run.info.end_time or run.info.start_time) / 1000, tz=timezone.utc)
     result = {
         "status": status,
@@ -120,7 +120,7 @@ def _cell(run: Any) -> Cell:
         "finished": ended.isoformat(timespec="seconds"),
         "moved": _under(metrics, "moved/"),
     }
-    return Cell(about, result)
+    return CellResult(about, result)
 
 
 def _under(metrics: Mapping[str, float], start: str) -> dict[str, float]:
