@@ -151,6 +151,16 @@ def test_another_image_size(sizes, tmp_path):
     assert resized(images_for(resized.vit)).shape == (2, 3)
 
 
+def test_prompts_per_head_fit_any_image_size(tmp_path):
+    backbone = timm_vit(img_size=64)
+    net = TunedViT(backbone, 3, prompt_length=7, per="head")
+    net.save_delta(tmp_path / "net.safetensors")
+    larger = with_weights_of(backbone, timm_vit(img_size=96))
+    loaded = TunedViT.from_delta(tmp_path / "net.safetensors", backbone=larger)
+    for before, after in zip(net.vit.blocks, loaded.vit.blocks, strict=True):
+        assert torch.equal(after.attn.prompt.logits, before.attn.prompt.logits)
+
+
 def test_another_volume_size(tmp_path):
     backbone = monai_vit(3)
     net = small_net(backbone=backbone)

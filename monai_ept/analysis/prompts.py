@@ -31,15 +31,16 @@ __all__ = ["LayerSinks", "learned_sinks"]
 @dataclass(frozen=True)
 class LayerSinks:
     """
-    One layer's ``c = logsumexp`` of each token's prompts.
+    One layer's ``c = logsumexp`` of each token's prompts, or of each head's.
 
     Args:
         layer: its index.
         prefix: of the tokens before the patches.
-        patches: of the patches.
+        patches: of the patches; of the heads, where prompts belong to heads.
         start: mean of the start values; None where nobody knows them.
         scatter: standard deviation of the start values, which are drawn at random.
         trains: whether they were trained at all.
+        per: "token" or "head".
     """
 
     layer: int
@@ -48,6 +49,7 @@ class LayerSinks:
     start: float | None
     scatter: float
     trains: bool
+    per: str = "token"
 
     @property
     def moved(self) -> float:
@@ -70,9 +72,10 @@ def learned_sinks(net: TunedViT) -> list[LayerSinks]:
         prompt = attention.prompt
         if prompt.embed != "concat":
             continue
-        sink = prompt.sink.detach().double().cpu().numpy()
+        sink = prompt.sink.detach().double().cpu().numpy().ravel()
+        per, split = ("token", prefix) if prompt.num_heads is None else ("head", 0)
         start, scatter = _start(net, index)
-        found.append(LayerSinks(index, sink[:prefix], sink[prefix:], start, scatter, prompt.logits.requires_grad))
+        found.append(LayerSinks(index, sink[:split], sink[split:], start, scatter, prompt.logits.requires_grad, per))
     return found
 
 

@@ -97,7 +97,8 @@ def write_prompts(folder: Path, sinks: Sequence[LayerSinks]) -> Path:
     for one in sinks:
         start = math.nan if one.start is None else one.start
         parts = [(f"prefix_{token}", one.prefix[token : token + 1]) for token in range(len(one.prefix))]
-        for name, values in (*parts, ("patches", one.patches)):
+        others = "patches" if one.per == "token" else "heads"
+        for name, values in (*parts, (others, one.patches)):
             numbers = (start, one.scatter, values.mean(), values.min(), values.max())
             rows.append([str(one.layer), name, str(one.trains).lower(), *map(_cell, numbers)])
     return write_csv(

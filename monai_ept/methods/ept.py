@@ -25,6 +25,7 @@ from monai_ept.networks.attention import EMBEDDINGS
 from monai_ept.networks.projections import attention_halves
 from monai_ept.networks.prompt import PROMPT_INITS, EmbeddedPrompt
 from monai_ept.networks.prompted import PromptedAttention
+from monai_ept.networks.tuner import innermost
 from monai_ept.networks.vit import ViTFace
 
 __all__ = ["Ept", "layer_indices"]
@@ -45,6 +46,8 @@ class Ept(Method):
         embed: ``"concat"`` (exact and as fast as plain attention), ``"scaled_concat"``, ``"add"`` or ``"multiply"``.
         start: start value of every row's logsumexp, near ``ln(prompt_length)`` by default (``"concat"`` only).
         prompt_lr_scale: factor of the learning rate for the prompts.
+        per: ``"token"`` as in the paper, each token with prompts that all heads share; or ``"head"``, each head with
+            prompts that all tokens share, which are fewer and fit any image size.
 
     Raises:
         ValueError: when a setting is out of range.
@@ -59,11 +62,15 @@ class Ept(Method):
     embed: str = "concat"
     start: float | None = None
     prompt_lr_scale: float = 1.0
+    per: str = "token"
 
     def __post_init__(self) -> None:
         check_whole("prompt_length", self.prompt_length)
         check_choice("embed", self.embed, EMBEDDINGS)
         check_choice("prompt_init", self.prompt_init, PROMPT_INITS)
+        check_choice("per", self.per, ("token", "head"))
+        if self.per == "head" and self.embed in ("add", "multiply"):
+            raise ValueError(f"embed={self.embed!r} has a logit for each pair of tokens: with per='head' use 'concat'.")
         check_number("prompt_lr_scale", self.prompt_lr_scale, above=0)
         if self.start is not None:
             check_number("start", self.start)
@@ -83,7 +90,12 @@ class Ept(Method):
             attention_halves(vit.attention(index))
         for index in chosen:
             prompt = EmbeddedPrompt(
-                vit.num_tokens, self.prompt_length, embed=self.embed, init=self.prompt_init, start=self.start
+                vit.num_tokens,
+                self.prompt_length,
+                embed=self.embed,
+                init=self.prompt_init,
+                start=self.start,
+                num_heads=innermost(vit.attention(index)).num_heads if self.per == "head" else None,
             )
             vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
 

@@ -45,6 +45,8 @@ class EmbeddedPrompt(nn.Module):
             ``"kaiming"``, or ``"identity"``, which leaves the attention as it was.
         start: shift every row so that its ``logsumexp`` is exactly this number (``"concat"`` only). By default rows
             start where ``init`` puts them, near ``ln(prompt_length)``.
+        num_heads: give each attention head logits of its own that all tokens share, instead of each token logits that
+            all heads share; not with ``"add"`` and ``"multiply"``, which are about pairs of tokens.
 
     Raises:
         ValueError: when an argument is out of range.
@@ -58,11 +60,17 @@ class EmbeddedPrompt(nn.Module):
         embed: str = "concat",
         init: str = "normal",
         start: float | None = None,
+        num_heads: int | None = None,
     ) -> None:
         super().__init__()
         self.embed = check_choice("embed", embed, EMBEDDINGS)
-        length = num_tokens if embed in ("add", "multiply") else check_whole("prompt_length", prompt_length)
-        self.logits = nn.Parameter(torch.empty(num_tokens, length))
+        self.num_heads = num_heads
+        paired = embed in ("add", "multiply")
+        if paired and num_heads is not None:
+            raise ValueError(f"embed={embed!r} has a logit for each pair of tokens: logits per head need 'concat'.")
+        length = num_tokens if paired else check_whole("prompt_length", prompt_length)
+        rows = (num_tokens,) if num_heads is None else (check_whole("num_heads", num_heads), 1)
+        self.logits = nn.Parameter(torch.empty(*rows, length))
         self._initialise(check_choice("init", init, PROMPT_INITS))
         if start is not None:
             if embed != "concat":
@@ -81,7 +89,7 @@ class EmbeddedPrompt(nn.Module):
             nn.init.kaiming_normal_(self.logits)
         else:
             neutral = {
-                "concat": _IDENTITY_SINK - math.log(self.logits.shape[1]),
+                "concat": _IDENTITY_SINK - math.log(self.logits.shape[-1]),
                 "scaled_concat": _IDENTITY_SCALED,
                 "add": 0.0,
                 "multiply": 1.0,
@@ -90,14 +98,14 @@ class EmbeddedPrompt(nn.Module):
 
     @property
     def sink(self) -> Tensor:
-        """``logsumexp`` of each row: all that a ``"concat"`` prompt does, one number per token."""
+        """``logsumexp`` of each row: all that a ``"concat"`` prompt does, one number per token or head."""
         return self.logits.float().logsumexp(-1) if self.logits.dtype.itemsize < 4 else self.logits.logsumexp(-1)
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None, dropout: float = 0.0
     ) -> Tensor:
         """Attention of q, k and v ``(batch, heads, tokens, head_dim)`` with this prompt."""
-        if q.shape[-2] != self.logits.shape[0]:
+        if self.num_heads is None and q.shape[-2] != self.logits.shape[0]:
             raise ValueError(
                 f"the prompt was made for {self.logits.shape[0]} tokens and met {q.shape[-2]}: "
                 "build the network with the img_size of its images."
@@ -108,7 +116,7 @@ class EmbeddedPrompt(nn.Module):
 
     def folded(self) -> EmbeddedPrompt:
         """
-        An equal prompt with one number per token.
+        An equal prompt with one number per token or head.
 
         Raises:
             ValueError: when the prompt's effect depends on the image and is not one number.
@@ -118,7 +126,7 @@ class EmbeddedPrompt(nn.Module):
                 f"a prompt with embed={self.embed!r} cannot be folded: its effect depends on the image; "
                 "only concat prompts are one number per token."
             )
-        folded = EmbeddedPrompt(self.logits.shape[0], 1, init="zero")
+        folded = EmbeddedPrompt(self.logits.shape[0], 1, init="zero", num_heads=self.num_heads)
         folded.logits = nn.Parameter(self.sink.detach().unsqueeze(-1), requires_grad=self.logits.requires_grad)
         return folded
 
@@ -129,8 +137,10 @@ class EmbeddedPrompt(nn.Module):
         Logits that were learned on one grid of patches, for a prompt on another.
 
         ``"concat"`` prompts are resized through their ``logsumexp``, since nothing else of them acts; the logits of a
-        row follow along, so that training can go on.
+        row follow along, so that training can go on. Logits per head know no place and stay as they are.
         """
+        if self.num_heads is not None:
+            return logits
         resized = resize_tokens(logits, num_prefix_tokens, old_grid, new_grid)
         if self.embed == "concat":
             sink = resize_tokens(logits.logsumexp(-1, keepdim=True), num_prefix_tokens, old_grid, new_grid)

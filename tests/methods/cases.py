@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from monai_ept import Adapter, Lora, TunedViT, Vp, Vpt, list_methods
+from monai_ept import Adapter, Ept, Lora, TunedViT, Vp, Vpt, list_methods
 from tests.backbones import monai_vit, timm_vit
 
 BACKBONES = {
@@ -37,6 +37,7 @@ CASES: dict[str, object] = {
     "vp frame": Vp(on="frame", size=3),
     "vpt shallow": Vpt(num_tokens=5, layers="shallow"),
     "ept and lora": ["ept", {"name": "lora", "rank": 2}],
+    "ept per head": Ept(per="head"),
 }
 
 NUM_CLASSES = 3
@@ -77,6 +78,7 @@ class Shape(NamedTuple):
             "bias": d + depth * (2 * d + 3 * d + d + h + d) + d,
             "damp": 0,
             "ept": ept,
+            "ept per head": depth * 3 * 100,
             "ept and lora": ept + depth * 2 * 2 * 2 * d,
             "full": stem + (self.prefix + self.positions) * d + depth * self.block + 2 * d,
             "linear": 0,

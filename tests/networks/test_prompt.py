@@ -146,3 +146,22 @@ def test_square_prompts_are_resized_on_both_sides(embed):
     resized = EmbeddedPrompt(1 + 36, embed=embed).resized("logits", logits, 1, (4, 4), (6, 6))
     assert resized.shape == (37, 37)
     torch.testing.assert_close(resized[0, 0], logits[0, 0])
+
+
+def test_logits_per_head_are_shared_by_all_tokens():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 3, 17, 16)
+    prompt = EmbeddedPrompt(17, 10, init="kaiming", num_heads=3)
+    assert prompt.logits.shape == (3, 1, 10)
+    apart = [EmbeddedPrompt(17, 10) for _ in range(3)]
+    for head, one in enumerate(apart):
+        one.logits.data = prompt.logits[head].detach().expand(17, 10).clone()
+    expected = torch.cat([one(*(t[:, h : h + 1] for t in (q, k, v)), 0.25) for h, one in enumerate(apart)], dim=1)
+    torch.testing.assert_close(prompt(q, k, v, 0.25), expected, rtol=0, atol=1e-6)
+    folded = prompt.folded()
+    assert folded.logits.shape == (3, 1, 1)
+    torch.testing.assert_close(folded(q, k, v, 0.25), expected, rtol=0, atol=1e-6)
+    prompt(q, k, v, 0.25).square().sum().backward()
+    assert prompt.logits.grad.abs().min() > 0
+    with pytest.raises(ValueError, match="'add' has a logit for each pair of tokens"):
+        EmbeddedPrompt(17, 10, embed="add", num_heads=3)

@@ -50,7 +50,8 @@ def draw_sinks(sinks: Sequence[LayerSinks]) -> Any:
             )
         # Spread over the width of the layer in the order of the patches, so that none hides another.
         across = place - 0.36 + 0.72 * (np.arange(len(one.patches)) + 0.5) / len(one.patches)
-        axes.scatter(across, one.patches, s=3, color=BLUE, linewidth=0, label="patches" if place == 0 else None)
+        size, name = (3, "patches") if one.per == "token" else (16, "heads")
+        axes.scatter(across, one.patches, s=size, color=BLUE, linewidth=0, label=name if place == 0 else None)
         if len(one.prefix):
             axes.scatter(
                 [place] * len(one.prefix),
@@ -65,7 +66,7 @@ def draw_sinks(sinks: Sequence[LayerSinks]) -> Any:
             )
     axes.set_xticks(places, [one.layer + 1 for one in sinks])
     axes.set_xlabel("layer", fontsize=9)
-    axes.set_ylabel("c of a token", fontsize=9)
+    axes.set_ylabel(f"c of a {sinks[0].per}", fontsize=9)
     axes.ticklabel_format(axis="y", useOffset=False)
     quiet(axes, ticks=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
