@@ -21,6 +21,7 @@ from typing import Any
 
 from monai_ept.benchmark.report.figures.style import (
     GREY,
+    TOP,
     Picture,
     empty_figure,
     equal_spans,
@@ -216,7 +217,7 @@ def _draw(
             axes.tick_params(labelbottom=True)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_visible(False)
-        equal_spans([axes for axes, _ in zip(grid.flat, panels, strict=False)])
+        equal_spans([axes for axes, _ in zip(grid.flat, panels, strict=False)], top=TOP)
         _direct_labels(grid, panels, table.reference)
         figure.supxlabel(word, fontsize=11)
         figure.supylabel(metric, fontsize=11)

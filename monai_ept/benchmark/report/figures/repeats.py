@@ -23,6 +23,7 @@ from monai_ept.benchmark.report.figures.style import (
     AHEAD,
     GREY,
     INK,
+    TOP,
     Picture,
     empty_figure,
     equal_spans,
@@ -64,7 +65,7 @@ def draw_repeats(table: Table, backbone: str, source: str) -> Picture | None:
             _panel(axes, column, rows, labels, table.reference)
         for axes in list(panels.flat)[len(values) :]:
             axes.set_visible(False)
-        equal_spans([axes for axes, _ in zip(panels.flat, values, strict=False)], "x")
+        equal_spans([axes for axes, _ in zip(panels.flat, values, strict=False)], "x", top=TOP)
         figure.supxlabel(metric, fontsize=11)
         boxes = any(len(scores) >= FOR_A_BOX for rows in values.values() for scores in rows.values())
         parts = [backbone] * (len(table.backbones) > 1) + [source]

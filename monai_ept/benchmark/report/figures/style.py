@@ -30,6 +30,7 @@ __all__ = [
     "GREY",
     "INK",
     "LINE",
+    "TOP",
     "Picture",
     "empty_figure",
     "equal_spans",
@@ -133,19 +134,25 @@ def tidy(axes: Any, grid: str = "y") -> None:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)
 
 
-def equal_spans(panels: Sequence[Any], axis: str = "y") -> None:
+TOP = 1.02
+"""Where the axis of a score ends: the marker of a perfect one is seen whole."""
+
+
+def equal_spans(panels: Sequence[Any], axis: str = "y", top: float = math.inf) -> None:
     """Let all panels span as much as the widest, each where its own values are: slopes can be compared."""
     limits = [getattr(axes, f"get_{axis}lim")() for axes in panels]
     span = max(high - low for low, high in limits)
     for axes, (low, high) in zip(panels, limits, strict=True):
-        middle = (low + high) / 2
-        getattr(axes, f"set_{axis}lim")(middle - span / 2, middle + span / 2)
+        end = (low + high + span) / 2
+        if high <= top:
+            end = min(end, top)
+        getattr(axes, f"set_{axis}lim")(end - span, end)
 
 
 def within_scores(axes: Any, means: Sequence[float]) -> None:
     """Where all means lie between 0 and 1, so does the axis: intervals of few repetitions reach further."""
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0.0) if min(means) >= 0 else low, min(high, 1.0) if max(means) <= 1 else high)
+    axes.set_ylim(max(low, 0.0) if min(means) >= 0 else low, min(high, TOP) if max(means) <= 1 else high)
 
 
 def place_labels(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
