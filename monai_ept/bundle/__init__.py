@@ -22,7 +22,7 @@ from monai_ept.bundle.results import begin_work, finish_evaluation, finish_predi
 from monai_ept.bundle.trained import Training, find_training
 from monai_ept.bundle.training import begin_training, defined_above, finish_training, run_name, start
 from monai_ept.bundle.where import find_root
-from monai_ept.engines import class_weights, describe_run
+from monai_ept.engines import class_weights, describe_run, optimizer_settings
 
 __all__ = [
     "CollectErrors",
@@ -48,6 +48,7 @@ __all__ = [
     "load_data",
     "local_device",
     "make_network",
+    "optimizer_settings",
     "run_name",
     "save_model",
     "start",

@@ -83,7 +83,7 @@ def begin_training(
     data_settings: Mapping[str, Any],
     network_settings: Mapping[str, Any],
     transform_settings: Mapping[str, Any] | None = None,
-    recipe: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     evaluator: Any = None,
     tracking: MLflowTracking | None = None,
     resume: bool = False,
@@ -100,7 +100,7 @@ def begin_training(
         data_settings: arguments of ``load_data``.
         network_settings: arguments of ``make_network``.
         transform_settings: arguments of ``network_transforms`` that the network does not know.
-        recipe: settings of the training, to be shown.
+        training: settings of the training, to be shown.
         evaluator: the engine that validates, whose metrics are recorded.
         tracking: what records the run.
         resume: whether an interrupted training goes on.
@@ -126,7 +126,7 @@ def begin_training(
         "class_names": list(data.class_names),
         "task": data.task,
         "spatial_dims": data.spatial_dims,
-        "training": dict(recipe or {}),
+        "training": dict(training or {}),
     }
     if not (resume and (folder / "last.pt").is_file()):  # else they are there, and the checkpoint says if they fit
         (folder / "delta.safetensors").unlink(missing_ok=True)  # an earlier result does not go with a new record
@@ -152,9 +152,10 @@ def begin_training(
         f"  method    {net.method_name}: "
         f"trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
     )
-    if recipe:
+    if training:
         say.append(
-            "  training  " + ", ".join(f"{key} {value}" for key, value in recipe.items() if value not in (None, False))
+            "  training  "
+            + ", ".join(f"{key} {value}" for key, value in training.items() if value not in (None, False))
         )
     if tracking is not None and tracking.enabled:
         from monai_ept.tracking import tracking_store

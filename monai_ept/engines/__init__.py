@@ -25,6 +25,7 @@ from monai_ept.engines.recipe import (
     cosine_schedule,
     make_loss,
     make_optimizer,
+    optimizer_settings,
     task_of,
 )
 from monai_ept.engines.report import metrics_table, write_predictions, write_report
@@ -50,6 +51,7 @@ __all__ = [
     "make_optimizer",
     "metrics_table",
     "network_transforms",
+    "optimizer_settings",
     "predict",
     "task_of",
     "write_predictions",

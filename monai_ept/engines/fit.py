@@ -35,6 +35,7 @@ from monai_ept.engines.recipe import (
     default_weight_decay,
     make_loss,
     make_optimizer,
+    optimizer_settings,
     task_of,
 )
 from monai_ept.engines.report import metrics_table
@@ -84,8 +85,9 @@ def fit(
     data: RecordSet | None = None,
     epochs: int = 20,
     batch_size: int = 4,
-    lr: float = 6e-4,
-    optimizer: str = "sgd",
+    recipe: str = "default",
+    lr: float | None = None,
+    optimizer: str | None = None,
     momentum: float = 0.9,
     weight_decay: float | None = None,
     schedule: str = "cosine",
@@ -116,8 +118,9 @@ def fit(
     """
     Train what a method trains on the training images of a split, and evaluate it on its test images.
 
-    The defaults are the paper's: SGD, cosine schedule, 20 epochs, batches of 4, result of the last epoch. On a CPU the
-    result follows from the seed bit for bit. ``net`` itself is trained, and stays on the device.
+    The defaults are AdamW with a learning rate that suits the method, cosine schedule, 20 epochs, batches of 4, result
+    of the last epoch; ``recipe="paper"`` is the paper's SGD. On a CPU the result follows from the seed bit for bit.
+    ``net`` itself is trained, and stays on the device.
 
     Args:
         net: the network; what it starts with is its own business, seed torch before building it.
@@ -125,8 +128,9 @@ def fit(
         data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
         epochs: passes over the training images.
         batch_size: images per step.
-        lr: base learning rate.
-        optimizer: "sgd" or "adamw".
+        recipe: "default" or "paper", see ``optimizer_settings``.
+        lr: base learning rate, instead of the recipe's.
+        optimizer: "sgd" or "adamw", instead of the recipe's.
         momentum: of SGD.
         weight_decay: 1e-4 (SGD) or 0.01 (AdamW) by default.
         schedule: "cosine", step by step to zero, or "constant".
@@ -183,6 +187,7 @@ def fit(
         )
     if select == "val" and not split.val:
         raise ValueError("select='val' needs validation images and the split has none: make it with val='shots'.")
+    optimizer, lr = optimizer_settings(net, recipe, optimizer, lr)
     task = data.task if data is not None else task_of(split.train)
     class_names = data.class_names if data is not None else net.class_names
     settings = {

@@ -39,10 +39,13 @@ __all__ = [
     "default_weight_decay",
     "make_loss",
     "make_optimizer",
+    "optimizer_settings",
     "task_of",
 ]
 
 OPTIMIZERS = ("sgd", "adamw")
+RECIPES = {"default": "adamw", "paper": "sgd"}
+"""Optimizers of the recipes; all else that differs between them follows from it."""
 PRECISIONS = ("auto", "bfloat16", "float16", "off")
 
 
@@ -81,6 +84,33 @@ def make_optimizer(
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
     return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
+
+
+def optimizer_settings(
+    network: nn.Module, recipe: str = "default", optimizer: str | None = None, lr: float | None = None
+) -> tuple[str, float]:
+    """
+    Optimizer and base learning rate of a recipe, or those that somebody asks for instead.
+
+    Args:
+        network: a ``TunedViT``, or one inside ``DistributedDataParallel``.
+        recipe: "default", AdamW with a learning rate that suits the methods; or "paper", SGD with 6e-4 for all.
+        optimizer: "sgd" or "adamw" instead of the recipe's.
+        lr: a learning rate instead of the optimizer's.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example::
+
+        >>> optimizer_settings(TunedViT("vit_tiny_patch16_224", 7, method="lora"))
+        ('adamw', 0.003)
+    """
+    check_choice("recipe", recipe, tuple(RECIPES))
+    name = check_choice("optimizer", RECIPES[recipe] if optimizer is None else optimizer, OPTIMIZERS)
+    if lr is None:
+        lr = 6e-4 if name == "sgd" else min(method.adamw_lr for method in unwrap(network).methods)
+    return name, check_number("lr", lr, above=0)
 
 
 def default_weight_decay(optimizer: str) -> float:

@@ -38,6 +38,7 @@ class Method:
     reference: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()  # packages beyond our own, whose releases a delta names
     listed: ClassVar[bool] = True  # in list_methods(); every method is found by its name
+    adamw_lr: ClassVar[float] = 3e-3  # learning rate with AdamW where nobody says another, see docs/results.md
 
     @property
     def lr_scale(self) -> float:

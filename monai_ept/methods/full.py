@@ -28,6 +28,7 @@ class Full(Method):
     """Train the whole backbone."""
 
     name: ClassVar[str] = "full"
+    adamw_lr: ClassVar[float] = 1e-4
 
     def apply(self, vit: ViTFace) -> None:
         thaw(vit.parameters(), self.name, "parameters", vit)

@@ -259,6 +259,20 @@ def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods)
         )
 
 
+@pytest.mark.parametrize("method", ["linear", "ept"])
+def test_bfloat16_shares_nothing_with_float32(tmp_path, method):
+    bench, found = Workbench(tmp_path), {}
+    for amp in ("off", "bfloat16", "off"):
+        (cell,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": amp})
+        probabilities = run_cell(cell, bench).predictions["probabilities"]
+        np.testing.assert_array_equal(found.setdefault(amp, probabilities), probabilities)
+    difference = np.abs(found["bfloat16"] - found["off"]).max()
+    assert 1e-6 < difference < 0.05
+    (alone,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": "bfloat16"})
+    probabilities = run_cell(alone, Workbench(tmp_path, reuse=False)).predictions["probabilities"]
+    np.testing.assert_allclose(probabilities, found["bfloat16"], atol=0.02)
+
+
 @pytest.mark.parametrize("method", ["ept", "full"])
 def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
     (cell,) = cells([method])

@@ -19,7 +19,16 @@ import torch
 from torch import nn
 
 from monai_ept import Ept, TunedViT
-from monai_ept.engines import amp_settings, class_weights, cosine_schedule, make_loss, make_optimizer, task_of
+from monai_ept.engines import (
+    amp_settings,
+    class_weights,
+    cosine_schedule,
+    make_loss,
+    make_optimizer,
+    optimizer_settings,
+    task_of,
+)
+from monai_ept.engines.recipe import at_precision
 from tests.backbones import timm_vit
 from tests.engines.scenes import small_net
 
@@ -54,6 +63,24 @@ class TestOptimizer:
     def test_wrong_arguments_are_named(self, arguments):
         with pytest.raises(ValueError, match="optimizer" if "name" in arguments else next(iter(arguments))):
             make_optimizer(small_net(), **arguments)
+
+
+class TestRecipes:
+    @pytest.mark.parametrize(
+        ("method", "lr"), [("ept", 3e-3), ("mlp", 1e-3), ("partial", 3e-4), ("full", 1e-4), (["ln", "full"], 1e-4)]
+    )
+    def test_the_learning_rate_suits_the_most_delicate_method(self, method, lr):
+        net = TunedViT(timm_vit(), 3, method=method)
+        assert optimizer_settings(net) == ("adamw", lr)
+        assert optimizer_settings(net, "paper") == ("sgd", 6e-4)
+
+    def test_what_is_asked_for_goes_before_the_recipe(self):
+        net = small_net()
+        assert optimizer_settings(net, optimizer="sgd") == ("sgd", 6e-4)
+        assert optimizer_settings(net, "paper", lr=0.1) == ("sgd", 0.1)
+        for wrong in ({"recipe": "papers"}, {"optimizer": "adam"}, {"lr": "3e-3"}):
+            with pytest.raises(ValueError, match=next(iter(wrong))):
+                optimizer_settings(net, **wrong)
 
 
 class TestSchedule:
@@ -156,6 +183,24 @@ class TestPrecision:
     def test_half_precision_by_name_needs_a_card(self):
         with pytest.raises(ValueError, match="is for CUDA cards and the device is 'cpu'"):
             amp_settings("cpu", "bfloat16")
+
+    def test_a_cpu_computes_in_bfloat16_when_told_to(self):
+        seen = []
+
+        class Probe(nn.Linear):
+            def forward(self, x):
+                out = super().forward(x)
+                seen.append(out.dtype)
+                return out
+
+        layer = Probe(8, 3)
+        network, settings = at_precision(layer, "cpu", "bfloat16")
+        assert settings == {"amp": False, "amp_kwargs": {}}  # MONAI's engines would open autocast for CUDA
+        out = network(torch.randn(2, 8))
+        out.sum().backward()
+        assert seen == [torch.bfloat16]
+        assert out.dtype == layer.weight.grad.dtype == torch.float32
+        assert at_precision(layer, "cpu", "auto") == (layer, settings)
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
     def test_takes_what_the_card_has(self):
