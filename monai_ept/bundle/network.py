@@ -28,7 +28,7 @@ from monai_ept.networks import create_backbone, monai_vit_from_timm
 __all__ = ["backbone_recipe", "make_network"]
 
 MOVING_PROMPTS = {"start": 0.0, "prompt_lr_scale": 30.0}
-"""Settings of ``ept`` that no data set in docs/results.md speaks against, where the paper's start costs one of them .07."""
+"""Settings of ``ept`` that no data set of docs/results.md speaks against; the paper's start costs one of them .07."""
 
 
 def make_network(
@@ -75,11 +75,9 @@ def make_network(
     settings = dict(method_settings or {})
     if prompt_length is not None:
         settings["prompt_length"] = prompt_length
-    if (
-        check_choice("recipe", recipe, RECIPES) == "default"
-        and method == "ept"
-        and not settings.keys() & {"start", "prompt_init", "embed"}
-    ):
+    check_choice("recipe", recipe, RECIPES)
+    own_start = settings.keys() & {"start", "prompt_init", "embed"}
+    if recipe == "default" and method == "ept" and not own_start:
         settings = {**MOVING_PROMPTS, **settings}
     weights = flag(pretrained) if str(pretrained).strip().lower() in YES + NO else pretrained
     common: dict[str, Any] = {"method": method, "dropout": dropout, "class_names": list(class_names), **settings}
