@@ -39,7 +39,7 @@ class Partial(Method):
     """
 
     name: ClassVar[str] = "partial"
-    adamw_lr: ClassVar[float] = 3e-4
+    adamw_lr: ClassVar[float] = 1e-3
     reference: ClassVar[str] = "Yosinski et al. 2014, arXiv 1411.1792"
 
     num_blocks: int = 1

@@ -51,6 +51,7 @@ class Vpt(Method):
     """
 
     name: ClassVar[str] = "vpt"
+    adamw_lr: ClassVar[float] = 1e-3
     reference: ClassVar[str] = "Jia et al. 2022, arXiv 2203.12119"
 
     num_tokens: int = 50
