@@ -128,6 +128,17 @@ def test_grids_are_chosen_on_validation_images_whatever_the_test_says(tmp_path):
     assert {cell.grid for cell in score.cells} == {"lr=0.01"} and score.score.mean == pytest.approx(0.515)
 
 
+def test_the_smaller_of_values_that_are_equal_but_for_rounding_is_chosen(tmp_path):
+    content = {**BASE, "val": "shots", "methods": ["linear", {"method": "lora", "grid": {"lr": [0.001, 0.01]}}]}
+    right = {0.001: [18, 15, 0, 0], 0.01: [16, 17, 0, 0]}  # of 35: the same number, and a mean that differs by rounding
+    scores = {lr: [number / 35 for number in numbers] for lr, numbers in right.items()}
+    for cell in write_sweep(tmp_path / "s", content):
+        if cell.grid:
+            change(tmp_path / "s", cell, val_metrics={"balanced_accuracy": scores[cell.grid["lr"]][cell.sampling]})
+    (choice,) = build_report(read_folder(tmp_path / "s"), figures=False).choices
+    assert (choice.chosen, choice.remark) == ("lr=0.001", "as good on validation: lr=0.01")
+
+
 def test_a_choice_from_an_unfinished_grid_is_fair_and_called_provisional(tmp_path):
     content = {**BASE, "val": "shots", "methods": ["linear", {"method": "lora", "grid": {"lr": [0.001, 0.01]}}]}
     cells = write_sweep(tmp_path / "s", content, missing=lambda c: c.grid.get("lr") == 0.01 and c.sampling > 1)

@@ -108,8 +108,10 @@ def _choose(group: Sequence[CellResult], metric: str, sign: int) -> tuple[str, d
         if failed:
             remarks.append(f"{grid} failed {failed} of {sum(cell.grid == grid for cell in group)} times")
     means = {grid: estimate([values[grid][key] for key in sorted(common or values[grid])]) for grid in scored}
-    best = max(scored, key=lambda grid: sign * means[grid].mean)  # the first of equal ones
-    ties = [grid for grid in scored if grid != best and means[grid].mean == means[best].mean]
+    # Means of the same scores in another order differ in their last digits.
+    worth = {grid: round(sign * means[grid].mean, 9) for grid in scored}
+    best = max(scored, key=lambda grid: worth[grid])  # the first of equal ones
+    ties = [grid for grid in scored if grid != best and worth[grid] == worth[best]]
     if ties:
         remarks.append(f"as good on validation: {' and '.join(ties)}")
     return best, {grid: means.get(grid, NOTHING) for grid in order}, len(common), "; ".join(remarks)
