@@ -28,7 +28,7 @@ from monai_ept.networks import create_backbone, monai_vit_from_timm
 __all__ = ["backbone_recipe", "make_network"]
 
 MOVING_PROMPTS = {"start": 0.0, "prompt_lr_scale": 30.0}
-"""Settings of ``ept``: the paper's start costs .07 on one data set and gains at most .03 on the other (docs/results.md)."""
+"""Settings of ``ept``: the paper's start costs .07 on one data set, gains at most .03 on another (docs/results.md)."""
 
 
 def make_network(
