@@ -121,6 +121,6 @@ def test_c_against_its_start():
     folded = learned_sinks(TunedViT(timm_vit(), 3, prompt_length=50).fold())
     assert folded[0].start is None and np.isnan(folded[0].moved)
     assert learned_sinks(net_of(timm_vit(), Ept(embed="scaled_concat"))) == []
-    heads = learned_sinks(net_of(timm_vit(), Ept(per="head", start=3.0)))
+    heads = learned_sinks(TunedViT(timm_vit(), 3, per="head", start=3.0))
     assert [one.per for one in heads] == ["head", "head"] and [len(one.prefix) for one in heads] == [0, 0]
     np.testing.assert_allclose(heads[0].patches, 3.0, rtol=1e-6)

@@ -291,6 +291,7 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
         cell_split(cell, data),
         data=data,
         epochs=2,
+        recipe="paper",
         lr=0.05,
         seed=0,
         out_dir=tmp_path / "fit",

@@ -33,7 +33,10 @@ SMALL = Recipe(
 def pool(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretraining") / "pool"
     told = list(make_pool(folder, SMALL.pictures, size=32, workers=2, chunk=60))
-    assert told[-1] == (10, 10)
+    assert told == [
+        *(("drawn", done, 10) for done in range(1, 11)),
+        *(("described", done, 10) for done in range(1, 11)),
+    ]
     return folder
 
 
