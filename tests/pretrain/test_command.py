@@ -33,10 +33,7 @@ SMALL = Recipe(
 def pool(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretraining") / "pool"
     told = list(make_pool(folder, SMALL.pictures, size=32, workers=2, chunk=60))
-    assert told == [
-        *(("drawn", done, 10) for done in range(1, 11)),
-        *(("described", done, 10) for done in range(1, 11)),
-    ]
+    assert told == [(what, done, 10) for what in ("drawn", "described") for done in range(1, 11)]
     return folder
 
 
