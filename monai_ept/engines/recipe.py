@@ -45,7 +45,7 @@ __all__ = [
 
 OPTIMIZERS = ("sgd", "adamw")
 RECIPES = {"default": "adamw", "paper": "sgd"}
-"""Optimizers of the recipes; all else that differs between them follows from it."""
+"""Optimizers of the recipes; learning rates follow from them, and bundles choose how prompts start."""
 PRECISIONS = ("auto", "bfloat16", "float16", "off")
 
 
