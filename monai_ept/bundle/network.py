@@ -20,15 +20,11 @@ from typing import Any
 import torch
 
 from monai_ept.bundle.options import NO, YES, flag
-from monai_ept.checks import check_choice
-from monai_ept.engines.recipe import RECIPES
+from monai_ept.engines.recipe import method_of
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 
 __all__ = ["backbone_recipe", "make_network"]
-
-MOVING_PROMPTS = {"start": 0.0, "prompt_lr_scale": 30.0}
-"""Settings of ``ept``: the paper's start costs .07 on one data set, gains at most .03 on another (docs/results.md)."""
 
 
 def make_network(
@@ -63,8 +59,8 @@ def make_network(
         method: name of a tuning method, a mapping with its name and settings, or a list of these.
         method_settings: settings of a method given by name.
         prompt_length: the one setting with a name of its own.
-        recipe: "default" starts the prompts of a plain ``ept`` where they do next to nothing and lets them learn thirty
-            times as fast as the head; "paper" leaves them at ``ln(prompt_length)``, from where SGD never moves them.
+        recipe: "default" starts the prompts of ``ept`` where they do next to nothing and lets them learn thirty times
+            as fast as the head; "paper" leaves them at ``ln(prompt_length)``, from where SGD never moves them.
         dropout: before the head.
         seed: of everything random.
 
@@ -75,10 +71,9 @@ def make_network(
     settings = dict(method_settings or {})
     if prompt_length is not None:
         settings["prompt_length"] = prompt_length
-    check_choice("recipe", recipe, RECIPES)
-    own_start = settings.keys() & {"start", "prompt_init", "embed"}
-    if recipe == "default" and method == "ept" and not own_start:
-        settings = {**MOVING_PROMPTS, **settings}
+    if isinstance(method, str):
+        method, settings = {"name": method, **settings}, {}
+    method = method_of(method, recipe)
     weights = flag(pretrained) if str(pretrained).strip().lower() in YES + NO else pretrained
     common: dict[str, Any] = {"method": method, "dropout": dropout, "class_names": list(class_names), **settings}
     with torch.random.fork_rng(devices=[]):

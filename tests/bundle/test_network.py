@@ -29,6 +29,10 @@ def test_prompts_of_the_default_recipe_start_near_nothing():
     asked = make_network(NAMES, img_size=32, recipe="default", method_settings={"start": 2.0})
     assert asked.methods[0].start == 2.0 and asked.methods[0].lr_scale == 1
     assert make_network(NAMES, img_size=32, recipe="default", method="linear").method_name == "linear"
+    beside = make_network(NAMES, img_size=32, recipe="default", method=[{"name": "ept", "prompt_length": 1}, "ln"])
+    assert beside.methods[0].start == 0 and beside.methods[0].prompt_length == 1 and beside.methods[1].name == "ln"
+    zero = {"name": "ept", "prompt_init": "zero"}
+    assert make_network(NAMES, img_size=32, recipe="default", method=zero).methods[0].start is None
     with pytest.raises(ValueError, match="recipe 'papers' is not known"):
         make_network(NAMES, img_size=32, recipe="papers")
 
