@@ -242,6 +242,17 @@ def test_other_training_images_are_not_compared(tmp_path):
     assert any("trained on other images" in note for note in table.notes)
 
 
+def test_weights_that_changed_on_the_way_are_noted(tmp_path):
+    cells = write_sweep(tmp_path / "s", {**BASE, "seeds": 2})
+    for cell in cells:
+        change(tmp_path / "s", cell, fingerprint=f"{cell.name} of random weights {cell.seed}")
+    assert not table_of(tmp_path / "s").notes
+    later = next(cell for cell in cells if cell.sampling == 1 and cell.name == "bias")
+    change(tmp_path / "s", later, fingerprint="new")
+    (note,) = table_of(tmp_path / "s").notes
+    assert "different weights (fingerprints bias of random weights 0 and new of bias)" in note
+
+
 def test_what_the_sweep_file_no_longer_asks_for_is_left_out(tmp_path):
     write_sweep(tmp_path / "s", {**BASE, "recipe": {"epochs": 3}})
     for cell in write_sweep(tmp_path / "t", BASE, missing=lambda cell: True):

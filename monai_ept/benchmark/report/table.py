@@ -245,7 +245,7 @@ def build_table(
         metric_of=dict(metric_of),
         unit="sampling" if runs.by_sampling else "seed",
         repeats=max((_repeats(score) for score in scores.values()), default=0),
-        notes=_notes(runs, reference, metric_of),
+        notes=_notes(runs, reference, metric_of) + _other_weights(cells),
         cells=[cell for cell in cells if cell.id in runs.values],
         families=families,
         groups=groups,
@@ -375,3 +375,18 @@ def _notes(runs: _Runs, reference: str, metric_of: Mapping[str, str]) -> list[st
             f"({source}, {shots}-shot, {backbone}); those are not compared."
         )
     return notes
+
+
+def _other_weights(cells: Sequence[CellResult]) -> list[str]:
+    """A note for each backbone whose weights changed while the sweep went on, as a file under the same path may."""
+    prints: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for cell in cells:
+        if cell.result and cell.result.get("fingerprint"):
+            # A method has a fingerprint of its own, of what it leaves frozen; random weights follow from the seed.
+            prints[cell.backbone, cell.label, cell.source, cell.seed].add(str(cell.result["fingerprint"]))
+    mixed = {key[0]: (key[1], found) for key, found in sorted(prints.items()) if len(found) > 1}
+    return [
+        f"Cells of {backbone} were computed with different weights (fingerprints {' and '.join(sorted(found))} of "
+        f"{label}), so that their scores do not belong together: run the sweep anew in another folder."
+        for backbone, (label, found) in mixed.items()
+    ]
