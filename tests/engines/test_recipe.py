@@ -68,7 +68,7 @@ class TestOptimizer:
 class TestRecipes:
     @pytest.mark.parametrize(
         ("method", "lr"),
-        [("ept", 3e-3), ("mlp", 3e-3), ("partial", 1e-3), ("vpt", 1e-3), ("full", 1e-4), (["ln", "full"], 1e-4)],
+        [("ept", 3e-3), ("mlp", 1e-3), ("partial", 1e-3), ("vpt", 1e-3), ("full", 1e-4), (["ln", "full"], 1e-4)],
     )
     def test_the_learning_rate_suits_the_most_delicate_method(self, method, lr):
         net = TunedViT(timm_vit(), 3, method=method)
