@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from monai_ept.__main__ import main
-from monai_ept.benchmark.report import build_report, read_folder, read_tracked
+from monai_ept.benchmark.report import build_report, read_folder, read_tracked, save_report
 from monai_ept.benchmark.report.figures.factors import _apart, _depths
 from monai_ept.benchmark.report.figures.style import place_labels
 from monai_ept.benchmark.report.words import difference, number, p_value, score, seconds, signed
@@ -97,7 +97,7 @@ def saved(tmp_path_factory):
 
     write_sweep(folder, SMALL, value, missing=lambda c: (c.name, c.sampling, c.shots) == ("bias", 1, 5))
     report = build_report(read_folder(folder))
-    return folder, report, report.save(folder / "report", cells=folder)
+    return folder, report, save_report(report, folder / "report", cells=folder)
 
 
 def test_the_page_is_whole_and_needs_nothing_else(saved):
@@ -237,7 +237,7 @@ def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_
         assert (one.delta, one.head) == (other.delta, other.head) and one.train == pytest.approx(other.train)
         assert one.head == (7 * (bench.backbone(cell, 3).num_features + 1),) * 2 and one.memory >= 0
     assert {cell.id: cell.factors for cell in there.cells} == {cell.id: cell.factors for cell in here.cells}
-    text = first.save(tmp_path / "out", cells=tmp_path / "s")["page"].read_text()
+    text = save_report(first, tmp_path / "out", cells=tmp_path / "s")["page"].read_text()
     assert here.finished[0].result["fingerprint"] in text and here.finished[0].result["split_hash"] in text
     with pytest.raises(ValueError, match="there is no run with the tag sweep=pge"):
         read_tracked("pge")

@@ -13,9 +13,10 @@
 
 from __future__ import annotations
 
+from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.folder import read_folder
-from monai_ept.benchmark.report.report import Report, build_report
+from monai_ept.benchmark.report.report import build_report, save_report
 from monai_ept.benchmark.report.results import CellResult, SweepResults
 from monai_ept.benchmark.report.tracked import read_tracked
 
-__all__ = ["CellResult", "Report", "SweepResults", "build_report", "read_folder", "read_tracked"]
+__all__ = ["CellResult", "Report", "SweepResults", "build_report", "read_folder", "read_tracked", "save_report"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from monai_ept.benchmark.report.folder import read_folder
 from monai_ept.benchmark.report.markdown import score_table
-from monai_ept.benchmark.report.report import build_report
+from monai_ept.benchmark.report.report import build_report, save_report
 from monai_ept.benchmark.report.tracked import read_tracked
 
 __all__ = ["report_command"]
@@ -47,5 +47,5 @@ def report_command(args: argparse.Namespace) -> None:
     if report.table.reference:
         print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()
-    for path in report.save(out, cells=args.folder).values():
+    for path in save_report(report, out, cells=args.folder).values():
         print(path)

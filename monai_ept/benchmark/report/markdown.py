@@ -14,15 +14,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.sections import Item, Link, Section, how_to_read
 from monai_ept.benchmark.report.table import Score, Table
 from monai_ept.benchmark.report.words import difference, p_value, score
 from monai_ept.tables import markdown_table
-
-if TYPE_CHECKING:
-    from monai_ept.benchmark.report.report import Report
 
 __all__ = ["score_table", "to_markdown"]
 

@@ -15,14 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.sections import Item, Link, Section, anchor, how_to_read
 from monai_ept.benchmark.report.table import Column, Score
 from monai_ept.benchmark.report.words import difference, many, number, p_value
-
-if TYPE_CHECKING:
-    from monai_ept.benchmark.report.report import Report
 
 __all__ = ["to_html"]
 

@@ -15,80 +15,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from monai_ept.benchmark.report.choose import Choice, choose
-from monai_ept.benchmark.report.expense import Expense, expenses
-from monai_ept.benchmark.report.figures import Picture, draw_figures
+from monai_ept.benchmark.report.choose import choose
+from monai_ept.benchmark.report.contents import Report
+from monai_ept.benchmark.report.expense import expenses
+from monai_ept.benchmark.report.figures import draw_figures
+from monai_ept.benchmark.report.markdown import to_markdown
 from monai_ept.benchmark.report.metric import metrics_of, reference_of
+from monai_ept.benchmark.report.page import to_html
 from monai_ept.benchmark.report.reading import read_table
 from monai_ept.benchmark.report.results import SweepResults
-from monai_ept.benchmark.report.table import Table, build_table
+from monai_ept.benchmark.report.sections import sections
+from monai_ept.benchmark.report.table import build_table
+from monai_ept.benchmark.report.tables import cells_csv, choices_csv, results_csv
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.tracking.compare import lower_is_better
 
-__all__ = ["Report", "build_report"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """
-    What a sweep says.
-
-    Args:
-        sweep: its cells.
-        table: scores, differences and tests.
-        choices: what was chosen from grids.
-        costs: by backbone and method.
-        reading: sentences about the table.
-        pictures: the figures.
-    """
-
-    sweep: SweepResults
-    table: Table
-    choices: Sequence[Choice]
-    costs: Sequence[Expense]
-    reading: Sequence[str]
-    pictures: Sequence[Picture]
-
-    def save(self, folder: str | os.PathLike, *, cells: str | os.PathLike | None = None) -> dict[str, Path]:
-        """
-        Write ``report.html`` (one file with all in it), ``report.md``, ``results.csv``, ``cells.csv``,
-        ``choices.csv`` where there were grids, and ``figures/``.
-
-        Args:
-            folder: where to; made if need be.
-            cells: the sweep's folder, so that cells can be linked.
-
-        Raises:
-            WriteError: when it cannot be written.
-
-        Returns:
-            paths by what they are.
-        """
-        from monai_ept.benchmark.report.markdown import to_markdown
-        from monai_ept.benchmark.report.page import to_html
-        from monai_ept.benchmark.report.sections import sections
-        from monai_ept.benchmark.report.tables import cells_csv, choices_csv, results_csv
-
-        folder = usable_folder(folder)
-        base = "" if cells is None else Path(os.path.relpath(Path(cells).resolve(), folder.resolve())).as_posix()
-        parts = sections(self, base)
-        figures = usable_folder(folder / "figures")
-        kept = {path.name for picture in self.pictures for path in picture.save(figures)}
-        for old in figures.iterdir():  # of a report of earlier results
-            if old.suffix in (".svg", ".png") and old.name not in kept:
-                old.unlink()
-        paths = {
-            "page": write_whole(folder / "report.html", to_html(self, parts)),
-            "markdown": write_whole(folder / "report.md", to_markdown(self, parts)),
-            "results": write_whole(folder / "results.csv", results_csv(self)),
-            "cells": write_whole(folder / "cells.csv", cells_csv(self)),
-        }
-        if self.choices:
-            paths["choices"] = write_whole(folder / "choices.csv", choices_csv(self))
-        return paths
+__all__ = ["build_report", "save_report"]
 
 
 def build_report(
@@ -133,3 +77,40 @@ def build_report(
         reading=read_table(sweep, table, choices),
         pictures=draw_figures(table) if figures else (),
     )
+
+
+def save_report(
+    report: Report, folder: str | os.PathLike, *, cells: str | os.PathLike | None = None
+) -> dict[str, Path]:
+    """
+    Write ``report.html`` (one file with all in it), ``report.md``, ``results.csv``, ``cells.csv``,
+    ``choices.csv`` where there were grids, and ``figures/``.
+
+    Args:
+        report: from :py:func:`build_report`.
+        folder: where to; made if need be.
+        cells: the sweep's folder, so that cells can be linked.
+
+    Raises:
+        WriteError: when it cannot be written.
+
+    Returns:
+        paths by what they are.
+    """
+    folder = usable_folder(folder)
+    base = "" if cells is None else Path(os.path.relpath(Path(cells).resolve(), folder.resolve())).as_posix()
+    parts = sections(report, base)
+    figures = usable_folder(folder / "figures")
+    kept = {path.name for picture in report.pictures for path in picture.save(figures)}
+    for old in figures.iterdir():  # of a report of earlier results
+        if old.suffix in (".svg", ".png") and old.name not in kept:
+            old.unlink()
+    paths = {
+        "page": write_whole(folder / "report.html", to_html(report, parts)),
+        "markdown": write_whole(folder / "report.md", to_markdown(report, parts)),
+        "results": write_whole(folder / "results.csv", results_csv(report)),
+        "cells": write_whole(folder / "cells.csv", cells_csv(report)),
+    }
+    if report.choices:
+        paths["choices"] = write_whole(folder / "choices.csv", choices_csv(report))
+    return paths

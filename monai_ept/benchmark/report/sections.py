@@ -17,16 +17,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.results import CellResult
 from monai_ept.benchmark.report.table import LEVEL, Column
 from monai_ept.benchmark.report.words import bytes_of, many, number, p_value, score, seconds, share, whole
 from monai_ept.statistics import estimate
 from monai_ept.tables import by_number
-
-if TYPE_CHECKING:
-    from monai_ept.benchmark.report.report import Report
 
 __all__ = ["Link", "Section", "anchor", "how_to_read", "sections"]
 

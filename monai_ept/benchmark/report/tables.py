@@ -17,10 +17,9 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from monai_ept.benchmark.report.report import Report
+from monai_ept.benchmark.report.contents import Report
 
 __all__ = ["cells_csv", "choices_csv", "results_csv"]
 
