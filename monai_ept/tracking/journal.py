@@ -65,9 +65,11 @@ class Journal:
     @classmethod
     def create(cls, run_folder: str | os.PathLike, opening: dict[str, Any]) -> Journal:
         """Begin a journal in a run's folder; ``opening`` has at least the run's ``id``."""
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        # Nanoseconds keep journals of the same second in order, the random part those of two processes apart.
-        name = f"{stamp}-{time.time_ns() % 10**9:09d}-{opening['id'][:8]}-{uuid.uuid4().hex[:4]}"
+        # Nanoseconds keep journals of the same second in order, the random part those of two processes apart. Both come
+        # from one look at the clock: the second may end between two.
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+        name = f"{stamp}-{nanoseconds:09d}-{opening['id'][:8]}-{uuid.uuid4().hex[:4]}"
         journal = cls(Path(run_folder) / FOLDER / name)
         journal.folder.mkdir(parents=True)
         journal.lock.acquire()

@@ -107,6 +107,16 @@ def test_journals_of_one_second_stay_in_order(tmp_path):
     assert folders == sorted(folders) and len(set(folders)) == 20
 
 
+def test_journals_stay_in_order_when_the_second_ends(tmp_path, monkeypatch):
+    names = []
+    for moment in (1_700_000_000_300_000_000, 1_700_000_001_002_579_737):
+        monkeypatch.setattr("monai_ept.tracking.journal.time.time_ns", lambda moment=moment: moment)
+        journal = Journal.create(tmp_path, OPENING)
+        names.append(journal.folder.name[:25])
+        journal.close()
+    assert names == ["20231114-221320-300000000", "20231114-221321-002579737"]
+
+
 def test_a_lock_has_one_holder_and_its_death_frees_it(tmp_path):
     """Also when worker processes of the holder live on, as those of a DataLoader do for seconds."""
     path = tmp_path / "lock"
