@@ -71,7 +71,7 @@ def make_network(
     settings = dict(method_settings or {})
     if prompt_length is not None:
         settings["prompt_length"] = prompt_length
-    if isinstance(method, str):
+    if isinstance(method, str) and "name" not in settings:  # no method has such a setting, which is said below
         method, settings = {"name": method, **settings}, {}
     method = method_of(method, recipe)
     weights = flag(pretrained) if str(pretrained).strip().lower() in YES + NO else pretrained

@@ -48,7 +48,8 @@ OPTIMIZERS = ("sgd", "adamw")
 RECIPES = {"default": "adamw", "paper": "sgd"}
 """Optimizers of the recipes; learning rates and how prompts start follow."""
 MOVING_PROMPTS = {"start": 0.0, "prompt_lr_scale": 30.0}
-"""Settings of ``ept``: the paper's start lost up to .08 on one data set, gained up to .06 on another: docs/results."""
+"""Settings of ``ept`` by default: the paper's start lost up to .08 on one data set and gained up to .06 on another, see
+docs/results.md."""
 OWN_START = {"start", "prompt_init", "embed"}  # whoever sets one of these has chosen where prompts start
 PRECISIONS = ("auto", "bfloat16", "float16", "off")
 

@@ -59,6 +59,10 @@ def test_settings_of_the_method():
     assert make_network(NAMES, img_size=32, method="lora", method_settings={"rank": 2}).methods[0].rank == 2
     with pytest.raises(ValueError, match="method 'linear' has no setting 'prompt_length'"):
         make_network(NAMES, method="linear", prompt_length=7)
+    with pytest.raises(ValueError, match="method 'ept' has no setting 'name'"):
+        make_network(NAMES, img_size=32, method_settings={"name": "lora"})
+    with pytest.raises(ValueError, match="settings name were given beside ept"):
+        make_network(NAMES, img_size=32, method_settings={"name": "lora"}, recipe="default")
 
 
 def test_volumes():
