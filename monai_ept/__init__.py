@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """
 Adapt a pretrained vision transformer to a medical task from a handful of labelled images.
@@ -20,9 +11,9 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from .delta import DeltaError
-from .engines import FitResult, fit
-from .methods import (
+from monai_ept.delta import DeltaError
+from monai_ept.engines import FitResult, fit
+from monai_ept.methods import (
     Adapter,
     Bias,
     Damp,
@@ -40,7 +31,7 @@ from .methods import (
     list_methods,
     register_method,
 )
-from .model import EPTWrapper, ParameterCount, TunedViT
+from monai_ept.model import EPTWrapper, ParameterCount, TunedViT
 
 __all__ = [
     "Adapter",

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The command line: ``monai-ept <command>``, or ``python -m monai_ept <command>``.
 
@@ -178,7 +169,7 @@ def _about(cls: type, width: int) -> Iterator[str]:
 
 
 def _pretrain(args: argparse.Namespace) -> None:
-    from monai_ept.pretrain import Recipe, run_pretraining
+    from tools.pretrain import Recipe, run_pretraining
 
     given = {name: value for name in ("pictures", "steps", "seed") if (value := getattr(args, name)) is not None}
     print(run_pretraining(args.out, Recipe(**given), workers=args.workers, device=args.device))
@@ -198,7 +189,7 @@ def _sync(args: argparse.Namespace) -> None:
 
 
 def _benchmark_run(args: argparse.Namespace) -> None:
-    from monai_ept.benchmark.command import run_command
+    from monai_ept.benchmark.run.command import run_command
 
     run_command(args)
 

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """A frozen backbone, a method that adapts it, and a head."""
 
@@ -28,7 +19,7 @@ from monai_ept.checks import check_number, check_whole
 from monai_ept.delta import Delta, DeltaError, fingerprint, read_delta, write_delta
 from monai_ept.methods import Ept, Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
-from monai_ept.networks.prompt import resize_tokens
+from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.tuner import innermost, own_modules, own_parameters
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -111,7 +102,9 @@ def test_identity_init_starts_as_the_unchanged_backbone(x):
         net = EPTWrapper(timm_vit(), 3, prompt_init="identity", embed=embed).eval()
         with net.disabled():
             plain = net.features(x)
-        torch.testing.assert_close(net.features(x), plain, rtol=0, atol=1e-6)
+        # A few roundings of the largest number, whatever order a processor adds in.
+        rounding = 16 * torch.finfo(plain.dtype).eps * float(plain.abs().max())
+        torch.testing.assert_close(net.features(x), plain, rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224", "vit_little_patch16_reg4_gap_256"])

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """The pictures of docs/embedded-backbone.md: what is learnt from, and what it is worth after so many steps.
 
 Run from the repository root:
@@ -24,7 +15,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from monai_ept.pretrain import Recipe, make_picture
+from tools.pretrain import Recipe, make_picture
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,24 +1,15 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The paper's reading of tuning as calibration of features, computed and drawn."""
 
 from __future__ import annotations
 
-from .distances import Change, ClassDistances, class_distances, compare_features, separability
-from .features import Features, collect_features
-from .prompts import LayerSinks, learned_sinks
-from .report import Analysis, analyze
-from .scaling import KeptAttention, ScalingMaps
-from .temperature import TemperatureFit, fit_temperature
+from monai_ept.analysis.analysis import Analysis, analyze
+from monai_ept.analysis.distances import Change, ClassDistances, class_distances, compare_features, separability
+from monai_ept.analysis.features import Features, collect_features
+from monai_ept.analysis.kept_attention import KeptAttention, ScalingMaps
+from monai_ept.analysis.prompt_sinks import LayerSinks, learned_sinks
+from monai_ept.analysis.temperature import TemperatureFit, fit_temperature
 
 __all__ = [
     "Analysis",

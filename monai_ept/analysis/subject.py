@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """What is to be analysed, from what a user can name: a run, its folder, or a delta file."""
 
@@ -28,7 +19,7 @@ from monai_ept.data.records import Record
 from monai_ept.delta import read_delta
 from monai_ept.files import usable_folder
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded import EMBEDDED_RANDOM
+from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 
 __all__ = ["Subject", "find_subject", "record_analysis"]
 
@@ -149,7 +140,7 @@ def record_analysis(subject: Subject, numbers: Mapping[str, float], files: Seque
     """
     artifacts: dict[str, Sequence[Path]] = {"analysis": files, **({"model": [subject.delta]} if calibrated else {})}
     if subject.run_id is not None:
-        from monai_ept.tracking.store import open_client, patience, tracking_store, without_password
+        from monai_ept.tracking.mlflow_client import open_client, patience, tracking_store, without_password
 
         uri = tracking_store(subject.tracking_uri)
         with patience():
@@ -181,7 +172,7 @@ def _of_bundle(
     tracking_uri: str | None,
 ) -> Subject:
     """A bundle's training records how its network and its data are built."""
-    from monai_ept.bundle.trained import find_training
+    from monai_ept.runs.finished_run import find_training
 
     training = find_training(folder, runs=folder, untrained={})
     data = training.data(dataset_dir)
@@ -250,7 +241,7 @@ def _weights(pretrained: str | None, backbone: str) -> bool | str:
 
 def _local_folder(run_id: str) -> Path | None:
     """The folder in ``runs`` whose run has that id."""
-    from monai_ept.tracking.run import RUN_FILE, read_about
+    from monai_ept.tracking.tracked_run import RUN_FILE, read_about
 
     for path in sorted(Path("runs").glob(f"*/{RUN_FILE}")):
         about = read_about(path.parent)
@@ -261,7 +252,7 @@ def _local_folder(run_id: str) -> Path | None:
 
 def _downloaded(run_id: str, tracking_uri: str | None, folder: Path) -> Path:
     """The files of a run in MLflow that its network and data are built from."""
-    from monai_ept.tracking import store
+    from monai_ept.tracking import mlflow_client as store
 
     uri = store.tracking_store(tracking_uri)
     where = store.without_password(uri)

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The ends of an evaluation, of predictions and of an export by bundle: what is written, and what is said."""
 
@@ -21,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from monai_ept.bundle.trained import Training
 from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
-from monai_ept.engines.evaluation import Evaluation
+from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, PredictionTable
 from monai_ept.model import TunedViT
+from monai_ept.runs.finished_run import Training
 
 __all__ = ["begin_work", "finish_evaluation", "finish_predictions", "save_model"]
 

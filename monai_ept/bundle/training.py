@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The beginning and the end of a training by bundle: what a user sees, and what is written down."""
 
@@ -22,15 +13,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_ept.bundle.network import backbone_recipe
 from monai_ept.bundle.options import check_command_line, short_errors
 from monai_ept.data import FewShotSplit, RecordSet
 from monai_ept.engines import evaluate, evaluate_records, metrics_table
-from monai_ept.engines.evaluation import Evaluation
+from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.files import remove_partials, usable_folder, write_whole
-from monai_ept.handlers import MLflowTracking, unwrap
+from monai_ept.handlers import MLflowTracking
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded import EMBEDDED
+from monai_ept.networks.embedded_weights import EMBEDDED
+from monai_ept.networks.unwrap_network import unwrap
+from monai_ept.runs.build_network import backbone_recipe
 
 __all__ = ["RECORD_FILE", "begin_training", "defined_above", "finish_training", "rank", "run_name", "start"]
 
@@ -159,7 +151,7 @@ def begin_training(
         )
     if tracking is not None and tracking.enabled:
         from monai_ept.tracking import tracking_store
-        from monai_ept.tracking.store import without_password
+        from monai_ept.tracking.mlflow_client import without_password
 
         say.append(
             f"  MLflow    {without_password(tracking_store(tracking.tracking_uri))}, experiment {tracking.experiment}"
@@ -262,7 +254,7 @@ def finish_training(
     if evaluation is not None:
         print(f"test report {folder / 'evaluation'}: {', '.join(path.name for path in report)}")
     if tracking is not None and tracking.run is not None:
-        from monai_ept.tracking.store import without_password
+        from monai_ept.tracking.mlflow_client import without_password
 
         where = tracking.run.url or f"run {tracking.run_id} in {without_password(tracking.run.uri)}"
         print(f"MLflow      {where}" if sent else "MLflow      kept for 'monai-ept sync', see the warning above")

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """One function per phase that builds MONAI dictionary transforms from a record to what a ViT takes.
 
@@ -43,8 +34,8 @@ from monai.transforms import (
 from monai.transforms.traits import RandomizableTrait
 from monai.utils import ensure_tuple, ensure_tuple_rep, look_up_option
 
-from monai_ept.data.random_state import PerSampleRandom
-from monai_ept.data.reading import read_image
+from monai_ept.data.read_image import read_image
+from monai_ept.data.seeded_loader import PerSampleRandom
 
 __all__ = [
     "BytesToUnitd",

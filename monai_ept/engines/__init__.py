@@ -1,23 +1,11 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Training and evaluation: MONAI's engines, and what is plugged into them."""
 
 from __future__ import annotations
 
-from monai_ept.engines.describe import describe_run
-from monai_ept.engines.evaluation import Evaluation, build_evaluator, evaluate, evaluate_table, predict
 from monai_ept.engines.fit import FitResult, fit
-from monai_ept.engines.gallery import draw_gallery
-from monai_ept.engines.inputs import network_transforms
+from monai_ept.engines.network_inputs import network_transforms
 from monai_ept.engines.recipe import (
     amp_settings,
     at_precision,
@@ -28,9 +16,12 @@ from monai_ept.engines.recipe import (
     optimizer_settings,
     task_of,
 )
-from monai_ept.engines.report import metrics_table, write_predictions, write_report
-from monai_ept.engines.tested import evaluate_records
-from monai_ept.engines.training import build_trainer
+from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.trainer import build_trainer
+from monai_ept.evaluation.evaluate_split import evaluate_records
+from monai_ept.evaluation.evaluation_files import metrics_table, write_predictions, write_report
+from monai_ept.evaluation.evaluator import Evaluation, build_evaluator, evaluate, evaluate_table, predict
+from monai_ept.evaluation.gallery import draw_gallery
 
 __all__ = [
     "Evaluation",

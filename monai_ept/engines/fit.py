@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Training and evaluation in one call."""
 
@@ -26,9 +17,7 @@ from monai.data import CacheDataset, Dataset
 from monai_ept.checks import check_choice, check_whole
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
-from monai_ept.engines.describe import describe_run
-from monai_ept.engines.evaluation import build_evaluator
-from monai_ept.engines.inputs import network_transforms
+from monai_ept.engines.network_inputs import network_transforms
 from monai_ept.engines.recipe import (
     class_weights,
     cosine_schedule,
@@ -38,9 +27,11 @@ from monai_ept.engines.recipe import (
     optimizer_settings,
     task_of,
 )
-from monai_ept.engines.report import metrics_table
-from monai_ept.engines.tested import evaluate_records
-from monai_ept.engines.training import build_trainer
+from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.trainer import build_trainer
+from monai_ept.evaluation.evaluate_split import evaluate_records
+from monai_ept.evaluation.evaluation_files import metrics_table
+from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers import DeltaCheckpoint, MLflowTracking, StopOnSignal
 from monai_ept.metrics import Interval

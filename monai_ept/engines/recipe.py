@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """What a training is made of besides network and data: optimizer, schedule, loss, class weights, precision.
 
@@ -28,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from monai_ept.checks import check_choice, check_number, check_whole
 from monai_ept.data.records import Record
-from monai_ept.handlers.unwrap import unwrap
+from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = [
     "amp_settings",

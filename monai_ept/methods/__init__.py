@@ -1,28 +1,19 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
-from .adapter import Adapter
-from .base import Method, build_methods, list_methods, method_class, register_method, thaw
-from .bias import Bias
-from .damp import Damp
-from .ept import Ept
-from .full import Full
-from .hf_peft import Peft
-from .linear import Linear
-from .ln import Ln
-from .lora import Lora
-from .mlp import Mlp
-from .partial import Partial
-from .proj import Proj
-from .vp import Vp
-from .vpt import Vpt
+from monai_ept.methods.adapter import Adapter
+from monai_ept.methods.base import Method, build_methods, list_methods, method_class, register_method, thaw
+from monai_ept.methods.bias import Bias
+from monai_ept.methods.damp import Damp
+from monai_ept.methods.ept import Ept
+from monai_ept.methods.full import Full
+from monai_ept.methods.hf_peft import Peft
+from monai_ept.methods.linear import Linear
+from monai_ept.methods.ln import Ln
+from monai_ept.methods.lora import Lora
+from monai_ept.methods.mlp import Mlp
+from monai_ept.methods.partial import Partial
+from monai_ept.methods.proj import Proj
+from monai_ept.methods.vp import Vp
+from monai_ept.methods.vpt import Vpt

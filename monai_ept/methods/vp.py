@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Visual Prompting: something learned on top of the image, or of its tokens."""
 
@@ -23,9 +14,9 @@ from torch.nn import functional as F
 
 from monai_ept.checks import check_choice, check_whole
 from monai_ept.methods.base import Method, register_method
-from monai_ept.networks.prompt import resize_tokens
+from monai_ept.networks.backbone import ViTFace
+from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.tuner import Tuner
-from monai_ept.networks.vit import ViTFace
 
 __all__ = ["FramedImage", "PromptedPatches", "Vp"]
 

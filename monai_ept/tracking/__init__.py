@@ -1,24 +1,15 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Runs in MLflow: recorded locally first, uploaded beside the training, compared afterwards."""
 
 from __future__ import annotations
 
-from .compare import Comparison, compare
-from .registry import register_model
-from .run import TrackedRun, attach_run, open_run, resume_run
-from .store import tracking_store
-from .sync import Synced, sync
-from .upload import TrackingError
+from monai_ept.tracking.compare import Comparison, compare
+from monai_ept.tracking.mlflow_client import tracking_store
+from monai_ept.tracking.model_registry import register_model
+from monai_ept.tracking.sync_folders import Synced, sync
+from monai_ept.tracking.tracked_run import TrackedRun, attach_run, open_run, resume_run
+from monai_ept.tracking.uploader import TrackingError
 
 __all__ = [
     "Comparison",

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The comparison that a sweep was made for: methods by shots, over repetitions, against a baseline."""
 
@@ -23,10 +14,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai_ept.statistics import estimate, paired
-from monai_ept.tables import by_number, markdown_table
-from monai_ept.tracking.search import search_runs
-from monai_ept.tracking.store import tracking_store, without_password
+from monai_ept.reporting.markdown import by_number, markdown_table
+from monai_ept.reporting.statistics import estimate, paired
+from monai_ept.tracking.mlflow_client import tracking_store, without_password
+from monai_ept.tracking.search_runs import search_runs
 
 __all__ = ["Comparison", "Row", "compare"]
 

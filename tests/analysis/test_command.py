@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -157,9 +148,9 @@ def test_the_source_of_a_run_is_known_where_its_name_says_it(run, place):
 
 
 def test_a_bundles_training_needs_nothing_else(place, tmp_path, capsys):
-    from monai_ept.bundle.data import load_data
-    from monai_ept.bundle.network import make_network
     from monai_ept.bundle.training import begin_training
+    from monai_ept.runs.build_network import make_network
+    from monai_ept.runs.data_loading import load_data
 
     drawn = {"num_per_class": 3, "num_test_per_class": 3, "img_size": 32}
     images = {"source": "synthetic_derm", "options": drawn}

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -19,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, silhouette_score
 
 from monai_ept.analysis import class_distances, compare_features, separability
 from monai_ept.analysis.classes import single_classes
-from monai_ept.analysis.projections import density_levels, first_component, plane, tsne, turned
+from monai_ept.analysis.project_2d import density_levels, first_component, plane, tsne, turned
 
 
 def clusters(seed: int = 0, images: int = 90, width: int = 6, classes: int = 3, apart: float = 2.0):

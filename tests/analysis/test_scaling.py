@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -95,7 +86,7 @@ def test_means_over_images_and_classes():
 
 def test_the_map_of_a_volume_is_the_slice_that_is_shown_of_it():
     """A picture and its map are turned the same way: a volume that is bright in one patch has it in the same place."""
-    from monai_ept.engines.gallery import picture_of
+    from monai_ept.evaluation.gallery import picture_of
 
     maps = ScalingMaps.empty(net_of(monai_vit(3), "damp"), 1)
     patches = np.random.default_rng(0).uniform(size=maps.grid)

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Folders of sweeps as the runner leaves them: real cells with real ids, and numbers that a generator made up."""
 
@@ -20,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.benchmark.cell import Cell
-from monai_ept.benchmark.cells import sweep_cells
-from monai_ept.benchmark.sweep import sweep_from
+from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.plan.expand import sweep_cells
+from monai_ept.benchmark.plan.sweep_file import sweep_from
 
 Score = Callable[[Cell], float | None]
 """A cell's balanced accuracy; NaN for a metric that is not defined, None for a cell that failed."""

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -24,14 +15,14 @@ from monai.networks.nets import ViT
 from PIL import Image
 
 from monai_ept import TunedViT
-from monai_ept.benchmark.cells import sweep_cells
-from monai_ept.benchmark.frozen import UpperPart, lower_part, trained_level
-from monai_ept.benchmark.images import ImageStore, RecordImages, image_key, split_transform
-from monai_ept.benchmark.run_cell import run_cell
-from monai_ept.benchmark.sweep import sweep_from
-from monai_ept.benchmark.workbench import Workbench
+from monai_ept.benchmark.plan.expand import sweep_cells
+from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.run.image_store import ImageStore, RecordImages, image_key, split_transform
+from monai_ept.benchmark.run.train_cell import run_cell
+from monai_ept.benchmark.run.worker_cache import Workbench
 from monai_ept.data import SeededDataLoader, eval_transforms, load_source, train_transforms
 from monai_ept.engines import fit, network_transforms
+from monai_ept.engines.frozen_layers import UpperPart, lower_part, trained_level
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -283,7 +274,7 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
     outcome = run_cell(cell, bench)
 
     data = bench.data(cell)
-    from monai_ept.benchmark.workbench import cell_split
+    from monai_ept.benchmark.run.worker_cache import cell_split
 
     net = build(cell, data)
     result = fit(
@@ -307,7 +298,7 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
 
 
 def test_what_is_known_is_not_computed_again(tmp_path, monkeypatch):
-    from monai_ept.benchmark import workbench
+    from monai_ept.benchmark.run import worker_cache as workbench
 
     passes = []
     plain = workbench.lower_part
@@ -339,7 +330,7 @@ def test_frozen_prompts_stay_and_only_the_head_trains(tmp_path):
 
 
 def test_results_of_frozen_layers_do_not_pile_up(tmp_path, monkeypatch):
-    from monai_ept.benchmark import workbench
+    from monai_ept.benchmark.run import worker_cache as workbench
 
     bench = Workbench(tmp_path)
     monkeypatch.setattr(workbench, "TOKENS_AT_MOST", 20_000)
@@ -360,6 +351,6 @@ def test_the_split_of_a_transform():
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have no numbers here")
 def test_the_usual_cache_belongs_to_one_user():
-    from monai_ept.benchmark.workbench import default_cache
+    from monai_ept.benchmark.run.worker_cache import default_cache
 
     assert str(os.getuid()) in default_cache().name

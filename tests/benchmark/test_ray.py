@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -18,11 +9,11 @@ import time
 
 import pytest
 
-from monai_ept.benchmark.cells import sweep_cells
-from monai_ept.benchmark.folder import SweepFolder
-from monai_ept.benchmark.ray_pool import RayPool
-from monai_ept.benchmark.runner import run_sweep
-from monai_ept.benchmark.sweep import sweep_from
+from monai_ept.benchmark.plan.expand import sweep_cells
+from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.run.ray_pool import RayPool
+from monai_ept.benchmark.run.run_sweep import run_sweep
+from monai_ept.benchmark.run.sweep_folder import SweepFolder
 
 SWEEP = {
     "name": "cluster",

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -24,8 +15,8 @@ from monai_ept.__main__ import main
 from monai_ept.benchmark.report import build_report, read_folder, read_tracked, save_report
 from monai_ept.benchmark.report.figures.factors import _apart, _depths
 from monai_ept.benchmark.report.figures.style import place_labels
-from monai_ept.benchmark.report.words import difference, number, p_value, score, seconds, signed
-from monai_ept.statistics import Estimate, estimate
+from monai_ept.reporting.numbers import difference, number, p_value, score, seconds, signed
+from monai_ept.reporting.statistics import Estimate, estimate
 from tests.benchmark.report_folder import TABLE, made_up, write_sweep
 
 SMALL = {
@@ -199,12 +190,12 @@ def test_what_cannot_be_reported_is_one_sentence(arguments, message, saved, caps
 
 def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_path, monkeypatch):
     """Trained, written and recorded by what the runner does all that with, only without its processes."""
-    from monai_ept.benchmark.cells import sweep_cells
-    from monai_ept.benchmark.folder import SweepFolder
-    from monai_ept.benchmark.record import Recorder
-    from monai_ept.benchmark.sweep import sweep_from
-    from monai_ept.benchmark.workbench import Workbench
-    from monai_ept.benchmark.worker import work_on
+    from monai_ept.benchmark.plan.expand import sweep_cells
+    from monai_ept.benchmark.plan.sweep_file import sweep_from
+    from monai_ept.benchmark.run.mlflow_record import Recorder
+    from monai_ept.benchmark.run.sweep_folder import SweepFolder
+    from monai_ept.benchmark.run.worker import work_on
+    from monai_ept.benchmark.run.worker_cache import Workbench
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

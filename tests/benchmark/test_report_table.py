@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -22,7 +13,7 @@ from monai_ept.benchmark.report import CellResult, build_report, read_folder
 from monai_ept.benchmark.report.choose import choose
 from monai_ept.benchmark.report.results import with_own_labels
 from monai_ept.benchmark.report.table import Column, build_table
-from monai_ept.statistics import holm
+from monai_ept.reporting.statistics import holm
 from monai_ept.tracking.compare import lower_is_better
 from tests.benchmark.report_folder import TABLE, made_up, write_cell, write_sweep
 

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -25,13 +16,13 @@ import pytest
 import yaml
 
 from monai_ept.__main__ import main
-from monai_ept.benchmark.cells import sweep_cells
-from monai_ept.benchmark.cost import CostModel
-from monai_ept.benchmark.folder import SweepFolder
-from monai_ept.benchmark.pool import LocalPool
-from monai_ept.benchmark.progress import SweepProgress
-from monai_ept.benchmark.runner import run_sweep
-from monai_ept.benchmark.sweep import sweep_from
+from monai_ept.benchmark.plan.expand import sweep_cells
+from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.run.cost_estimate import CostModel
+from monai_ept.benchmark.run.local_pool import LocalPool
+from monai_ept.benchmark.run.run_sweep import run_sweep
+from monai_ept.benchmark.run.sweep_folder import SweepFolder
+from monai_ept.benchmark.run.sweep_progress import SweepProgress
 from monai_ept.tracking import compare
 
 SWEEP = {
@@ -182,7 +173,7 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path):
 
 
 def test_a_folder_belongs_to_one_sweep_and_one_process(done, tmp_path):
-    from monai_ept.tracking.locks import ProcessLock
+    from monai_ept.tracking.process_lock import ProcessLock
 
     sweep, out = done[0], done[1]
     with pytest.raises(ValueError, match="holds sweep 'tiny', not 'other'"):

@@ -1,20 +1,11 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 import pytest
 
 from monai_ept.bundle import choose_classes, load_data
-from monai_ept.bundle.images import embedded_images
+from monai_ept.bundle.images_to_predict import embedded_images
 from monai_ept.data import RecordSet
 
 SMALL = {"num_per_class": 3, "num_test_per_class": 1, "img_size": 16}

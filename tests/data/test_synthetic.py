@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -24,7 +15,8 @@ import pytest
 from monai.data import CacheDataset
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-from monai_ept.data.reading import read_image
+from monai_ept.data.check_records import validate_records
+from monai_ept.data.read_image import read_image
 from monai_ept.data.records import RecordSet
 from monai_ept.data.sources.medfmc import MEDFMC_TASKS
 from monai_ept.data.sources.registry import load_source
@@ -33,7 +25,6 @@ from monai_ept.data.sources.synthetic import (
     DERM_CLASSES,
     VOLUME_CLASSES,
     chest_findings,
-    paint,
     render_chest,
     render_derm,
     render_volume,
@@ -41,7 +32,7 @@ from monai_ept.data.sources.synthetic import (
     synthetic_derm,
     synthetic_volume,
 )
-from monai_ept.data.validate import validate_records
+from monai_ept.synthetic import paint
 
 SMALL = {
     "derm": lambda **options: synthetic_derm(3, 2, img_size=32, **options),
@@ -49,7 +40,7 @@ SMALL = {
     "volume": lambda **options: synthetic_volume(3, 2, img_size=16, **options),
 }
 
-# Pixels that every machine must draw. Whoever changes them on purpose raises RENDER_VERSION in store.py.
+# Pixels that every machine must draw. Whoever changes them on purpose raises RENDER_VERSION in picture_store.py.
 PINNED = {
     "derm": "aa85774c3a6e596deee267438cb4bf56817db19960ca064fb8ffd8d3c16ec9db",
     "chest": "8f37452d31d7b7b2807f3b84f32787bef4e3b798e444400d7611f41739556112",

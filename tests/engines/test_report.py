@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -19,7 +10,12 @@ import numpy as np
 import pytest
 
 from monai_ept.engines import draw_gallery, metrics_table, write_predictions, write_report
-from monai_ept.engines.report import confusion_counts, draw_confusion_matrix, draw_reliability, write_metrics
+from monai_ept.evaluation.evaluation_files import (
+    confusion_counts,
+    draw_confusion_matrix,
+    draw_reliability,
+    write_metrics,
+)
 from monai_ept.files import WriteError
 from monai_ept.handlers import PredictionTable
 from monai_ept.metrics import Interval, classification_metrics

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -197,7 +188,7 @@ def test_a_subclass_with_its_own_forward_is_not_taken_for_its_parent():
 
 def test_registering_a_class(monkeypatch):
     before, after = attention_halves(Attention(48))
-    monkeypatch.setattr("monai_ept.networks.projections._HALVES", dict(_registry()))
+    monkeypatch.setattr("monai_ept.networks.attention_classes._HALVES", dict(_registry()))
     register_attention(OwnAttention, lambda attn, x, **kwargs: before(attn, 2 * x, **kwargs), after)
     torch.manual_seed(0)
     attn = OwnAttention(48, num_heads=3).eval()
@@ -207,7 +198,7 @@ def test_registering_a_class(monkeypatch):
 
 
 def _registry():
-    from monai_ept.networks import projections
+    from monai_ept.networks import attention_classes as projections
 
     return projections._HALVES
 

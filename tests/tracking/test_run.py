@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
@@ -24,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from monai_ept.tracking import TrackingError, attach_run, open_run, resume_run
-from monai_ept.tracking.upload import ID_TAG, Uploader, find_journals
+from monai_ept.tracking.uploader import ID_TAG, Uploader, find_journals
 
 
 def history(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:

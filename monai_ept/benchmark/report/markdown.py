@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The report as Markdown."""
 
@@ -18,8 +9,8 @@ from collections.abc import Sequence
 from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.sections import Item, Link, Section, how_to_read
 from monai_ept.benchmark.report.table import Score, Table
-from monai_ept.benchmark.report.words import difference, p_value, score
-from monai_ept.tables import markdown_table
+from monai_ept.reporting.markdown import markdown_table
+from monai_ept.reporting.numbers import difference, p_value, score
 
 __all__ = ["score_table", "to_markdown"]
 

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """What a sweep has given so far: its cells, finished, failed and missing."""
 
@@ -204,8 +195,8 @@ def with_plan(cells: Iterable[CellResult], settings: Mapping[str, Any]) -> tuple
     Returns:
         the cells in the order of the file, and notes.
     """
-    from monai_ept.benchmark.cells import sweep_cells
-    from monai_ept.benchmark.sweep import sweep_from
+    from monai_ept.benchmark.plan.expand import sweep_cells
+    from monai_ept.benchmark.plan.sweep_file import sweep_from
 
     there = {cell.id: cell for cell in cells}
     if not settings:

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """What follows table and figures: costs, choices, what is missing, and where every number comes from."""
 
@@ -21,9 +12,9 @@ from dataclasses import dataclass, field
 from monai_ept.benchmark.report.contents import Report
 from monai_ept.benchmark.report.results import CellResult
 from monai_ept.benchmark.report.table import LEVEL, Column
-from monai_ept.benchmark.report.words import bytes_of, many, number, p_value, score, seconds, share, whole
-from monai_ept.statistics import estimate
-from monai_ept.tables import by_number
+from monai_ept.reporting.markdown import by_number
+from monai_ept.reporting.numbers import bytes_of, many, number, p_value, score, seconds, share, whole
+from monai_ept.reporting.statistics import estimate
 
 __all__ = ["Link", "Section", "anchor", "how_to_read", "sections"]
 

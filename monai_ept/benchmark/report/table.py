@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """The table of a sweep: methods by data and shots, with intervals, differences to a reference, and tests."""
 
@@ -20,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from monai_ept.benchmark.report.results import CellResult
-from monai_ept.benchmark.report.words import many
-from monai_ept.statistics import NOTHING, Estimate, holm, stratified_estimate
-from monai_ept.tables import by_number
+from monai_ept.reporting.markdown import by_number
+from monai_ept.reporting.numbers import many
+from monai_ept.reporting.statistics import NOTHING, Estimate, holm, stratified_estimate
 
 __all__ = ["LEVEL", "Column", "Score", "Table", "build_table"]
 

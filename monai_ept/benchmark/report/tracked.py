@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Reading a sweep's runs from MLflow."""
 
@@ -46,8 +37,8 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> SweepResults
         >>> len(read_tracked("quick").finished)
         24
     """
-    from monai_ept.tracking.search import search_runs
-    from monai_ept.tracking.store import tracking_store, without_password
+    from monai_ept.tracking.mlflow_client import tracking_store, without_password
+    from monai_ept.tracking.search_runs import search_runs
 
     if "'" in sweep:
         raise ValueError(f"sweep {sweep!r} must be a name without quotation marks: MLflow is asked for it.")

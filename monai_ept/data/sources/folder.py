@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """A folder for each class."""
 
@@ -18,10 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monai_ept.data.reading import IMAGE_SUFFIXES
+from monai_ept.data.check_records import validate_records
+from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import DataError, Record, RecordSet
-from monai_ept.data.sources.tables import SPLIT_NAMES
-from monai_ept.data.validate import validate_records
+from monai_ept.data.sources.read_csv import SPLIT_NAMES
 
 __all__ = ["collect", "folder"]
 

@@ -1,13 +1,4 @@
-# Copyright (c) The monai_ept developers
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#     http://www.apache.org/licenses/LICENSE-2.0
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """How far each method is from the reference, at a glance."""
 
@@ -27,7 +18,7 @@ from monai_ept.benchmark.report.figures.style import (
     tidy,
 )
 from monai_ept.benchmark.report.table import Column, Score, Table
-from monai_ept.benchmark.report.words import signed
+from monai_ept.reporting.numbers import signed
 
 __all__ = ["draw_differences"]
 
@@ -121,7 +112,7 @@ def _panel(axes: Any, table: Table, column: Column, labels: list[str]) -> None:
 
 
 def _score(table: Table, label: str, column: Column) -> Score:
-    from monai_ept.statistics import NOTHING
+    from monai_ept.reporting.statistics import NOTHING
 
     return table.scores.get((label, column)) or Score(label, column, NOTHING)
 

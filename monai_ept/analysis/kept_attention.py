@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The factors by which prompts scale each token's attention output, per layer and place in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monai_ept.model import TunedViT
+from monai_ept.networks import PromptedAttention, tuners
+
+__all__ = ["KeptAttention", "ScalingMaps", "prompted_layers"]
+
+
+def prompted_layers(net: TunedViT) -> dict[int, PromptedAttention]:
+    """Layers whose attention a prompt scales, by index; "add" and "multiply" prompts scale nothing."""
+    found = {}
+    for index, block in enumerate(net.vit.blocks):
+        for _, tuner in tuners(block):
+            if isinstance(tuner, PromptedAttention) and tuner.prompt.embed in ("concat", "scaled_concat"):
+                found[index] = tuner
+    return found
+
+
+class KeptAttention:
+    """
+    A context in which a network notes which share of its attention each token keeps: the factors ``g``.
+
+    Example::
+
+        >>> with KeptAttention(net) as kept:
+        ...     logits = net(images)
+        >>> kept.take().shape  # images, layers, tokens; the mean over heads
+        torch.Size([2, 12, 197])
+    """
+
+    def __init__(self, net: TunedViT) -> None:
+        self.layers = prompted_layers(net)
+        self._seen: dict[int, Tensor] = {}
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> KeptAttention:
+        for index, attention in self.layers.items():
+            self._hooks.append(attention.register_forward_pre_hook(self._note(index), with_kwargs=True))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _note(self, index: int) -> Any:
+        def note(attention: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+            if attention.enabled:
+                with torch.no_grad():
+                    self._seen[index] = attention.kept(*args, **kwargs).mean(dim=1)
+
+        return note
+
+    def take(self) -> Tensor:
+        """Factors ``(images, layers, tokens)`` of the last forward pass."""
+        return torch.stack([self._seen[index] for index in self.layers], dim=1)
+
+
+@dataclass
+class ScalingMaps:
+    """
+    Factors ``g`` of many images: their means, and single images' maps.
+
+    Args:
+        layers: indices of the prompted layers.
+        num_prefix: tokens that stand before the patches.
+        grid: patches along each spatial axis.
+        total: sum over all images, ``(layers, tokens)``.
+        class_totals: sums over the images of each class, ``(classes, layers, tokens)``.
+        counts: images of each class.
+        patches: each image's mean over patches, ``(images, layers)``.
+        prefixes: each image's prefix tokens, ``(images, layers, num_prefix)``.
+        examples: ``(layers, tokens)`` of single images, by id.
+    """
+
+    layers: list[int]
+    num_prefix: int
+    grid: tuple[int, ...]
+    total: np.ndarray
+    class_totals: np.ndarray
+    counts: np.ndarray
+    patches: np.ndarray
+    prefixes: np.ndarray
+    examples: dict[str, np.ndarray] = field(default_factory=dict)
+    images: int = 0
+
+    @classmethod
+    def empty(cls, net: TunedViT, num_images: int) -> ScalingMaps | None:
+        """Maps of no image yet; None where no prompt scales anything."""
+        layers = list(prompted_layers(net))
+        if not layers:
+            return None
+        prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
+        shape = (len(layers), net.vit.num_tokens)
+        return cls(
+            layers,
+            prefix,
+            tuple(net.vit.grid_size),
+            np.zeros(shape),
+            np.zeros((net.num_classes, *shape)),
+            np.zeros(net.num_classes, dtype=np.int64),
+            np.zeros((num_images, len(layers))),
+            np.zeros((num_images, len(layers), prefix)),
+        )
+
+    def add(self, kept: Tensor, member: np.ndarray, ids: Sequence[str], examples: Sequence[str]) -> None:
+        """Add images' factors ``(images, layers, tokens)``; ``member`` says which image is of which class."""
+        values = kept.double().cpu().numpy()
+        where = slice(self.images, self.images + len(values))
+        self.total += values.sum(axis=0)
+        self.class_totals += np.einsum("nk,nlt->klt", member.astype(np.float64), values)
+        self.counts += member.sum(axis=0)
+        self.patches[where] = values[..., self.num_prefix :].mean(axis=-1)
+        self.prefixes[where] = values[..., : self.num_prefix]
+        for identity, one in zip(ids, values, strict=True):
+            if identity in examples:
+                self.examples[identity] = one
+        self.images += len(values)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over all images, ``(layers, tokens)``."""
+        return self.total / self.images
+
+    @property
+    def class_means(self) -> np.ndarray:
+        """Mean over the images of each class, ``(classes, layers, tokens)``; NaN for a class without any."""
+        with np.errstate(invalid="ignore"):
+            return self.class_totals / self.counts[:, None, None]
+
+    def to_map(self, tokens: np.ndarray) -> np.ndarray:
+        """Values of tokens ``(…, tokens)`` as maps over the image ``(…, rows, columns)``; of a volume its middle."""
+        maps = tokens[..., self.num_prefix :].reshape(*tokens.shape[:-1], *self.grid)
+        if len(self.grid) == 3:
+            # The same slice, the same way up, as engines.gallery shows of the volume.
+            maps = np.rot90(maps[..., self.grid[2] // 2], axes=(-2, -1))
+        return maps

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One cell of a sweep: a method, trained once on one few-shot split with one seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["PAPER", "SPLIT", "Cell", "method_name"]
+
+PAPER: Mapping[str, Any] = {
+    "epochs": 20,
+    "batch_size": 4,
+    "lr": 6e-4,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": None,
+    "schedule": "cosine",
+    "warmup_steps": 0,
+    "class_weighting": False,
+    "max_norm": None,
+    "augment": True,
+    "amp": "off",
+}
+"""The paper's recipe, and all that a recipe can say. A cell's id names what differs from it, so that these values are
+never changed: cells that are done would then be done again."""
+
+SPLIT: Mapping[str, Any] = {"by": "group", "test_fraction": None, "sampling": "fresh"}
+"""Arguments of ``few_shot_split`` that a source may set, and their defaults; they belong to ids as the recipe does."""
+
+
+def method_name(method: Any) -> str:
+    """The name of a method as a sweep writes it; several are joined with a plus."""
+    if isinstance(method, str):
+        return method
+    return "+".join(one if isinstance(one, str) else str(one.get("name")) for one in method)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    What is trained and tested, as plain values that JSON can say.
+
+    Args:
+        source: name of the data in tables.
+        source_settings: ``name`` and arguments of ``load_source``, with variables such as ``${DATA}`` as written.
+        backbone: name of the backbone.
+        pretrained: its weights, as ``TunedViT`` takes them; variables as written.
+        img_size: size of the images; the backbone's own where it is None.
+        method: name of the method, or a list of methods.
+        method_settings: settings of a method given by name, as written.
+        label: name of the method in tables.
+        shots: images or groups per class.
+        sampling: seed of the split.
+        seed: seed of everything else.
+        recipe: all of ``PAPER``'s keys.
+        frozen: only the head trains; what the method adds stays as it was initialised.
+        group: cells that stand for one curve or table.
+        grid: settings that come from a grid.
+        factors: what varies in an ablation.
+        val: validation images of the split: "none", "shots" or "rest".
+        split: by, test_fraction and sampling of the split.
+    """
+
+    source: str
+    source_settings: dict[str, Any]
+    backbone: str
+    pretrained: bool | str
+    method: str | list[Any]
+    method_settings: dict[str, Any]
+    label: str
+    shots: int
+    sampling: int
+    seed: int
+    recipe: dict[str, Any]
+    img_size: Any = None
+    frozen: bool = False
+    group: str | None = None
+    grid: dict[str, Any] = field(default_factory=dict)
+    factors: dict[str, Any] = field(default_factory=dict)
+    val: str = "none"
+    split: dict[str, Any] = field(default_factory=lambda: dict(SPLIT))
+
+    @property
+    def name(self) -> str:
+        """The method's name; several are joined with a plus."""
+        return method_name(self.method)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """
+        Everything that determines the result, and nothing else.
+
+        What has its usual value is left out, so that a setting that is invented later changes no id.
+        """
+        content: dict[str, Any] = {
+            "source": self.source_settings,
+            "backbone": self.backbone,
+            "pretrained": self.pretrained,
+            "method": self.method,
+            "method_settings": self.method_settings,
+            "shots": self.shots,
+            "sampling": self.sampling,
+            "seed": self.seed,
+            "recipe": {key: value for key, value in self.recipe.items() if value != PAPER.get(key)},
+        }
+        split = {key: value for key, value in self.split.items() if value != SPLIT.get(key)}
+        extra = {"img_size": self.img_size, "frozen": self.frozen, "split": split}
+        content.update({key: value for key, value in extra.items() if value})
+        if self.val != "none":
+            content["val"] = self.val
+        return content
+
+    @property
+    def id(self) -> str:
+        """A readable name and ten digits of the hash of :py:attr:`identity`: the cell's folder."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{self.source_settings['name']}-{self.name}".lower()).strip("-")[:40]
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return f"{slug}-{self.shots}shot-{self.sampling}-{self.seed}-{digest}"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with its id."""
+        return {"id": self.id, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Cell:
+        """The cell that ``to_json`` described; what it does not know is passed over."""
+        return cls(**{key: value for key, value in content.items() if key in cls.__dataclass_fields__})

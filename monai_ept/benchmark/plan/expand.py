@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a sweep to its cells."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monai_ept.benchmark.plan.cell import PAPER, SPLIT, Cell, method_name
+from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
+from monai_ept.methods import build_methods, method_class
+
+__all__ = ["Variant", "sweep_cells", "variants"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One method with one value of each setting: a row of a table, or one value of a grid."""
+
+    method: str | list[Any]
+    settings: dict[str, Any]
+    label: str
+    group: str | None
+    frozen: bool
+    recipe: dict[str, Any]
+    grid: dict[str, Any]
+    factors: dict[str, Any]
+
+
+def sweep_cells(sweep: Sweep) -> list[Cell]:
+    """
+    All cells of a sweep, one sampling after the other, so that a sweep that is stopped early has whole tables.
+
+    Raises:
+        ValueError: when a method is listed twice, or a setting is wrong.
+    """
+    rows = [row for entry in sweep.methods for row in variants(entry)]
+    cells: dict[str, Cell] = {}
+    for seed, sampling, source, backbone, shots, row in itertools.product(
+        sweep.seeds, sweep.samplings, sweep.sources, sweep.backbones, sweep.shots, rows
+    ):
+        settings = {key: value for key, value in source.items() if key not in ("label", *SPLIT)}
+        cell = Cell(
+            source=source["label"],
+            source_settings=settings,
+            backbone=backbone["name"],
+            pretrained=backbone["pretrained"],
+            img_size=backbone["img_size"],
+            method=row.method,
+            method_settings=row.settings,
+            label=row.label,
+            shots=shots,
+            sampling=sampling,
+            seed=seed,
+            recipe=row.recipe,
+            frozen=row.frozen,
+            group=row.group,
+            grid=row.grid,
+            factors=row.factors,
+            val=sweep.val,
+            split={key: source[key] for key in SPLIT},
+        )
+        other = cells.setdefault(cell.id, cell)
+        if other is not cell:
+            raise ValueError(
+                f"methods {other.label!r} and {cell.label!r} of sweep {sweep.name!r} are the same: leave one out."
+            )
+    return list(cells.values())
+
+
+def variants(entry: Mapping[str, Any]) -> Iterator[Variant]:
+    """
+    The methods that an entry of a sweep stands for: one for each combination of settings that have a list of values.
+
+    Raises:
+        ValueError: for a setting that the method does not have.
+    """
+    given = {key: value for key, value in entry.items() if key not in OF_METHOD}
+    lists = {key: value for key, value in given.items() if _several(entry["method"], key, value)}
+    for values in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        settings = {**given, **chosen}
+        label = entry["label"] or _label(entry["method"], {} if lists else given)
+        if entry["frozen"] and not entry["label"]:
+            label += " frozen"
+        if chosen:
+            label += " " + " ".join(f"{key}={_short(value)}" for key, value in chosen.items())
+        group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
+        for point in itertools.product(*entry["grid"].values()):
+            grid = dict(zip(entry["grid"], point, strict=True))
+            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in PAPER}}
+            full = {**settings, **{key: value for key, value in grid.items() if key not in PAPER}}
+            if isinstance(entry["method"], str):
+                build_methods(entry["method"], **full)  # an error now, not after hours
+            yield Variant(
+                method=entry["method"],
+                settings=full,
+                label=label,
+                group=group,
+                frozen=entry["frozen"],
+                recipe=recipe,
+                grid=grid,
+                factors={**entry["factors"], **chosen},
+            )
+
+
+def _several(method: Any, key: str, value: Any) -> bool:
+    """Whether a list under a setting is a list of values, and not one value that is a list."""
+    if not isinstance(value, list) or not isinstance(method, str):
+        return False
+    kind = next((str(f.type) for f in dataclasses.fields(method_class(method)) if f.name == key), "")
+    if "Sequence" not in kind:
+        return True
+    # Layers are named by a word or by a list of numbers, targets by a list of words.
+    return all(isinstance(item, list) or (isinstance(item, str) and "Sequence[int]" in kind) for item in value)
+
+
+def _label(method: Any, settings: Mapping[str, Any]) -> str:
+    return method_name(method) + "".join(f" {key}={_short(value)}" for key, value in settings.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(map(_short, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A sweep file: which data, backbones, methods, shots, samplings and seeds, read and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_ept.benchmark.plan.cell import PAPER, SPLIT
+from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
+from monai_ept.data import list_sources
+from monai_ept.engines.recipe import PRECISIONS
+from monai_ept.methods import build_methods
+
+__all__ = ["Sweep", "expand", "read_sweep", "sweep_from"]
+
+KEYS = (
+    "name",
+    "sources",
+    "backbones",
+    "shots",
+    "samplings",
+    "seeds",
+    "recipe",
+    "methods",
+    "val",
+    "reference",
+    "metric",
+)
+OF_METHOD = ("method", "label", "group", "frozen", "recipe", "grid", "factors")
+OF_BACKBONE = ("name", "pretrained", "img_size")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """
+    What a sweep file says, with every default written out.
+
+    Args:
+        name: of the sweep; the tag ``sweep`` of its runs.
+        sources: mappings with ``name`` and the arguments of ``load_source``, and perhaps ``label``, and ``by``,
+            ``test_fraction`` and ``sampling`` of ``few_shot_split``.
+        backbones: mappings with ``name``, ``pretrained`` and perhaps ``img_size``.
+        shots: numbers of shots.
+        samplings: seeds of splits.
+        seeds: seeds of everything else.
+        recipe: of the training, see ``PAPER``.
+        methods: mappings with ``method`` and ``label``, and the method's settings beside them.
+        val: validation images beside the training images.
+        reference: label of the method that a report compares with.
+        metric: what a report shows, one name or one for each source; None lets it choose.
+    """
+
+    name: str
+    sources: tuple[dict[str, Any], ...]
+    backbones: tuple[dict[str, Any], ...]
+    shots: tuple[int, ...]
+    samplings: tuple[int, ...]
+    seeds: tuple[int, ...]
+    recipe: dict[str, Any]
+    methods: tuple[dict[str, Any], ...]
+    val: str = "none"
+    reference: str = "linear"
+    metric: Any = None
+
+    def to_yaml(self) -> str:
+        """The sweep as a file that gives the same sweep again."""
+        import yaml
+
+        return yaml.safe_dump(json.loads(json.dumps(asdict(self))), sort_keys=False, allow_unicode=True)
+
+
+def read_sweep(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Sweep:
+    """
+    Read a sweep file.
+
+    Args:
+        path: the YAML file.
+        overrides: ``"key=value"`` or ``"recipe.epochs=5"``; the value is read as YAML.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when something in it is not right.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"sweep file {path} does not exist: pass the path of a YAML file, see docs/benchmark.md."
+        )
+    try:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"sweep file {path} is no YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"sweep file {path} must be a mapping with 'sources', 'methods' and so on.")
+    for override in overrides:
+        key, given, text = override.partition("=")
+        if not given:
+            raise ValueError(f"--set {override!r} has no value: write it as KEY=VALUE.")
+        _override(content, key.split("."), _load_yaml(text), key)
+    content.setdefault("name", path.stem)
+    try:
+        return sweep_from(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"sweep file {path}: {error}") from None
+
+
+def sweep_from(content: Mapping[str, Any]) -> Sweep:
+    """
+    A sweep from what a sweep file holds.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    for key in content:
+        if key not in KEYS:
+            raise ValueError(f"{key!r} is no part of a sweep: {did_you_mean(key, KEYS)}")
+    for key in ("name", "sources", "methods"):
+        if not content.get(key):
+            raise ValueError(f"a sweep needs {key!r}: see docs/benchmark.md.")
+    name = str(content["name"])
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"name {name!r} must be of letters, digits, '.', '_' and '-': it becomes a folder and a tag.")
+    val = check_choice("val", content.get("val") or "none", ("none", "shots", "rest"))
+    recipe = _recipe(content.get("recipe", "paper"), PAPER)
+    methods = tuple(_method(item, recipe, val) for item in _list("methods", content["methods"]))
+    return Sweep(
+        name=name,
+        sources=tuple(_source(item) for item in _list("sources", content["sources"])),
+        backbones=tuple(_backbone(item) for item in _list("backbones", content.get("backbones") or ["embedded"])),
+        shots=tuple(check_whole("shots", item) for item in _list("shots", content.get("shots", [1, 5, 10]))),
+        samplings=_seeds("samplings", content.get("samplings", 5)),
+        seeds=_seeds("seeds", content.get("seeds", 1)),
+        recipe=recipe,
+        methods=methods,
+        val=val,
+        reference=str(content.get("reference") or "linear"),
+        metric=content.get("metric"),
+    )
+
+
+def expand(value: Any) -> Any:
+    """
+    Put environment variables and the home folder into the texts of a setting.
+
+    Raises:
+        ValueError: when a variable is not set.
+
+    Example::
+
+        >>> expand({"dataset_dir": "${DATA}/isic2018"})
+    """
+    if isinstance(value, Mapping):
+        return {key: expand(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [expand(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    full = os.path.expanduser(os.path.expandvars(value))
+    missing = re.search(r"\$(\w+|\{\w+\})", full)
+    if missing:
+        name = missing.group(1).strip("{}")
+        raise ValueError(f"{value!r} needs the environment variable {name}: set it, or write the path itself.")
+    return full
+
+
+def _load_yaml(text: str) -> Any:
+    """YAML in which ``6e-4`` is a number, as in YAML 1.2; PyYAML takes it for a text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    return yaml.load(text, Loader)  # a SafeLoader, with one more kind of number
+
+
+def _override(content: Any, keys: list[str], value: Any, name: str) -> None:
+    *way, last = keys
+    for key in way:
+        if isinstance(content, list) and key.isdigit() and int(key) < len(content):
+            content = content[int(key)]
+        elif isinstance(content, dict):
+            if content.get(key) == "paper" and key == "recipe":
+                content[key] = {}
+            content = content.setdefault(key, {})
+        else:
+            raise ValueError(f"--set {name}: there is nothing at {key!r}.")
+    if isinstance(content, list) and last.isdigit() and int(last) < len(content):
+        content[int(last)] = value
+    elif isinstance(content, dict):
+        content[last] = value
+    else:
+        raise ValueError(f"--set {name}: there is nothing at {last!r}.")
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not items:
+        raise ValueError(f"{name} is empty: name at least one.")
+    return items
+
+
+def _seeds(name: str, value: Any) -> tuple[int, ...]:
+    """``5`` means 0 to 4; a list is taken as it is."""
+    if isinstance(value, (list, tuple)):
+        seeds = tuple(check_whole(name, item, least=0) for item in _list(name, value))
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{name} names a seed twice: {', '.join(map(str, seeds))}.")
+        return seeds
+    return tuple(range(check_whole(name, value)))
+
+
+def _source(item: Any) -> dict[str, Any]:
+    source = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
+    check_choice("source", source.get("name"), list_sources())
+    label = str(source.pop("label", source["name"]))
+    split = {key: source.pop(key, default) for key, default in SPLIT.items()}
+    check_choice("by", split["by"], ("group", "image"))
+    check_choice("sampling", split["sampling"], ("fresh", "published", "published-clean"))
+    if split["test_fraction"] is not None:
+        check_number("test_fraction", split["test_fraction"], above=0, below=1)
+    return {**source, "label": label, **split}
+
+
+def _backbone(item: Any) -> dict[str, Any]:
+    backbone = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
+    if not isinstance(backbone.get("name"), str):
+        raise ValueError(f"backbone {item!r} has no name: write {{name: vit_tiny_patch16_224, pretrained: PATH}}.")
+    for key in backbone:
+        if key not in OF_BACKBONE:
+            raise ValueError(f"backbone {backbone['name']!r} has no {key!r}: {did_you_mean(key, OF_BACKBONE)}")
+    return {
+        "name": backbone["name"],
+        "pretrained": backbone.get("pretrained", False),
+        "img_size": backbone.get("img_size"),
+    }
+
+
+def _recipe(value: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+    if value == "paper":
+        return dict(PAPER)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"recipe must be 'paper' or a mapping of {', '.join(PAPER)}, got {value!r}.")
+    for key in value:
+        if key not in PAPER:
+            raise ValueError(f"a recipe has no {key!r}: {did_you_mean(key, PAPER)}")
+    recipe = {**base, **value}
+    check_whole("epochs", recipe["epochs"])
+    check_whole("batch_size", recipe["batch_size"])
+    check_whole("warmup_steps", recipe["warmup_steps"], least=0)
+    check_number("lr", recipe["lr"], above=0)
+    check_number("momentum", recipe["momentum"], least=0, below=1)
+    check_choice("optimizer", recipe["optimizer"], ("sgd", "adamw"))
+    check_choice("schedule", recipe["schedule"], ("cosine", "constant"))
+    for key in ("augment", "class_weighting"):
+        if not isinstance(recipe[key], bool):
+            raise ValueError(f"{key} must be true or false, got {recipe[key]!r}.")
+    recipe["amp"] = recipe["amp"] or "off"  # YAML reads a plain off as false
+    check_choice("amp", recipe["amp"], PRECISIONS)
+    return recipe
+
+
+def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
+    """A method with its recipe complete and all else as written."""
+    entry = {"method": item} if isinstance(item, (str, list)) else dict(item) if isinstance(item, Mapping) else {}
+    if "method" not in entry:
+        raise ValueError(f"method {item!r} must be a name, or a mapping with 'method' and its settings.")
+    settings = {key: value for key, value in entry.items() if key not in OF_METHOD}
+    grid: Any = entry.get("grid") or {}
+    factors: Any = entry.get("factors") or {}
+    for key, value in (("grid", grid), ("factors", factors)):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{key} of method {entry['method']!r} must be a mapping, got {value!r}.")
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"grid of method {entry['method']!r}: {key} must be a list of values, got {values!r}.")
+    if grid and val == "none":
+        raise ValueError("a grid is chosen on validation images: set val: shots (as many as for training) or rest.")
+    if not isinstance(entry["method"], str):
+        if settings:
+            raise ValueError(
+                f"settings {', '.join(settings)} stand beside a list of methods: put them inside the list."
+            )
+        build_methods(entry["method"])
+    frozen = entry.get("frozen", False)
+    if not isinstance(frozen, bool):
+        raise ValueError(f"frozen must be true or false, got {frozen!r}.")
+    return {
+        "method": entry["method"],
+        "label": None if entry.get("label") is None else str(entry["label"]),
+        "group": None if entry.get("group") is None else str(entry["group"]),
+        "frozen": frozen,
+        "recipe": _recipe(entry.get("recipe") or {}, recipe),
+        "grid": dict(grid),
+        "factors": dict(factors),
+        **settings,
+    }

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""``monai-ept benchmark run``."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.plan.sweep_file import Sweep
+
+__all__ = ["run_command"]
+
+
+def run_command(args: argparse.Namespace) -> None:
+    """Run a sweep, or show what it is."""
+    from monai_ept.benchmark.plan.expand import sweep_cells
+    from monai_ept.benchmark.plan.sweep_file import read_sweep
+    from monai_ept.benchmark.run.run_sweep import run_sweep
+
+    sweep = read_sweep(args.sweep, args.set)
+    if args.dry_run:
+        print(_plan(sweep, sweep_cells(sweep), args))
+        return
+    try:
+        summary = run_sweep(
+            sweep,
+            args.out,
+            workers=args.workers,
+            threads=args.threads,
+            ray=args.ray,
+            track=args.track,
+            tracking_uri=args.tracking_uri,
+            experiment=args.experiment,
+            retry_failed=args.retry_failed,
+            cache=args.cache,
+            device=args.device,
+        )
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped; the same command goes on from here.") from None
+    failed = f", {summary.failed} failed (--retry-failed tries them again)" if summary.failed else ""
+    took = timedelta(seconds=round(summary.seconds))
+    print(f"{summary.finished} of {summary.total} cells finished{failed}; {summary.run} run now, in {took}.")
+    print(summary.folder)
+
+
+def _plan(sweep: Sweep, cells: Sequence[Cell], args: argparse.Namespace) -> str:
+    """The cells by method, and what they cost."""
+    from monai_ept.benchmark.run.cost_estimate import CostModel
+    from monai_ept.benchmark.run.run_sweep import core_shares
+    from monai_ept.benchmark.run.sweep_folder import SweepFolder
+
+    workers, threads = core_shares(args.workers, args.threads)
+    cost = CostModel(cells, threads)
+    cost.prepare()
+    seconds: dict[str, float] = defaultdict(float)
+    counts: Counter[str] = Counter()
+    for cell in cells:
+        counts[cell.label] += 1
+        seconds[cell.label] += cost.seconds(cell)
+    width = max(len(label) for label in counts)
+    lines = [f"sweep {sweep.name}: {len(cells)} cells"]
+    lines.append(f"  sources    {', '.join(source['label'] for source in sweep.sources)}")
+    lines.append(f"  backbones  {', '.join(backbone['name'] for backbone in sweep.backbones)}")
+    lines.append(f"  shots      {', '.join(map(str, sweep.shots))}")
+    lines.append(f"  samplings  {', '.join(map(str, sweep.samplings))}; seeds {', '.join(map(str, sweep.seeds))}")
+    lines.append("  methods")
+    for label, count in counts.items():
+        grid = sorted({str(cell.grid) for cell in cells if cell.label == label and cell.grid})
+        chosen = f"  grid of {len(grid)}, chosen on val" if grid else ""
+        lines.append(f"    {label:<{width}}  {count:4d} cells  {_time(seconds[label]):>9} of a worker{chosen}")
+    total = sum(seconds.values())
+    out = args.out or f"runs/{sweep.name}"
+    done = sum(SweepFolder(out).result(cell) is not None for cell in cells)
+    lines.append(
+        f"about {_time(total / workers)} with {workers} worker{'s' * (workers > 1)} of {threads} "
+        f"thread{'s' * (threads > 1)}, {cost.disk() / 2**20:.0f} MB on disk; {done} cells are done in {out}."
+    )
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

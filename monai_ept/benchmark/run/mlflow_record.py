@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A finished cell as a run in MLflow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+from datetime import datetime
+from typing import Any
+
+from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.run.sweep_folder import SweepFolder
+from monai_ept.handlers.mlflow_tracking import flat_metrics
+
+__all__ = ["Recorder"]
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """
+    Records cells in MLflow, one after another, in a thread of its own.
+
+    One process writes for all workers, so that a local database is never written by two. The cell's run id is put into
+    its ``result.json``; a cell whose result has none is recorded when the sweep goes on.
+
+    Args:
+        folder: the sweep's folder.
+        sweep: name of the sweep, the tag ``sweep``.
+        tracking_uri: where MLflow is, see ``tracking_store``.
+        experiment: the experiment, the cell's source by default.
+
+    Raises:
+        ValueError: when the store is one that MLflow refuses.
+    """
+
+    def __init__(
+        self, folder: SweepFolder, sweep: str, tracking_uri: str | None = None, experiment: str | None = None
+    ) -> None:
+        from monai_ept.tracking import tracking_store
+
+        self.uri = tracking_store(tracking_uri)
+        self.folder, self.sweep, self.experiment = folder, sweep, experiment
+        self._queue: queue.Queue[Cell | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="monai_ept sweep records", daemon=True)
+        self._thread.start()
+
+    def put(self, cell: Cell) -> None:
+        """Record a cell whose result has been written."""
+        self._queue.put(cell)
+
+    @property
+    def left(self) -> int:
+        """How many wait."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Wait until all are recorded."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            cell = self._queue.get()
+            if cell is None:
+                return
+            try:
+                self._record(cell)
+            except Exception as error:
+                logger.warning(f"cell {cell.id} could not be recorded in MLflow: {error}")
+
+    def _record(self, cell: Cell) -> None:
+        from monai_ept.tracking import open_run, resume_run
+
+        result = self.folder.result(cell)
+        if result is None:
+            return
+        where = self.folder.cell(cell)
+        params = {**result.get("params", {}), "source": cell.source}
+        failed = result["status"] != "finished"
+        tags = {
+            "sweep": self.sweep,
+            "cell": cell.id,
+            "label": cell.label,
+            **({"group": cell.group} if cell.group else {}),
+            **({"grid": json.dumps(cell.grid)} if cell.grid else {}),
+            **({"factors": json.dumps(cell.factors)} if cell.factors else {}),
+            **({"error": result["error"]} if failed else {}),
+        }
+        run = resume_run(where, tracking_uri=self.uri, params=params)
+        if run is None:
+            run = open_run(
+                where,
+                f"{cell.label} {cell.shots}-shot {cell.source} split {cell.sampling} seed {cell.seed}",
+                self.experiment or cell.source,
+                tracking_uri=self.uri,
+                params=params,
+                tags=tags,
+                began=datetime.fromisoformat(result["started"]).timestamp(),
+            )
+        else:
+            run.set_tags(tags)
+        for row in result.get("history", []):
+            run.log_metrics({"train/loss": row["loss"], "train/lr": row["lr"]}, row["epoch"])
+        final: dict[str, Any] = {"test": result["metrics"], "val": result["val_metrics"]}
+        final["cost"] = {f"{key}_seconds": value for key, value in result["seconds"].items()}
+        final["cost"]["peak_memory_mb"] = result.get("peak_memory_mb")
+        final["moved"] = result.get("moved", {})
+        run.log_metrics(dict(flat_metrics(final)))
+        run.close("FAILED" if failed else "FINISHED")
+        if run.run_id:
+            self.folder.write_result(cell, {**result, "run_id": run.run_id})

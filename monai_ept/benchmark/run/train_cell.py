@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One cell from beginning to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from torch import Tensor, nn
+
+from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.run.image_store import RecordImages
+from monai_ept.benchmark.run.peak_memory import PeakMemory
+from monai_ept.benchmark.run.worker_cache import FORWARD_BATCH, Workbench, cell_split, tokens_dataset
+from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
+from monai_ept.data.records import Record
+from monai_ept.engines import (
+    build_trainer,
+    class_weights,
+    cosine_schedule,
+    describe_run,
+    evaluate_table,
+    make_loss,
+    make_optimizer,
+    predict,
+)
+from monai_ept.engines.frozen_layers import UpperPart, trained_level
+from monai_ept.engines.recipe import default_weight_decay
+from monai_ept.handlers.collect_predictions import PredictionTable
+from monai_ept.model import TunedViT
+from monai_ept.networks.embedded_prompt import EmbeddedPrompt
+
+__all__ = ["Outcome", "failure", "run_cell"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What came out of a cell.
+
+    Args:
+        result: what becomes ``result.json``.
+        predictions: what becomes ``predictions.npz``; None when the cell failed.
+    """
+
+    result: dict[str, Any]
+    predictions: dict[str, np.ndarray] | None = None
+
+
+def run_cell(cell: Cell, bench: Workbench) -> Outcome:
+    """
+    Train and test.
+
+    Result and ``fit`` agree: the same network, batches, augmentation and steps follow from the same seed. What is left
+    out is what a sweep has no use for: checkpoints, a report and the bootstrap.
+
+    Args:
+        cell: what to do.
+        bench: what is there to do it with.
+
+    Raises:
+        ValueError: and whatever else data, method or training may raise.
+    """
+    began, cpu = time.time(), time.process_time()
+    seconds: dict[str, float] = {}
+    data = bench.data(cell)
+    split = cell_split(cell, data)
+    if not split.test:
+        raise ValueError(f"the split of {data.name} has no test images: set test_fraction of the source.")
+    bench.backbone(cell, 3)
+    memory = PeakMemory(bench.device)
+    with _timed(seconds, "build"):
+        net = bench.network(cell, data)
+        params = describe_run(net, split, _settings(cell))
+        start = {name: tensor.detach().clone() for name, tensor in _trained(net).items()}
+        c_start = _sinks(net)
+    with _timed(seconds, "train"):
+        history = _train(cell, bench, net, split, data)
+    tables, evaluations = {}, {}
+    names = list(data.class_names)
+    with _timed(seconds, "test"):
+        for part in ("val", "test"):
+            records = getattr(split, part)
+            if records:
+                tables[part] = _predict(cell, bench, net, records, data)
+                evaluations[part] = evaluate_table(tables[part], task=data.task, class_names=names, num_resamples=0)
+    seconds["total"] = time.time() - began
+    seconds["cpu"] = time.process_time() - cpu  # what it would have taken alone on its cores
+    table = tables["test"]
+    assert table.labels is not None
+    groups = {record["id"]: str(record["group"]) for record in split.test}
+    params["sampling_of"] = cell.split["sampling"]
+    result = {
+        "status": "finished",
+        "error": None,
+        "metrics": _scalars(evaluations["test"].metrics),
+        "val_metrics": _scalars(evaluations["val"].metrics) if "val" in evaluations else {},
+        "count": net.count()._asdict(),
+        "seconds": seconds,
+        "peak_memory_mb": memory.read(),
+        "num_train": len(split.train),
+        "num_val": len(split.val),
+        "num_test": len(split.test),
+        "split_hash": split.hash,
+        "fingerprint": params["backbone_fingerprint"],
+        "class_names": names,
+        "task": data.task,
+        "versions": {key.partition(".")[2]: value for key, value in params.items() if key.startswith("version.")},
+        "run_id": None,
+        "started": _iso(began),
+        "finished": _iso(time.time()),
+        "moved": _moved(start, net, c_start),
+        "warnings": list(split.summary.get("warnings", [])),
+        "history": history,
+        "params": params,
+    }
+    predictions = {
+        "probabilities": table.probabilities.astype(np.float32),
+        "labels": np.asarray(table.labels),
+        "ids": np.asarray(table.ids, dtype=str),
+        "groups": np.asarray([groups[identity] for identity in table.ids], dtype=str),
+    }
+    return Outcome(result, predictions)
+
+
+def failure(cell: Cell, error: BaseException | str, began: float, details: str = "") -> Outcome:
+    """What is written down of a cell that failed: what went wrong, in a sentence, and where."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}" if str(error) else repr(error)
+    return Outcome(
+        {
+            "status": "failed",
+            "error": " ".join(text.split()),
+            "details": details,
+            "metrics": {},
+            "val_metrics": {},
+            "seconds": {"total": time.time() - began},
+            "run_id": None,
+            "started": _iso(began),
+            "finished": _iso(time.time()),
+            "params": {
+                "method": cell.name,
+                "source": cell.source,
+                "backbone": cell.backbone,
+                "shots": cell.shots,
+                "seed": cell.seed,
+                "split_seed": cell.sampling,
+            },
+        }
+    )
+
+
+def _settings(cell: Cell) -> dict[str, Any]:
+    recipe = cell.recipe
+    settings = {
+        "seed": cell.seed,
+        **recipe,
+        "weight_decay": _weight_decay(recipe),
+        "max_norm": "none" if recipe["max_norm"] is None else recipe["max_norm"],
+        "select": "last",
+    }
+    if recipe["optimizer"] != "sgd":
+        settings.pop("momentum")
+    return {**settings, "frozen": cell.frozen} if cell.frozen else settings
+
+
+def _weight_decay(recipe: Mapping[str, Any]) -> float:
+    return default_weight_decay(recipe["optimizer"]) if recipe["weight_decay"] is None else recipe["weight_decay"]
+
+
+def _train(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, data: RecordSet) -> list[dict[str, Any]]:
+    recipe = cell.recipe
+    images = bench.images(cell, net, split.train, train=recipe["augment"])
+    network, dataset = _shortened(cell, bench, net, images, fixed=not recipe["augment"])
+    loader = SeededDataLoader(
+        dataset, batch_size=recipe["batch_size"], shuffle=True, num_workers=0, seed=cell.seed, drop_last=False
+    )
+    optimizer = make_optimizer(
+        net, recipe["optimizer"], recipe["lr"], momentum=recipe["momentum"], weight_decay=recipe["weight_decay"]
+    )
+    steps = recipe["epochs"] * len(loader)
+    scheduler = None
+    if recipe["schedule"] == "cosine":
+        scheduler = cosine_schedule(optimizer, steps, warmup_steps=recipe["warmup_steps"])
+    weights = class_weights(split.train, net.num_classes) if recipe["class_weighting"] else None
+    trainer = build_trainer(
+        network,
+        loader,
+        epochs=recipe["epochs"],
+        optimizer=optimizer,
+        scheduler=scheduler,
+        loss_function=make_loss(data.task, weights).to(bench.device),
+        device=bench.device,
+        amp=recipe["amp"],
+        max_norm=recipe["max_norm"],
+        seed=cell.seed,
+        progress=False,
+    )
+    trainer.run()
+    return trainer.state.history
+
+
+def _predict(
+    cell: Cell, bench: Workbench, net: TunedViT, records: Sequence[Record], data: RecordSet
+) -> PredictionTable:
+    images = bench.images(cell, net, records)
+    network, dataset = _shortened(cell, bench, net, images, fixed=True)
+    loader = SeededDataLoader(dataset, batch_size=FORWARD_BATCH, num_workers=0, seed=0)
+    return predict(network, loader, task=data.task, device=bench.device, amp=cell.recipe["amp"])
+
+
+def _shortened(
+    cell: Cell, bench: Workbench, net: TunedViT, images: RecordImages, *, fixed: bool
+) -> tuple[nn.Module, Any]:
+    """
+    Network and data without the part that is frozen, if the images are fixed and something is gained by it.
+
+    Args:
+        fixed: whether an image always looks the same.
+    """
+    level = trained_level(net) if bench.reuse else 0
+    if not fixed:
+        pooled = len(net.vit.blocks) + 1
+        # On a card a batch takes as long as an image, so that one by one would be slower than anew.
+        if level < pooled or bench.device.type == "cuda":
+            return net, images
+        return UpperPart(net, pooled), bench.augmented(cell, net, images)
+    if level < 1:
+        return net, images
+    tokens = bench.lower(cell, net, level, images)
+    return UpperPart(net, level), Dataset(tokens_dataset(images, tokens))
+
+
+def _trained(net: TunedViT) -> dict[str, Tensor]:
+    return {name: param for name, param in net.backbone.named_parameters() if param.requires_grad}
+
+
+def _sinks(net: TunedViT) -> Tensor | None:
+    """The logsumexp of every embedded prompt: all that it does, and so the measure of how far it moved."""
+    prompts = [module for module in net.backbone.modules() if isinstance(module, EmbeddedPrompt)]
+    prompts = [prompt for prompt in prompts if prompt.embed == "concat"]
+    if not prompts:
+        return None
+    with torch.no_grad():
+        return torch.stack([prompt.sink.detach().cpu() for prompt in prompts])
+
+
+def _moved(start: Mapping[str, Tensor], net: TunedViT, c_start: Tensor | None) -> dict[str, float]:
+    """How far training moved what it trains: relative to its size at the start, and for prompts in their c."""
+    moved: dict[str, float] = {}
+    if start:
+        now = _trained(net)
+        change = sum(float((now[name].detach() - tensor).double().square().sum()) for name, tensor in start.items())
+        size = sum(float(tensor.double().square().sum()) for tensor in start.values())
+        moved["distance"] = change**0.5
+        moved["relative"] = (change / size) ** 0.5 if size else float("nan")
+    c_end = _sinks(net)
+    if c_start is not None and c_end is not None:
+        moved.update(
+            c_start=float(c_start.mean()),
+            c_end=float(c_end.mean()),
+            c_moved=float((c_end - c_start).abs().mean()),
+            c_moved_most=float((c_end - c_start).abs().max()),
+        )
+    return moved
+
+
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Any:
+    began = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - began

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Images to predict: any file or folder in, and one row for each, also for those that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Transform
+
+from monai_ept.data import Record, RecordSet
+from monai_ept.data.read_image import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES, is_dicom
+
+__all__ = ["CollectErrors", "ReadOrReport", "embedded_images", "find_images"]
+
+
+def find_images(path: str | Path, spatial_dims: int = 2) -> list[Record]:
+    """
+    The images of a file or folder, in the order of their names.
+
+    A folder is searched with all folders in it. In 3-D a folder that holds DICOM files is one volume, a series. What
+    is neither named nor marked as an image is passed over, and so is what is hidden.
+
+    Args:
+        path: PNG, JPEG, TIFF, DICOM, NIfTI or NumPy file, or a folder of these.
+        spatial_dims: 2 or 3.
+
+    Raises:
+        FileNotFoundError: when there is no image.
+
+    Returns:
+        records with "image" and "id", the path within the folder.
+    """
+    root = Path(path).expanduser()
+    if root.is_file():
+        return [{"image": str(root), "id": root.name}]
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no file or folder {root}: pass --dataset_dir with images to predict.")
+    found: list[Path] = []
+    for parent, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        images = [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
+        images = [image for image in images if _is_image(image)]
+        if spatial_dims == 3 and any(_is_slice(image) for image in images):
+            found.append(Path(parent))
+            images = [image for image in images if not _is_slice(image)]
+        found += images
+    if not found:
+        raise FileNotFoundError(f"there is no image in {root}: it takes PNG, JPEG, TIFF, DICOM, NIfTI and NumPy files.")
+    return [{"image": str(image), "id": image.relative_to(root).as_posix()} for image in found]
+
+
+def _is_image(path: Path) -> bool:
+    known = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".npy", ".npz")
+    return path.name.lower().endswith(known) or is_dicom(path)
+
+
+def _is_slice(path: Path) -> bool:
+    return path.name.lower().endswith(DICOM_SUFFIXES) or is_dicom(path)
+
+
+def embedded_images(data: RecordSet, number: int = 16) -> list[Record]:
+    """A few test images without their labels, spread over the set, for a bundle that was given none."""
+    records = data.official("test") or data.records
+    step = max(1, len(records) // number)
+    return [{"image": record["image"], "id": record["id"]} for record in records[::step][:number]]
+
+
+class ReadOrReport(Transform):
+    """
+    Runs a transform, and puts a black image and the reason in the place of one that cannot be read.
+
+    Args:
+        transform: from a record to what the network takes.
+        network: the network, which knows the shape of its input.
+
+    Returns:
+        (of a call) "image", "id", and "error", which is empty when all went well.
+    """
+
+    def __init__(self, transform: Callable[[Mapping], Mapping], network: Any) -> None:
+        self.transform = transform
+        self.shape = (network.vit.in_channels, *network.vit.img_size)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            image, error = self.transform(data)["image"], ""
+        except Exception as raised:  # whatever a reader makes of a broken file
+            image, error = torch.zeros(self.shape), _reason(raised)
+        return {"image": image, "id": data["id"], "error": error}
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:  # MONAI names the transform, its cause says what is wrong
+        error = error.__cause__
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+class CollectErrors:
+    """
+    An Ignite handler that keeps what :py:class:`ReadOrReport` could not read.
+
+    Attributes:
+        errors: the reason by id.
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, lambda _: self.errors.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        batch: Mapping[str, Sequence[str]] = engine.state.batch
+        self.errors.update({name: error for name, error in zip(batch["id"], batch["error"], strict=True) if error})

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""From plans of pictures to records: rendered into memory, or into files that are made once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.utils import optional_import
+
+from monai_ept.data.read_image import check_file
+from monai_ept.data.records import Record
+from monai_ept.synthetic.chest import render_chest
+from monai_ept.synthetic.derm import render_derm
+from monai_ept.synthetic.volume import render_volume
+
+__all__ = ["RENDER_VERSION", "LazyPicture", "Plan", "check_sizes", "make_records"]
+
+RENDER_VERSION = 1
+"""Part of the cache folder's name: raised whenever the same seed gives other pixels."""
+
+_RENDERERS = {"derm": render_derm, "chest": render_chest, "volume": render_volume}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A picture that is not drawn yet.
+
+    Args:
+        kind: "derm", "chest" or "volume".
+        what: first argument of the renderer: class name or findings.
+        options: the renderer's other arguments.
+        label: class index or list of 0/1.
+        group: lesion, patient or gland.
+        view: number within the group.
+        split: "train" or "test".
+    """
+
+    kind: str
+    what: Any
+    options: dict[str, int] = field(hash=False)
+    label: int | list[int]
+    group: str
+    view: int
+    split: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.group}_{self.view}"
+
+    def render(self) -> np.ndarray:
+        return _RENDERERS[self.kind](self.what, **self.options)  # type: ignore[operator]
+
+
+class LazyPicture:
+    """
+    A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
+
+    A program that uses a few pictures of a set then does not wait for all of them.
+
+    Args:
+        plan: the picture.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        edge = plan.options["img_size"]
+        self.shape = {"derm": (edge, edge, 3), "chest": (edge, edge), "volume": (edge, edge, edge)}[plan.kind]
+        self.dtype = np.dtype(np.int16 if plan.kind == "volume" else np.uint8)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.plan.render().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"LazyPicture({self.plan.id!r}, shape={self.shape})"
+
+
+def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple[int, int]) -> None:
+    """Refuse sizes that make no sense.
+
+    Args:
+        seed: seed of the data set.
+        img_size: length of an edge.
+        least: smallest edge that shows anything.
+        most: longest edge.
+        counts: name → (value, smallest sensible value).
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if seed < 0:
+        raise ValueError(f"seed is {seed}, but must be 0 or more.")
+    if not least <= img_size <= most:
+        raise ValueError(f"img_size is {img_size}, but must lie between {least} and {most}.")
+    for name, (value, smallest) in counts.items():
+        if value < smallest:
+            raise ValueError(f"{name} is {value}, but must be at least {smallest}.")
+
+
+def make_records(
+    plans: Sequence[Plan], cache_dir: str | Path | None, num_workers: int, lazy: bool = False
+) -> list[Record]:
+    """Draw what is planned.
+
+    Args:
+        plans: the pictures.
+        cache_dir: None keeps arrays in memory; a folder gets a file for every picture, and only missing or broken ones
+            are drawn. A file appears under its name when it is complete, never before.
+        num_workers: processes that draw; 0 draws in this one.
+        lazy: draw nothing now, see :py:class:`LazyPicture`; it goes without a folder.
+
+    Raises:
+        ValueError: when ``num_workers`` is negative, or ``lazy`` comes with a folder.
+
+    Returns:
+        the records, in the order of the plans.
+    """
+    if num_workers < 0:
+        raise ValueError(f"num_workers is {num_workers}, but must be 0 (draw in this process) or more.")
+    if lazy and cache_dir is not None:
+        raise ValueError("lazy pictures are never written: leave cache_dir out, or lazy.")
+    images: Iterable[Any]
+    if lazy:
+        images = [LazyPicture(plan) for plan in plans]
+    elif cache_dir is None:
+        images = _map(Plan.render, plans, num_workers)
+    else:
+        folder = Path(cache_dir).expanduser().resolve()
+        images = _map(partial(_draw_file, folder=folder), plans, num_workers)
+    return [
+        {"image": image, "label": plan.label, "group": plan.group, "id": plan.id, "split": plan.split}
+        for plan, image in zip(plans, images, strict=True)
+    ]
+
+
+def _map(work: Any, plans: Sequence[Plan], num_workers: int) -> list[Any]:
+    if num_workers == 0 or len(plans) < 2:
+        return [work(plan) for plan in plans]
+    # A forked worker has everything imported already; a spawned one would first load torch for seconds.
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if forks else None)
+    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        return list(pool.map(work, plans, chunksize=max(1, min(16, len(plans) // (4 * num_workers)))))
+
+
+def _draw_file(plan: Plan, folder: Path) -> str:
+    edge, seed = plan.options["img_size"], plan.options["seed"]
+    folder = folder / f"{plan.kind}_v{RENDER_VERSION}_seed{seed}_{edge}"
+    path = folder / (plan.id + (".nii" if plan.kind == "volume" else ".png"))
+    if path.exists() and check_file(path) is None:
+        return str(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    array = plan.render()
+    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=path.suffix)
+    os.close(handle)
+    try:
+        if plan.kind == "volume":
+            nibabel, _ = optional_import("nibabel")
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), unfinished)
+        else:
+            pil_image, _ = optional_import("PIL.Image")
+            pil_image.fromarray(array).save(unfinished, compress_level=1)
+        os.chmod(unfinished, 0o644)  # mkstemp's files are private
+        os.replace(unfinished, path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+    return str(path)

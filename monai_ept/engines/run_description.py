@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Everything that decides the result of a training, as flat names and values for a record."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_ept.data.split import FewShotSplit
+from monai_ept.networks.unwrap_network import unwrap
+
+__all__ = ["describe_run"]
+
+
+def describe_run(network: nn.Module, split: FewShotSplit, settings: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """
+    Method, backbone, data, settings, versions and device of a training.
+
+    Args:
+        network: the ``TunedViT`` as it is before training.
+        split: the few-shot split.
+        settings: settings of the training: seed, epochs, optimizer, learning rate, …
+
+    Returns:
+        text and numbers by name; settings of a method are called ``method.<setting>``.
+    """
+    net = unwrap(network)
+    about, count = net.delta_metadata(), net.count()
+    methods = about["methods"]
+    described: dict[str, Any] = {"method": "+".join(method["name"] for method in methods)}
+    for method in methods:
+        start = "method" if len(methods) == 1 else f"method.{method['name']}"
+        described.update({f"{start}.{key}": value for key, value in method.items() if key != "name"})
+    described.update(
+        {
+            "backbone": about["backbone"]["name"],
+            "backbone_fingerprint": about["backbone"]["fingerprint"],
+            "img_size": "x".join(map(str, about["img_size"])),
+            "trained_in_backbone": count.delta,
+            "trained_in_head": count.head,
+            "num_classes": about["num_classes"],
+            "source": split.source,
+            "source_hash": split.source_hash[:12],
+            "split_hash": split.hash,
+            "shots": split.settings.get("shots"),
+            "split_seed": split.settings.get("seed"),
+            "sampling": split.settings.get("sampling"),
+            "shots_by": split.settings.get("by"),
+            **{f"{part}_images": len(getattr(split, part)) for part in ("train", "val", "test")},
+            **settings,
+            "version.python": platform.python_version(),
+            **{f"version.{name}": number for name, number in about["packages"].items()},
+        }
+    )
+    commit = _git_commit()
+    if commit:
+        described["git_commit"] = commit
+    device = next(net.parameters()).device
+    described["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {name: _flat(value) for name, value in described.items() if value is not None}
+
+
+def _flat(value: Any) -> str | int | float:
+    if isinstance(value, (str, int, float)):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _git_commit() -> str | None:
+    """The commit of our own source, where it is a checkout and no installed package."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--match=", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The evaluator: MONAI's ``SupervisedEvaluator`` that keeps every prediction, and what to do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.engines import SupervisedEvaluator
+from torch import nn
+
+from monai_ept.engines.recipe import at_precision
+from monai_ept.evaluation.evaluation_files import write_report
+from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
+from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
+
+__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_table", "predict"]
+
+WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
+"""Metrics that get an interval; kappa takes too long to resample for many labels."""
+
+
+def build_evaluator(
+    network: nn.Module,
+    data_loader: Iterable,
+    *,
+    task: str = "multiclass",
+    class_names: Sequence[str] | None = None,
+    key_metric: str | None = None,
+    device: str | torch.device = "cpu",
+    amp: str = "off",
+    handlers: Sequence[Any] = (),
+    **kwargs: Any,
+) -> SupervisedEvaluator:
+    """
+    An evaluator whose ``state.metrics`` has every scalar of ``classification_metrics`` after each run.
+
+    Args:
+        network: what to evaluate, on ``device`` already.
+        data_loader: batches, dictionaries with "image", "id" and, where there are some, "label".
+        task: "multiclass" or "multilabel".
+        class_names: one name per class.
+        key_metric: decides which epoch is best; "balanced_accuracy" (multi-class) or "map" (multi-label) by default.
+        device: where to compute.
+        amp: as in ``at_precision``; off by default, so that numbers are those that a CPU finds.
+        handlers: more handlers.
+        kwargs: more arguments of ``monai.engines.SupervisedEvaluator``.
+
+    Returns:
+        the evaluator; after a run ``evaluator.predictions.table()`` has its predictions.
+    """
+    name = key_metric or ("map" if task == "multilabel" else "balanced_accuracy")
+    network, precision = at_precision(network, device, amp)
+    settings = {"decollate": False, "metric_cmp_fn": better, **precision, **kwargs}
+    collect = CollectPredictions(task, class_names)
+    evaluator = SupervisedEvaluator(
+        device=torch.device(device),
+        val_data_loader=data_loader,
+        network=network,
+        key_val_metric={name: collect},
+        val_handlers=list(handlers),
+        **settings,
+    )
+    evaluator.predictions = collect  # type: ignore[attr-defined]
+    return evaluator
+
+
+def predict(
+    network: nn.Module,
+    data_loader: Iterable,
+    *,
+    task: str = "multiclass",
+    device: str | torch.device = "cpu",
+    amp: str = "off",
+    handlers: Sequence[Any] = (),
+) -> PredictionTable:
+    """
+    Probabilities of every image; labels may be there or not.
+
+    Args:
+        network: the network, on ``device`` already.
+        data_loader: batches, dictionaries with "image" and "id".
+        task: "multiclass" (softmax) or "multilabel" (sigmoid).
+        device: where to compute.
+        amp: as in ``at_precision``.
+        handlers: handlers for the evaluator, a progress bar for instance.
+    """
+    evaluator = build_evaluator(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
+    evaluator.run()
+    return evaluator.predictions.table()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    What an evaluation found.
+
+    Args:
+        metrics: all of ``classification_metrics``: scalars, and per class.
+        intervals: metric → value with its 95 % bootstrap interval.
+        table: the predictions behind them.
+        paths: what was written, by what it is.
+    """
+
+    metrics: dict[str, Any]
+    intervals: dict[str, Interval]
+    table: PredictionTable
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a run in MLflow shows: numbers and intervals. What concerns one class stands in the report."""
+        numbers = {name: value for name, value in self.metrics.items() if isinstance(value, (int, float))}
+        return {**numbers, **self.intervals}
+
+
+def evaluate(
+    network: nn.Module,
+    data_loader: Iterable,
+    *,
+    task: str = "multiclass",
+    class_names: Sequence[str] | None = None,
+    groups: Mapping[str, Any] | None = None,
+    expected_ids: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    amp: str = "off",
+    handlers: Sequence[Any] = (),
+) -> Evaluation:
+    """
+    Metrics with bootstrap intervals of a network on labelled images, and the report on disk.
+
+    Args:
+        network: the network, on ``device`` already.
+        data_loader: batches, dictionaries with "image", "label" and "id".
+        task: "multiclass" or "multilabel".
+        class_names: one name per class.
+        groups: patient, study or lesion by image id: whole groups are resampled, since their images belong together.
+        expected_ids: ids that must all be there, each once.
+        folder: where the report goes; without it nothing is written.
+        num_resamples: of the bootstrap; 0 leaves the intervals out.
+        seed: of the bootstrap.
+        device: where to compute.
+        amp: as in ``at_precision``.
+        handlers: handlers for the evaluator.
+
+    Raises:
+        ValueError: when predictions are not complete, or there are no labels.
+        WriteError: when the folder cannot be written.
+    """
+    table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
+    return evaluate_table(
+        table,
+        task=task,
+        class_names=class_names,
+        groups=groups,
+        expected_ids=expected_ids,
+        folder=folder,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def evaluate_table(
+    table: PredictionTable,
+    *,
+    task: str = "multiclass",
+    class_names: Sequence[str] | None = None,
+    groups: Mapping[str, Any] | None = None,
+    expected_ids: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``)."""
+    if table.labels is None:
+        raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
+    names = tuple(class_names) if class_names else tuple(f"class_{i}" for i in range(table.probabilities.shape[1]))
+    given: dict[str, Any] = {"inputs": "probabilities", "task": task, "class_names": names}
+    metrics = classification_metrics(table.probabilities, table.labels, **given)
+    intervals: dict[str, Interval] = {}
+    if num_resamples:
+        intervals = bootstrap_interval(
+            table.probabilities,
+            table.labels,
+            metrics=WITH_INTERVALS,
+            groups=None if groups is None else [groups[identity] for identity in table.ids],
+            num_resamples=num_resamples,
+            seed=seed,
+            **given,
+        )
+    paths = {}
+    if folder is not None:
+        paths = write_report(folder, table, metrics, intervals, class_names=names, task=task, expected_ids=expected_ids)
+    return Evaluation(metrics, intervals, table, paths)

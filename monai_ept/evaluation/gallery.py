@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A figure of images with what the network said about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ept.data.records import Record
+from monai_ept.evaluation.evaluation_files import BLUE, RED, figure_of, save_figure
+from monai_ept.handlers.collect_predictions import PredictionTable
+
+__all__ = ["draw_gallery", "picture_of"]
+
+
+def draw_gallery(
+    folder: str | Path,
+    records: Sequence[Record],
+    table: PredictionTable,
+    *,
+    class_names: Sequence[str],
+    task: str,
+    transform: Any,
+    number: int = 24,
+    threshold: float = 0.5,
+) -> Path:
+    """
+    Draw ``images.png``: images spread evenly over the records, each with its prediction; wrong ones
+    in red, with what is right.
+
+    Several labels stand in lines: those that are wrong ("not …", "missed …") before those that are right.
+
+    Of a volume the middle slice is shown.
+
+    Args:
+        folder: where to.
+        records: the records that were predicted.
+        table: their predictions, by id.
+        class_names: one name per class.
+        task: "multiclass" or "multilabel".
+        transform: makes an image in [0, 1] of a record, ``network_transforms(net, mean=0.0, std=1.0)``.
+        number: of images, at most.
+        threshold: for multi-label decisions.
+
+    Raises:
+        ValueError: when a record has no prediction.
+    """
+    rows = {identity: index for index, identity in enumerate(table.ids)}
+    lost = [record["id"] for record in records if record["id"] not in rows]
+    if lost:
+        raise ValueError(f"there is no prediction for {lost[0]!r} ({len(lost)} of {len(records)} records).")
+    shown = [records[i] for i in np.unique(np.linspace(0, len(records) - 1, min(number, len(records))).astype(int))]
+    columns = min(6, len(shown))
+    lines = math.ceil(len(shown) / columns)
+    extra = 0.32 if task == "multiclass" else 0.5  # inches of caption
+    figure = figure_of(1.75 * columns, (1.65 + extra) * lines)
+    for place, axes in enumerate(np.atleast_1d(figure.subplots(lines, columns)).reshape(-1)):
+        axes.axis("off")
+        if place >= len(shown):
+            continue
+        record = shown[place]
+        index = rows[record["id"]]
+        image = picture_of(transform({"image": record["image"], "id": record["id"]})["image"])
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        label = None if table.labels is None else table.labels[index]
+        said, right = _caption(table.probabilities[index], label, class_names, task, threshold)
+        axes.set_title(said, fontsize=8, color=BLUE if right else RED, loc="left", pad=3)
+    return save_figure(figure, Path(folder) / "images.png")
+
+
+def picture_of(image: Any) -> np.ndarray:
+    """Channels last, one or three of them; the middle slice of a volume."""
+    array = np.asarray(image, dtype=np.float32)
+    if array.ndim == 4:
+        array = np.rot90(array[..., array.shape[-1] // 2], axes=(1, 2))
+    return np.moveaxis(array, 0, -1).clip(0, 1) if array.shape[0] == 3 else array[0].clip(0, 1)
+
+
+def _caption(
+    probabilities: np.ndarray, label: Any, class_names: Sequence[str], task: str, threshold: float
+) -> tuple[str, bool]:
+    if task == "multiclass":
+        decision = int(probabilities.argmax())
+        right = label is None or decision == int(label)
+        said = f"{_short(class_names[decision])} {probabilities[decision]:.2f}"
+        return (said if right else f"{said}\nis {_short(class_names[int(label)])}"), right
+    decisions = probabilities >= threshold
+    truth = decisions if label is None else label.astype(bool)
+    lines = [_short(name) for name, yes in zip(class_names, decisions & truth, strict=True) if yes]
+    # What is wrong comes first: there is room for three lines.
+    wrong = [f"not {_short(name)}" for name, yes in zip(class_names, decisions & ~truth, strict=True) if yes]
+    wrong += [f"missed {_short(name)}" for name, yes in zip(class_names, ~decisions & truth, strict=True) if yes]
+    lines = [*wrong, *lines] or ["nothing"]
+    if len(lines) > 3:
+        lines = [*lines[:2], f"… and {len(lines) - 2} more"]
+    return "\n".join(lines), not wrong
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 15 else f"{name[:14]}…"

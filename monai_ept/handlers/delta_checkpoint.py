@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Checkpoints of a training: small, whole or not there, and enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.utils import look_up_option
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from monai_ept.files import WriteError, remove_partials, usable_folder, write_whole
+from monai_ept.networks.unwrap_network import unwrap
+
+__all__ = ["CheckpointError", "DeltaCheckpoint"]
+
+FORMAT = "monai_ept.checkpoint"
+VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, and why."""
+
+
+class DeltaCheckpoint:
+    """
+    Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
+
+    A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, random
+    states, epoch, best score and the history of epochs. The backbone is not in it. It is written aside and moved, so
+    that a kill at any moment leaves the one before. It is read with ``weights_only=True``: no code in it is ever run.
+
+    In ``folder`` there will be ``last.pt``, ``best.pt`` where there is an evaluator, and at the end
+    ``delta.safetensors``, the result. The place in the list of handlers does not matter: writing comes after all
+    that others do at the end of an epoch.
+
+    Args:
+        folder: where to; made if need be, and tried before training starts.
+        network: the ``TunedViT`` that trains, or one inside ``DistributedDataParallel``.
+        optimizer: its optimizer.
+        scheduler: the learning rate schedule, if there is one.
+        evaluator: the engine that validates after an epoch and knows the best score.
+        select: "last" takes the last epoch as the result, "val" the best one on validation data.
+        resume: go on from ``last.pt`` if it is there; without it the training starts over and replaces it.
+        identity: whatever must be the same for a training to go on: hash of the split, seed, learning rate, …
+        interval: write after every so many epochs, and after the last.
+
+    Raises:
+        ValueError: when ``select`` is "val" and there is no evaluator.
+        CheckpointError: on start, when the checkpoint is damaged or belongs to another training.
+        WriteError: when it cannot be written; the one before is intact then.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        network: nn.Module,
+        optimizer: Optimizer,
+        scheduler: Any = None,
+        *,
+        evaluator: Any = None,
+        select: str = "last",
+        resume: bool = False,
+        identity: Mapping[str, Any] | None = None,
+        interval: int = 1,
+    ) -> None:
+        self.folder = Path(folder)
+        self.network = network
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.evaluator = evaluator
+        self.select = look_up_option(select, ("last", "val"))
+        if select == "val" and evaluator is None:
+            raise ValueError("select='val' needs an evaluator that validates: give one, or select='last'.")
+        self.resume = resume
+        self.interval = interval
+        self._given = dict(identity or {})
+        self._identity: dict[str, Any] = {}
+        self._hooked = False
+
+    @property
+    def last_path(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.folder / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """The checkpoint of the best epoch on validation data."""
+        return self.folder / "best.pt"
+
+    @property
+    def delta_path(self) -> Path:
+        """The result: the delta of the selected epoch."""
+        return self.folder / "delta.safetensors"
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+
+    # ------------------------------------------------------------------------------------------------ start and end
+
+    def _start(self, engine: Any) -> None:
+        if not self._hooked:
+            # Only now, so that what others do at the end of an epoch (validate, for one) is done before.
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+            engine.add_event_handler(Events.COMPLETED, self._completed)
+            self._hooked = True
+        self._identity = self._describe(engine)
+        engine.state.last_checkpoint = None
+        if engine.state.rank == 0:
+            usable_folder(self.folder)
+            for path in (self.last_path, self.best_path, self.delta_path):
+                remove_partials(self.folder, path.name)
+        if self.resume and self.last_path.is_file():
+            self._go_on(engine)
+        elif self.resume:
+            logger.info(f"{self.last_path} is not there: the training starts from the beginning.")
+        elif self.last_path.exists() and engine.state.rank == 0:
+            logger.warning(
+                f"{self.last_path} is from an earlier training and will be replaced: resume goes on instead of over."
+            )
+            # An earlier training's best must not be taken for ours; its last is replaced at the end of an epoch.
+            self.best_path.unlink(missing_ok=True)
+
+    def _epoch_completed(self, engine: Any) -> None:
+        state = engine.state
+        if engine.state.rank != 0 or (state.epoch % self.interval and state.epoch != state.max_epochs):
+            return
+        content = self._content(engine)
+        # The best first: killed between the two, the training goes on from an epoch that will write this best again.
+        if self.evaluator is not None and self.evaluator.state.best_metric_epoch == state.epoch:
+            self._write(self.best_path, content, engine)
+        self._write(self.last_path, content, engine)
+        state.last_checkpoint = (str(self.last_path), state.epoch)
+
+    def _completed(self, engine: Any) -> None:
+        if self.select == "val":
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.barrier()  # the first process may still be writing it
+            content = self.read(self.best_path)
+            self._put_delta(content["delta"], self.best_path)
+            logger.info(f"epoch {content['epoch']} was best on validation data and is the result.")
+        if engine.state.rank == 0:
+            self.save_delta(epoch=self.evaluator.state.best_metric_epoch if self.select == "val" else None)
+
+    def save_delta(self, epoch: int | None = None) -> Path:
+        """Write the delta of the network as it is now, the file that users carry away."""
+        extra: dict[str, Any] = {"select": self.select, "identity": _plain(self._given)}
+        unwrap(self.network).save_delta(self.delta_path, **extra, **({} if epoch is None else {"epoch": epoch}))
+        return self.delta_path
+
+    # ------------------------------------------------------------------------------------------- writing and reading
+
+    def _describe(self, engine: Any) -> dict[str, Any]:
+        about = unwrap(self.network).delta_metadata()
+        network = {key: about[key] for key in ("methods", "num_classes", "class_names", "img_size", "in_channels")}
+        network["backbone"] = about["backbone"]["fingerprint"]
+        settings = {"epochs": engine.state.max_epochs, "steps_per_epoch": engine.state.epoch_length}
+        return _plain({**network, **settings, **self._given})
+
+    def _content(self, engine: Any) -> dict[str, Any]:
+        state = engine.state
+        best = self.evaluator.state if self.evaluator is not None else state
+        scaler = getattr(engine, "scaler", None)
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": self._identity,
+            "epoch": state.epoch,
+            "delta": {k: v.detach().cpu().clone() for k, v in unwrap(self.network).delta_tensors().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random": _random_state(),
+            "best": {"metric": float(best.best_metric), "epoch": int(best.best_metric_epoch)},
+            "history": list(getattr(state, "history", [])),
+        }
+
+    def _write(self, path: Path, content: Mapping[str, Any], engine: Any) -> None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        try:
+            write_whole(path, buffer.getvalue())
+        except WriteError as error:
+            left = getattr(engine.state, "last_checkpoint", None)
+            kept = f"the checkpoint of epoch {left[1]} is intact" if left else "no checkpoint was written yet"
+            reason = error.__cause__ or error
+            raise WriteError(
+                f"the checkpoint of epoch {engine.state.epoch} cannot be written to {path} "
+                f"({getattr(reason, 'strerror', None) or reason}); {kept}: make room, and the same command with "
+                "resume goes on."
+            ) from error
+
+    @staticmethod
+    def read(path: str | Path) -> dict[str, Any]:
+        """
+        Read a checkpoint.
+
+        Raises:
+            CheckpointError: when it is damaged or none of ours.
+            FileNotFoundError: when it is not there.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"checkpoint {path} does not exist: train first, or give the folder of a training.")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch, zipfile and pickle each raise their own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(
+                f"checkpoint {path} cannot be read ({reason}): it is damaged; delete it and train again."
+            ) from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(f"{path} is no checkpoint of monai_ept: give the folder of a training.")
+        if content.get("version") != VERSION:
+            raise CheckpointError(
+                f"checkpoint {path} has version {content.get('version')}, this release reads {VERSION}: "
+                "go on with the release of monai_ept that wrote it."
+            )
+        return content
+
+    def _go_on(self, engine: Any) -> None:
+        path = self.last_path
+        content = self.read(path)
+        theirs, ours = content["identity"], self._identity
+        for key in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(key) != ours.get(key):
+                raise CheckpointError(
+                    f"checkpoint {path} belongs to another training: its {key} is {theirs.get(key)!r} and here it is "
+                    f"{ours.get(key)!r}; resume with the same settings, or train into another folder."
+                )
+        self._put_delta(content["delta"], path)
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.scheduler is not None and content["scheduler"] is not None:
+            self.scheduler.load_state_dict(content["scheduler"])
+        if getattr(engine, "scaler", None) is not None and content["scaler"]:
+            engine.scaler.load_state_dict(content["scaler"])
+        _set_random_state(content["random"])
+        state = engine.state
+        state.epoch = content["epoch"]
+        state.iteration = content["epoch"] * (state.epoch_length or 0)
+        state.history = list(content["history"])
+        best = self.evaluator.state if self.evaluator is not None else state
+        best.best_metric, best.best_metric_epoch = content["best"]["metric"], content["best"]["epoch"]
+        state.last_checkpoint = (str(path), state.epoch)
+        logger.info(f"resumed from {path}: epoch {state.epoch} of {state.max_epochs} is done.")
+
+    def _put_delta(self, delta: Mapping[str, Tensor], path: Path) -> None:
+        targets = unwrap(self.network).delta_tensors()
+        odd = sorted(
+            name
+            for name in targets.keys() | delta.keys()
+            if name not in targets or name not in delta or targets[name].shape != delta[name].shape
+        )
+        if odd:
+            raise CheckpointError(f"checkpoint {path} does not hold what this network trains: {odd[0]!r} differs.")
+        with torch.no_grad():
+            for name, value in delta.items():
+                targets[name].copy_(value)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it, so that what was written and what is here can be compared."""
+    return json.loads(json.dumps(values, default=str))
+
+
+def _random_state() -> dict[str, Any]:
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

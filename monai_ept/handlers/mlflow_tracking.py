@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A training and its evaluation, recorded as one run in MLflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from monai_ept.metrics import Interval
+
+if TYPE_CHECKING:
+    from monai_ept.tracking import TrackedRun
+
+__all__ = ["MLflowTracking", "flat_metrics"]
+
+
+class MLflowTracking:
+    """
+    Records a training in MLflow: one unique run, always closed, and never in the way.
+
+    Attached to a trainer it opens the run when the training starts, and records loss and learning rate of each step,
+    seconds and peak memory of each epoch, and the metrics of every attached evaluator. The run stays open for the test
+    results, until ``finish``. An exception closes it as FAILED, Ctrl-C and SIGTERM as KILLED. Attach it after other
+    handlers of exceptions: it raises them again. MONAI's own ``MLFlowHandler`` shares runs between trainings and
+    leaves them open, which is why it is not used here.
+
+    Of several processes only the first records, and only there MLflow is contacted, once the training starts.
+
+    Args:
+        run_name: name of the run; made from method, shots, seed and source by default.
+        experiment: experiment that it belongs to.
+        tracking_uri: a server or database; MLFLOW_TRACKING_URI by default, else ``sqlite:///mlflow.db`` in the
+            working directory. A run that exists keeps its own.
+        params: what decides the result.
+        tags: to find and group runs, for example ``{"sweep": "derm-methods"}``.
+        artifacts_dir: the run's folder, ``runs/<run_name>`` by default: the records are kept there until MLflow has
+            them, and ``run.json`` in it says which run it is.
+        enabled: False makes all of it do nothing.
+        resume: go on with the run of that folder, if it has one.
+        attach_to: folder of a training whose run is added to, for its evaluation. Without a run in it nothing is
+            recorded.
+
+    Raises:
+        ValueError: when the store is one that MLflow refuses.
+
+    Example::
+
+        >>> tracking = MLflowTracking("ept-5shot-seed0", "derm", params={"method": "ept"}, artifacts_dir="runs/first")
+        >>> with tracking:
+        ...     tracking.attach(trainer)
+        ...     tracking.attach_evaluator(evaluator, prefix="val")
+        ...     trainer.run()
+        ...     tracking.finish({"accuracy": Interval(0.8, 0.7, 0.9)}, {"figures": ["runs/first/confusion.png"]})
+    """
+
+    def __init__(
+        self,
+        run_name: str | None = None,
+        experiment: str = "monai_ept",
+        tracking_uri: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        artifacts_dir: str | os.PathLike | None = None,
+        enabled: bool = True,
+        *,
+        resume: bool = False,
+        attach_to: str | os.PathLike | None = None,
+    ) -> None:
+        self.params = dict(params or {})
+        self.run_name = run_name or _name_of(self.params)
+        self.experiment = experiment
+        self.tracking_uri = tracking_uri
+        self.tags = dict(tags or {})
+        self.folder = Path(attach_to or artifacts_dir or Path("runs") / self.run_name.replace("/", "-"))
+        self.enabled = bool(enabled)
+        self.run: TrackedRun | None = None
+        self._resume = resume
+        self._attach = attach_to is not None
+        self._trainer: Any = None
+        if self.enabled and not self._attach:
+            from monai_ept.tracking import tracking_store
+
+            tracking_store(tracking_uri)  # a store that MLflow refuses is an error now, not when the training starts
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id in MLflow; None before the store has answered, or when tracking is off."""
+        return self.run.run_id if self.run is not None else None
+
+    def attach(self, engine: Engine) -> None:
+        """Record a trainer."""
+        if not self.enabled:
+            return
+        self._trainer = engine
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
+        engine.add_event_handler(Events.COMPLETED, self._completed)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._failed)
+
+    def attach_evaluator(self, evaluator: Engine, prefix: str = "val") -> None:
+        """Record the metrics of each run of an evaluator as ``<prefix>/<metric>``, at the trainer's epoch."""
+        if self.enabled:
+            evaluator.add_event_handler(Events.COMPLETED, self._evaluated, prefix)
+
+    def start(self, *_: Any) -> None:
+        """Open the run; once is enough. The training does not wait for the store."""
+        if not self.enabled or self.run is not None:
+            return
+        if _rank() > 0:
+            self.enabled = False
+            return
+        from monai_ept.tracking import attach_run, open_run, resume_run
+
+        if self._attach:
+            self.run = attach_run(self.folder, tracking_uri=self.tracking_uri)
+            self.enabled = self.run is not None
+            return
+        if self._resume:
+            self.run = resume_run(self.folder, tracking_uri=self.tracking_uri, params=self.params)
+        if self.run is None:
+            self.run = open_run(
+                self.folder,
+                self.run_name,
+                self.experiment,
+                tracking_uri=self.tracking_uri,
+                params=self.params,
+                tags={"mlflow.note.content": _note(self.params), **self.tags},
+            )
+
+    def log(self, metrics: Mapping[str, Any], step: int = 0, prefix: str = "") -> None:
+        """Record numbers, intervals, and mappings of them; what is none of these has no place among metrics."""
+        self.start()
+        if self.run is not None and not self.run.closed:
+            self.run.log_metrics(dict(flat_metrics(metrics, prefix)), step)
+
+    def finish(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Sequence[str | os.PathLike]] | None = None,
+        status: str = "FINISHED",
+        prefix: str = "test",
+    ) -> bool:
+        """
+        Record final results and close the run.
+
+        Args:
+            metrics: final metrics; an ``Interval`` becomes ``metric``, ``metric_low`` and ``metric_high``.
+            artifacts: files by the folder that they go to; "" is the top.
+            status: FINISHED, FAILED or KILLED. The run of an evaluation that was attached keeps its own.
+            prefix: what the names of the metrics begin with.
+
+        Returns:
+            whether MLflow has everything; otherwise it is kept for ``monai-ept sync``. True when tracking is off.
+        """
+        self.start()
+        if self.run is None:
+            return True
+        if not self.run.closed:
+            self.log(metrics or {}, prefix=prefix)
+            for folder, paths in (artifacts or {}).items():
+                for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+                    self.run.log_artifact(path, folder)
+        return self.run.close(status)
+
+    def close(self, status: str = "FINISHED") -> bool:
+        """Close the run if it is open."""
+        return self.run.close(status) if self.run is not None else True
+
+    def __enter__(self) -> MLflowTracking:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from monai_ept.tracking.tracked_run import status_of
+
+        self.close(status_of(error))
+
+    def _step(self, engine: Any) -> None:
+        values = {"loss": _loss(engine.state.output)}
+        optimizer = getattr(engine, "optimizer", None)
+        if optimizer is not None:
+            values["lr"] = optimizer.param_groups[0]["lr"]
+        self.log(values, engine.state.iteration, "train")
+
+    def _epoch(self, engine: Any) -> None:
+        costs = {"epoch_seconds": engine.state.times.get(Events.EPOCH_COMPLETED.name), **_peak_memory()}
+        self.log(costs, engine.state.epoch, "cost")
+        # A trainer may have metrics of its own, such as the accuracy on the training images.
+        self.log(engine.state.metrics, engine.state.epoch, "train")
+
+    def _evaluated(self, evaluator: Any, prefix: str) -> None:
+        self.log(evaluator.state.metrics, self._trainer.state.epoch if self._trainer is not None else 0, prefix)
+
+    def _completed(self, engine: Any) -> None:
+        if self.run is not None:
+            self.run.completed = True
+
+    def _failed(self, engine: Any, error: BaseException) -> None:
+        from monai_ept.tracking.tracked_run import status_of
+
+        self.close(status_of(error))
+        raise error  # ignite swallows an exception that has a handler
+
+
+def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """
+    Numbers by name, ``prefix/name/…``; an interval becomes three.
+
+    Example::
+
+        >>> dict(flat_metrics({"auc": Interval(0.8, 0.7, 0.9), "per_class": {"nevus": 0.6}}, "test"))
+        {'test/auc': 0.8, 'test/auc_low': 0.7, 'test/auc_high': 0.9, 'test/per_class/nevus': 0.6}
+    """
+    for name, value in metrics.items():
+        key = f"{prefix}/{name}" if prefix else str(name)
+        if isinstance(value, Mapping):
+            yield from flat_metrics(value, key)
+        elif isinstance(value, Interval):
+            yield from ((key, value.value), (f"{key}_low", value.low), (f"{key}_high", value.high))
+        else:
+            number = _number(value)
+            if number is not None:
+                yield key, number
+
+
+def _number(value: Any) -> float | None:
+    """A number, or what holds exactly one."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    if getattr(value, "size", None) == 1 or (isinstance(value, torch.Tensor) and value.numel() == 1):
+        return float(value.item())
+    return None
+
+
+def _loss(output: Any) -> Any:
+    """The loss in what a trainer puts out: MONAI's dictionary, one for each image, or the number itself."""
+    if isinstance(output, Sequence) and not isinstance(output, str) and output:
+        output = output[0]
+    return output.get("loss") if isinstance(output, Mapping) else output
+
+
+def _peak_memory() -> dict[str, float]:
+    """Megabytes that the process has needed at most, on the host and on the GPU."""
+    peaks = {}
+    try:
+        import resource
+    except ImportError:  # Windows
+        pass
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        peaks["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    return peaks
+
+
+def _rank() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return int(os.environ.get("RANK", 0))
+
+
+def _name_of(params: Mapping[str, Any]) -> str:
+    # What tells runs of an experiment apart comes first: MLflow's list cuts long names at the end.
+    parts = [str(params["method"])] if "method" in params else []
+    parts += [f"{params['shots']}shot"] if "shots" in params else []
+    parts += [f"seed{params['seed']}"] if "seed" in params else []
+    parts += [str(params["source"])] if "source" in params else []
+    return "-".join(parts) or "run"
+
+
+def _note(params: Mapping[str, Any]) -> str:
+    """What the run's page says on top."""
+    names = ("method", "source", "shots", "seed", "backbone", "split_hash")
+    return ", ".join(f"{name} **{params[name]}**" for name in names if name in params)

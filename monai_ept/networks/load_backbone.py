@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Backbones by name: timm's factory with errors that say what to do, and with local checkpoints checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from monai.utils import ensure_tuple_rep
+from torch import nn
+
+from monai_ept.checks import check_whole
+from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
+
+__all__ = ["create_backbone"]
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: bool | str | os.PathLike = False,
+    img_size: int | Sequence[int] | None = None,
+    in_channels: int = 3,
+) -> nn.Module:
+    """
+    Build a timm vision transformer without a classification head.
+
+    Args:
+        name: timm model name, with or without a tag of pretrained weights, or "embedded" for the small one that
+            needs no download (see ``networks.embedded_weights``), or "embedded_random" for the same with random
+            weights.
+        pretrained: True takes the weights from the hub, False starts at random, a path reads a local checkpoint
+            (``.safetensors``, or ``.pth`` read with ``weights_only=True``). "embedded" has its own weights whether
+            this is False or True, and takes others from a path.
+        img_size: size of the images, the model's own by default; position embeddings are resized.
+        in_channels: channels of the images; the patch embedding of pretrained weights is adapted.
+
+    Raises:
+        ValueError: for an unknown name, an impossible size or channel count, or a checkpoint of another model.
+        FileNotFoundError: when the checkpoint is not there.
+        ConnectionError: when the weights cannot be fetched.
+    """
+    embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
+    if not embedded and not timm.is_model(name):
+        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
+        raise ValueError(f"backbone {name!r} is not a timm model: {hint}")
+    check_whole("in_channels", in_channels)
+    settings: dict = {"num_classes": 0, "in_chans": in_channels}
+    if img_size is not None:
+        _check_img_size(name, img_size)
+        settings["img_size"] = img_size
+    if name == EMBEDDED_RANDOM:
+        if pretrained is not False:
+            raise ValueError("backbone 'embedded_random' takes no weights: leave pretrained out, or use 'embedded'.")
+        return random_embedded(**settings)
+    if embedded:
+        model = empty_embedded(**settings)
+        if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
+            return model
+        _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
+        return model
+    if pretrained is True:
+        return _from_hub(name, settings)
+    model = timm.create_model(name, pretrained=False, **settings)
+    if pretrained is not False:
+        _load_checkpoint(model, name, Path(pretrained), in_channels)
+    return model
+
+
+def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:
+    with torch.device("meta"):
+        model = empty_embedded() if name in (EMBEDDED, EMBEDDED_RANDOM) else timm.create_model(name)
+    sides = ensure_tuple_rep(getattr(getattr(model, "patch_embed", None), "patch_size", 1), 2)
+    sizes = (img_size,) if isinstance(img_size, int) else tuple(img_size)
+    if len(sizes) not in (1, 2):
+        raise ValueError(f"img_size must be one number or two for a 2-D backbone, got {img_size}.")
+    for size, side in zip(ensure_tuple_rep(sizes if len(sizes) == 2 else sizes[0], 2), sides, strict=True):
+        if size < side or size % side:
+            below = max(size // side, 1) * side
+            raise ValueError(
+                f"img_size {img_size} is not a multiple of the patch size {side} of {name}: "
+                f"{below} or {below + side} would do."
+            )
+
+
+def _from_hub(name: str, settings: dict) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=True, **settings)
+    except Exception as error:
+        if "No pretrained weights exist" in str(error):
+            raise ValueError(
+                f"timm has no pretrained weights for {name!r}: name a tag such as "
+                f"{(timm.list_pretrained(name.split('.')[0] + '*') or ['vit_small_patch16_224.augreg_in21k'])[0]!r}, "
+                "or pass pretrained='PATH' with a local checkpoint."
+            ) from error
+        raise ConnectionError(
+            f"the weights of {name!r} could not be fetched from the hub "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}): download them "
+            "elsewhere and pass pretrained='PATH' (.safetensors or .pth), or pretrained=False for random weights."
+        ) from error
+
+
+def _load_checkpoint(model: Any, name: str, path: Path, in_channels: int) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"pretrained checkpoint {path} does not exist: pass the path of a .safetensors or .pth."
+        )
+    try:
+        state = timm.models.load_state_dict(str(path))
+    except Exception as error:
+        raise ValueError(
+            f"pretrained checkpoint {path} cannot be read as weights ({type(error).__name__}): "
+            "it must be a .safetensors file, or a .pth that torch.load opens with weights_only=True."
+        ) from error
+    # timm resizes position embeddings and sums channels in the precision of the file; half of it is for files only.
+    half = (torch.float16, torch.bfloat16)
+    state = {key: value.float() if getattr(value, "dtype", None) in half else value for key, value in state.items()}
+    missing: list[str] = []
+    hook = model.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
+    try:
+        timm.models.load_pretrained(
+            model,
+            pretrained_cfg={**model.pretrained_cfg, "state_dict": state, "custom_load": False},
+            num_classes=0,
+            in_chans=in_channels,
+            # The filter that timm itself applies: it knows other layouts and resizes position embeddings.
+            filter_fn=getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None),
+            strict=False,
+        )
+    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"pretrained checkpoint {path} does not fit backbone {name!r}: its weights have other shapes."
+        ) from error
+    finally:
+        hook.remove()
+    if missing:
+        raise ValueError(
+            f"pretrained checkpoint {path} does not fit backbone {name!r}: it lacks {len(missing)} weights, "
+            f"among them {missing[0]!r}."
+        )

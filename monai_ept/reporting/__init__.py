@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What every report shares: figures, pages, tables, numbers in words, tests."""

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""How numbers are written in a report."""
+
+from __future__ import annotations
+
+import math
+
+from monai_ept.reporting.statistics import Estimate
+
+__all__ = ["bytes_of", "difference", "many", "number", "p_value", "score", "seconds", "share", "signed", "whole"]
+
+
+def number(value: float) -> str:
+    """A score with three digits, ``.384``; a dash for none."""
+    if math.isnan(value):
+        return "–"
+    text = f"{abs(value):.3f}"
+    text = text[1:] if text.startswith("0.") else text
+    return f"−{text}" if value < 0 and text.strip(".0") else text
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, ``+.021``."""
+    text = number(value)
+    return text if math.isnan(value) or text.startswith("−") else f"+{text}"
+
+
+def score(found: Estimate) -> str:
+    """``.384 ± .021``, without an interval where there is none."""
+    return number(found.mean) if math.isnan(found.low) else f"{number(found.mean)} ± {number(found.half)}"
+
+
+def difference(found: Estimate) -> str:
+    """``+.021 ± .015``; empty where there is none, and without ± where nothing can be said about the spread."""
+    if math.isnan(found.mean):
+        return ""
+    return (
+        signed(found.mean)
+        if math.isnan(found.low) or math.isnan(found.p)
+        else f"{signed(found.mean)} ± {number(found.half)}"
+    )
+
+
+def p_value(value: float) -> str:
+    """``.03``; below one in a thousand only that it is."""
+    if math.isnan(value):
+        return "–"
+    if value < 0.001:
+        return "< .001"
+    if value > 0.995:
+        return "1"
+    # Never rounded to the other side of the level at which claims are made.
+    for digits in (2, 3, 4):
+        text = f"{value:.{digits}f}"
+        if float(text) and (float(text) < 0.05) == (value < 0.05):
+            break
+    return text[1:]
+
+
+def whole(value: float) -> str:
+    """A count with thousands apart."""
+    return "–" if math.isnan(value) else f"{round(value):,}"
+
+
+def seconds(value: float) -> str:
+    """A duration that is read at a glance."""
+    if math.isnan(value):
+        return "–"
+    if value < 100:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    minutes = value / 60
+    return f"{minutes:.1f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def bytes_of(megabytes: float) -> str:
+    """Memory that was measured in MB."""
+    return "–" if math.isnan(megabytes) else f"{megabytes:,.0f} MB"
+
+
+def many(count: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def share(part: int, of: int) -> str:
+    """ "3 of 5"."""
+    return f"{part} of {of}"

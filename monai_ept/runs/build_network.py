@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The network of a bundle, built from plain configuration values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from monai_ept.bundle.options import NO, YES, flag
+from monai_ept.engines.recipe import method_of
+from monai_ept.model import TunedViT
+from monai_ept.networks import monai_vit_from_timm
+from monai_ept.networks import create_backbone
+
+__all__ = ["backbone_recipe", "make_network"]
+
+
+def make_network(
+    class_names: Sequence[str],
+    *,
+    backbone: str = "embedded",
+    pretrained: bool | str | os.PathLike = False,
+    img_size: int | Sequence[int] | None = None,
+    in_channels: int = 3,
+    spatial_dims: int = 2,
+    patch_size: int | Sequence[int] | None = None,
+    method: Any = "ept",
+    method_settings: dict[str, Any] | None = None,
+    prompt_length: int | None = None,
+    recipe: str = "paper",
+    dropout: float = 0.0,
+    seed: int = 0,
+) -> TunedViT:
+    """
+    Build a ``TunedViT``.
+
+    What starts at random (prompts, adapters, the head) follows from ``seed`` and not from what was drawn before.
+
+    Args:
+        class_names: one name per class.
+        backbone: "embedded" or a timm name.
+        pretrained: true (hub), false (random), or the path of a local checkpoint.
+        img_size: size of the images; the backbone's own by default.
+        in_channels: channels of the images.
+        spatial_dims: 2, or 3 for a MONAI ViT that starts from the weights of the timm model, inflated.
+        patch_size: of a 3-D network; the timm model's own by default.
+        method: name of a tuning method, a mapping with its name and settings, or a list of these.
+        method_settings: settings of a method given by name.
+        prompt_length: the one setting with a name of its own.
+        recipe: "default" starts the prompts of ``ept`` where they do next to nothing and lets them learn thirty times
+            as fast as the head; "paper" leaves them at ``ln(prompt_length)``, from where SGD never moves them.
+        dropout: before the head.
+        seed: of everything random.
+
+    Raises:
+        ValueError: when an argument is out of range, or the weights do not fit.
+        ConnectionError: when the hub cannot be reached; it says how to pass a local checkpoint.
+    """
+    settings = dict(method_settings or {})
+    if prompt_length is not None:
+        settings["prompt_length"] = prompt_length
+    if isinstance(method, str) and "name" not in settings:  # no method has such a setting, which is said below
+        method, settings = {"name": method, **settings}, {}
+    method = method_of(method, recipe)
+    weights = flag(pretrained) if str(pretrained).strip().lower() in YES + NO else pretrained
+    common: dict[str, Any] = {"method": method, "dropout": dropout, "class_names": list(class_names), **settings}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spatial_dims == 2:
+            return TunedViT(
+                backbone,
+                len(class_names),
+                pretrained=weights,
+                img_size=img_size,
+                in_channels=in_channels,
+                **common,
+            )
+        vit = monai_vit_from_timm(
+            create_backbone(backbone, pretrained=weights),
+            spatial_dims=spatial_dims,
+            img_size=img_size,
+            patch_size=patch_size,
+            in_channels=in_channels,
+        )
+        torch.manual_seed(seed)
+        return TunedViT(vit, len(class_names), img_size=img_size, in_channels=in_channels, **common)
+
+
+def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """
+    How the backbone of a volume network is built, for a registered model; None for a backbone by name.
+
+    Args:
+        network: the network.
+        settings: the arguments of ``make_network`` that built it.
+    """
+    if network.vit.spatial_dims == 2:
+        return None
+    return {
+        "_target_": "monai_ept.networks.monai_vit_from_timm",
+        "backbone": settings["backbone"],
+        "spatial_dims": 3,
+        "img_size": list(network.vit.img_size),
+        "patch_size": list(network.vit.patch_size),
+        "in_channels": network.vit.in_channels,
+    }

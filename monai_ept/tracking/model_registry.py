@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The model registry: a trained network under a name, to be loaded where nothing of its training is known."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from monai_ept.checks import check_choice
+from monai_ept.tracking.mlflow_client import open_client, patience, reason_of, without_password
+from monai_ept.tracking.tracked_run import own_store, read_about
+
+if TYPE_CHECKING:
+    from monai_ept.model import TunedViT
+
+__all__ = ["Registered", "register_model"]
+
+
+class Registered(NamedTuple):
+    """A version of a registered model; ``uri`` is what ``mlflow.pyfunc.load_model`` takes."""
+
+    name: str
+    version: str
+    uri: str
+
+
+def register_model(
+    net: TunedViT,
+    name: str,
+    run_folder: str | os.PathLike,
+    *,
+    example: Any,
+    task: str = "multiclass",
+    backbone: dict[str, Any] | None = None,
+    tracking_uri: str | None = None,
+) -> Registered:
+    """
+    Register a trained network as a new version of a model, and add it to the run of its training.
+
+    The registered model answers with probabilities, folded where its method can be. It needs this package to be
+    loaded, but no pickle: it is the delta, the backbone's weights and a configuration.
+
+    Args:
+        net: the trained network, not folded.
+        name: name of the registered model, created if need be.
+        run_folder: folder of the training's run.
+        example: images as the network takes them, normalised, ``(images, channels, *img_size)``; the first is kept as
+            the input example, so it must be one that may be passed on.
+        task: "multiclass" or "multilabel".
+        backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``.
+        tracking_uri: the store; the run's own by default.
+
+    Raises:
+        ValueError: when the run has not reached its store, or the network cannot be rebuilt.
+        ConnectionError: when the store does not answer.
+
+    Example::
+
+        >>> register_model(net, "derm-ept", "runs/first", example=images)
+        Registered(name='derm-ept', version='1', uri='models:/derm-ept/1')
+        >>> mlflow.pyfunc.load_model("models:/derm-ept/1").predict(images)
+    """
+    check_choice("task", task, ("multiclass", "multilabel"))
+    about = read_about(run_folder)
+    if about is None or not about.get("run_id"):
+        raise ValueError(
+            f"{run_folder} holds no run that has reached MLflow: train with tracking, or run 'monai-ept sync' first."
+        )
+    uri = own_store(about, tracking_uri)
+    where = without_password(uri)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        folder.mkdir()
+        from monai_ept.tracking.pyfunc_model import save_model_files
+
+        save_model_files(net, folder, task, backbone)
+        try:
+            with patience():
+                client = open_client(uri)
+                run = client.get_run(about["run_id"])
+            # The weights of a large backbone take longer than our patience with small requests.
+            with _as_default_store(uri):
+                return _upload(client, run.info, name, net, folder, example, task)
+        except (ValueError, TypeError):
+            raise
+        except Exception as error:
+            raise ConnectionError(
+                f"model {name!r} could not be registered at {where} ({reason_of(error, uri)}): "
+                "the training is not touched, call register_model again later."
+            ) from error
+
+
+@contextmanager
+def _as_default_store(uri: str) -> Iterator[None]:
+    """A store in a database looks the logged model up in MLflow's default store, whichever client asks it."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
+
+
+def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: Any, task: str) -> Registered:
+    import mlflow.pyfunc
+    import numpy as np
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = np.asarray(example, dtype=np.float32)[:1]
+    kind = np.dtype(np.float32)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(kind, (-1, *images.shape[1:]))]),
+        outputs=Schema([TensorSpec(kind, (-1, net.num_classes))]),
+    )
+    vit = net.vit
+    logged = client.create_logged_model(info.experiment_id, name="model", source_run_id=info.run_id)
+    try:
+        target = folder.parent / "mlflow"
+        mlflow.pyfunc.save_model(
+            str(target),
+            loader_module="monai_ept.tracking.pyfunc_model",
+            data_path=str(folder),
+            mlflow_model=Model(run_id=info.run_id, model_uuid=logged.model_id, model_id=logged.model_id),
+            signature=signature,
+            input_example=images,
+            pip_requirements=[f"{package}=={_release(package)}" for package in ("monai_ept", "monai", "timm", "torch")],
+            metadata={
+                "class_names": list(net.class_names or []),
+                "task": task,
+                "output": "probabilities",
+                "input": "images scaled to 0…1, resized, then (image - mean) / std",
+                "img_size": list(vit.img_size),
+                "mean": list(vit.mean or []),
+                "std": list(vit.std or []),
+                "interpolation": vit.interpolation,
+            },
+        )
+        client.log_model_artifacts(logged.model_id, str(target))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(
+        name, source=f"models:/{logged.model_id}", run_id=info.run_id, model_id=logged.model_id
+    )
+    return Registered(name, str(made.version), f"models:/{name}/{made.version}")
+
+
+def _release(package: str) -> str:
+    """A version as a package index knows it, without the build that is installed here."""
+    return version(package).partition("+")[0]

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a pretraining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monai_ept.checks import check_number, check_whole
+from monai_ept.networks.embedded_weights import SHAPE
+
+__all__ = ["Recipe"]
+
+VALIDATION = 500
+"""Pictures at the end of the pool that are never trained on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    Everything that decides what comes out of a pretraining.
+
+    Args:
+        pictures: in the pool; the last 500 are kept for validation.
+        steps: of the optimizer.
+        whole: share of the steps, at the end, that see whole pictures; before, most patches are left out.
+        batch_size: pictures per step.
+        lr: highest learning rate.
+        weight_decay: of AdamW.
+        drop: share of the patches that are left out.
+        seed: of pictures, start values, order, and patches left out.
+        embed_dim: width of the network.
+        depth: its layers.
+        num_heads: of each layer's attention.
+        img_size: side of the pictures in pixels.
+        amp: compute in bfloat16 where that loses nothing.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    pictures: int = 16_000
+    steps: int = 4_600
+    whole: float = 0.04
+    batch_size: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    drop: float = 0.75
+    seed: int = 0
+    embed_dim: int = SHAPE["embed_dim"]
+    depth: int = SHAPE["depth"]
+    num_heads: int = SHAPE["num_heads"]
+    img_size: int = 224
+    amp: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "embed_dim", "depth", "num_heads", "img_size"):
+            check_whole(name, getattr(self, name))
+        least = VALIDATION + self.batch_size
+        if self.pictures < least:
+            raise ValueError(f"pictures is {self.pictures}: {least} are needed, {VALIDATION} of them to validate on.")
+        for name in ("whole", "drop"):
+            check_number(name, getattr(self, name), least=0, below=1)
+        for name in ("lr", "weight_decay"):
+            check_number(name, getattr(self, name), least=0)
