@@ -2,7 +2,7 @@
 """The pictures of docs/embedded-backbone.md: what is learnt from, and what it is worth after so many steps.
 
 Run from the repository root:
-    python docs/figures/embedded.py PROBE.json     # written by benchmarks/embedded_probe.py --steps …
+    python docs/figures/embedded.py PROBE.json     # written by tools/measure/embedded_probe.py --steps …
 """
 
 from __future__ import annotations

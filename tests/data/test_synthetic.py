@@ -98,10 +98,10 @@ def test_drawing_uses_only_exact_arithmetic():
     allowed |= {"moveaxis", "ndarray", "ones_like", "sqrt", "square", "take", "where", "zeros", "zeros_like"}
     allowed |= {"float32", "int16", "intp", "ldexp", "uint8", "random", "Generator", "PCG64", "SeedSequence"}
     folder = Path(paint.__file__).parent
-    for name in ("paint", "scene", "structures", "derm", "body", "findings", "chest", "volume"):
-        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+    for file in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "math"):
-                assert node.attr in allowed, f"{name}.py, line {node.lineno}: {node.attr}"
+                assert node.attr in allowed, f"{file.name}, line {node.lineno}: {node.attr}"
             if isinstance(node, ast.Attribute):
                 assert node.attr not in {"sum", "mean", "std", "dot", "prod", "cumsum", "normal", "standard_normal"}
             if isinstance(node, ast.BinOp):
@@ -292,8 +292,8 @@ def test_volume_classes_differ_in_shape_not_in_brightness():
 
 
 def test_colour_alone_does_not_solve_it():
-    """Colours leave most lesions undecided; structure adds a lot. Measured at full size in benchmarks/."""
-    script = Path(__file__).parents[2] / "benchmarks" / "synthetic_colour.py"
+    """Colours leave most lesions undecided; structure adds a lot. Measured at full size in tools/measure."""
+    script = Path(__file__).parents[2] / "tools" / "measure" / "synthetic_colour.py"
     spec = importlib.util.spec_from_file_location("synthetic_colour", script)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)

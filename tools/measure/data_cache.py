@@ -2,8 +2,8 @@
 
 """What caching, checking and resizing cost.
 
-    python benchmarks/data_cache.py
-    python benchmarks/data_cache.py --images 200 --height 1024 --width 1280
+    python tools/measure/data_cache.py
+    python tools/measure/data_cache.py --images 200 --height 1024 --width 1280
 
 Images are made by code and written as JPEG files to a temporary folder, so the numbers need no data set. File opens
 are counted by Python's audit hook, which sees every way of opening a file from Python.

@@ -3,8 +3,8 @@
 """
 What a training step costs with each method, against the same frozen ViT with plain fused attention.
 
-    python benchmarks/step_cost.py                                  # all sizes, the rows of the attention
-    python benchmarks/step_cost.py --sizes vit_s_224 --methods all  # every registered method at one size
+    python tools/measure/step_cost.py                                  # all sizes, the rows of the attention
+    python tools/measure/step_cost.py --sizes vit_s_224 --methods all  # every registered method at one size
 
 The rows of one size take turns, round by round, and every ratio is taken within a round: what slows the machine down
 slows all rows down. Printed are the median ratio and its quartiles. The plain row trains a head on a frozen backbone

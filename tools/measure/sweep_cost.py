@@ -2,8 +2,8 @@
 
 """What a sweep saves by computing frozen work once: the same cells with and without it, side by side.
 
-    python benchmarks/sweep_cost.py
-    python benchmarks/sweep_cost.py --backbone vit_tiny_patch16_224 --img-size 224 --epochs 20
+    python tools/measure/sweep_cost.py
+    python tools/measure/sweep_cost.py --backbone vit_tiny_patch16_224 --img-size 224 --epochs 20
 
 Pictures are drawn into PNG files first, so that decoding is decoding. Seconds are those of the CPU, which other
 programs on the machine do not change. The largest difference of a predicted probability stands beside them.

@@ -6,7 +6,7 @@ Logistic regression on mean colours, on colour histograms, on structure without 
 contrasts (each channel standardised within its picture, so that no absolute colour is left), and, with the path of a
 timm checkpoint, on the features of a frozen ViT-Ti/16.
 
-Run from the repository root: python benchmarks/synthetic_colour.py [--checkpoint vit_tiny_patch16_224.safetensors]
+Run from the repository root: python tools/measure/synthetic_colour.py [--checkpoint vit_tiny_patch16_224.safetensors]
 """
 
 from __future__ import annotations

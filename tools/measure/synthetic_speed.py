@@ -2,7 +2,7 @@
 
 """How long the synthetic data sets take: 1,000 dermoscopy pictures of 224 pixels must be there in 30 s on two cores.
 
-Run from the repository root: python benchmarks/synthetic_speed.py [--num-workers 2]
+Run from the repository root: python tools/measure/synthetic_speed.py [--num-workers 2]
 """
 
 from __future__ import annotations

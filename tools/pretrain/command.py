@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``monai-ept pretrain``: from nothing to the weights of the embedded backbone."""
+"""``python -m tools.pretrain``: from nothing to the weights of the embedded backbone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run_pretraining(
 
     network = pretrain(folder / "pool", recipe, folder, device=device, on_log=tell)
     about = {
-        "made_by": "monai-ept pretrain",
+        "made_by": "python -m tools.pretrain",
         "data": "pictures made by formulas",
         "recipe": asdict(recipe),
         "license": "Apache-2.0",
