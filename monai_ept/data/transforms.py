@@ -413,7 +413,7 @@ class ResizeImaged(MapTransform):
     """Resizes without aliasing, squashing the image or keeping its aspect ratio.
 
     Images are resized by torch's antialiased filter. It agrees with PIL, which timm's networks were trained with, and
-    is many times faster than MONAI's Gaussian filter before a resize (see tools/measure/data_cache.py). Torch has no such
+    is many times faster than MONAI's Gaussian filter before a resize (tools/measure/data_cache.py). Torch has no such
     filter for volumes; there MONAI's resize does the work.
 
     Args:

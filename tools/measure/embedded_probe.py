@@ -6,7 +6,7 @@ official test images (ISIC 2018) or on all others (colon). Its strength is chose
 images, whole lesions together. Mean balanced accuracy over five samplings with its 95 % interval (Student's t).
 
 Run from the repository root, with MONAI_EPT_DATA set as docs/benchmark.md says:
-    python tools/measure/embedded_probe.py --weights vit_tiny_patch16_224=PATH.safetensors --steps pretraining --out worth
+  python tools/measure/embedded_probe.py --weights vit_tiny_patch16_224=PATH.safetensors --out worth --steps pretraining
 """
 
 from __future__ import annotations
