@@ -161,8 +161,9 @@ def _mask(tokens: int, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> 
 
 
 def _split_qkv(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-    return q, k, v
+    # Unbound where they stand, their gradients are stacked back in that order, and no copy has to reorder them.
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).unbind(2)
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
