@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.metadata
 import importlib.util
 import platform
 import random
@@ -28,25 +29,23 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import monai
 import timm
 import torch
 import torch.nn.functional as F
+from step_cost import SIZES, Row, Size, build, by_definition
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from monai_ept.networks.attention import concat_attention, prompted_attention
 from monai_ept.reporting.markdown import markdown_table
 
-sys.path.insert(0, str(Path(__file__).parent))  # also when another script imports this one
-from step_cost import CLASSES, SIZES, Row, Size, build, by_definition  # noqa: E402
-
 DEVICE = torch.device("cuda")
 TESTS = ["tests/networks", "tests/engines/test_training.py", "-k", "cuda or mixed_precision"]
 VIT_B = [("vit_b_224", 4), ("vit_b_224", 64), ("vit_b_224", 256), ("vit_b_384", 32)]
 VOLUMES = [("monai_3d_1728", 1), ("monai_3d_4096", 1)]
+ATTENTION = [(4, 12, 197), (64, 12, 197), (256, 12, 197), (32, 12, 577), (1, 6, 1728), (1, 6, 4096)]
 EPT = {"name": "ept", "prompt_length": 100}
 
 
@@ -125,19 +124,18 @@ def table(rounds: int = 25) -> list[str]:
             size = SIZES[group[0][0]]
             nets = networks_of(size)
             for _, batch in group:
-                turns = Turns(
-                    {name: row.turn for name, row in rows_of(nets, images_of(size, batch)).items()}, rounds
-                )
+                turns = Turns({name: row.turn for name, row in rows_of(nets, images_of(size, batch)).items()}, rounds)
                 lines.append(line_of(turns, f"{size.about}, batch {batch}"))
             del nets
     return markdown(lines)
 
 
 def line_of(turns: Turns, about: str) -> dict[str, str]:
+    beside_lora = {"EPT / LoRA": turns.ratio("ept", "lora")} if "lora" in turns.ms else {}
     return {
         "": about,
         "EPT step / plain": turns.ratio("ept", "plain"),
-        "EPT / LoRA": turns.ratio("ept", "lora"),
+        **beside_lora,
         "folded / plain, inference": turns.ratio("folded, inference", "plain, inference"),
         "plain step, ms": turns.median("plain"),
         "plain inference, ms": turns.median("plain, inference"),
@@ -164,9 +162,8 @@ def compiled(rounds: int = 25) -> list[str]:
             rows = rows_of(nets, images)
             for row in rows.values():
                 torch._dynamo.mark_dynamic(row.images, 0)
-            rows["lora"] = rows["ept"]
-            lines.append(line_of(Turns({name: row.turn for name, row in rows.items()}, rounds), f"batch {batch}"))
-            del lines[-1]["EPT / LoRA"]
+            turns = Turns({name: row.turn for name, row in rows.items()}, rounds)
+            lines.append(line_of(turns, f"{size.about}, batch {batch}, compiled"))
         if len(graphs) != len(nets):
             raise AssertionError(f"{len(graphs)} graphs were compiled for {len(nets)} networks")
     return markdown(lines)
@@ -175,7 +172,14 @@ def compiled(rounds: int = 25) -> list[str]:
 def attention(rounds: int = 50) -> list[str]:
     """One layer's attention alone, forward and backward."""
     lines = []
-    for batch, heads, tokens in [(4, 12, 197), (64, 12, 197), (256, 12, 197), (32, 12, 577), (1, 6, 1728), (1, 6, 4096)]:
+    for batch, heads, tokens in [
+        (4, 12, 197),
+        (64, 12, 197),
+        (256, 12, 197),
+        (32, 12, 577),
+        (1, 6, 1728),
+        (1, 6, 4096),
+    ]:
         with cleared():
             qkv = torch.randn(batch, tokens, 3, heads, 64, device=DEVICE, dtype=torch.bfloat16, requires_grad=True)
             gradient = torch.randn(batch, tokens, heads, 64, device=DEVICE, dtype=torch.bfloat16).transpose(1, 2)
@@ -266,7 +270,7 @@ PARTS: dict[str, Callable[[], list[str]]] = {
 
 
 def markdown(lines: list[dict[str, str]]) -> list[str]:
-    return markdown_table(list(lines[0]), [list(line.values()) for line in lines]).splitlines()
+    return markdown_table([list(lines[0]), *(list(line.values()) for line in lines)]).splitlines()
 
 
 def driver() -> str:
