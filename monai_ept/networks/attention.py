@@ -202,7 +202,8 @@ def concat_attention(
     if torch.is_autocast_enabled(device):
         # What F.scaled_dot_product_attention does by itself; q and k may come as fp32 from a norm.
         dtype = torch.get_autocast_dtype(device)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+        if not q.dtype == k.dtype == v.dtype == dtype:
+            q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     kernel = fused_kernel(q, k, v, mask, dropout)
     if kernel is None:
         return prompted_attention(q, k, v, sink_of(prompt).unsqueeze(-1), scale, mask=mask, dropout=dropout)

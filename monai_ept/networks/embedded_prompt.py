@@ -97,14 +97,15 @@ class EmbeddedPrompt(nn.Module):
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None, dropout: float = 0.0
     ) -> Tensor:
         """Attention of q, k and v ``(batch, heads, tokens, head_dim)`` with this prompt."""
-        if self.num_heads is None and q.shape[-2] != self.logits.shape[0]:
+        logits = self.logits
+        if self.num_heads is None and q.shape[-2] != logits.shape[0]:
             raise ValueError(
-                f"the prompt was made for {self.logits.shape[0]} tokens and met {q.shape[-2]}: "
+                f"the prompt was made for {logits.shape[0]} tokens and met {q.shape[-2]}: "
                 "build the network with the img_size of its images."
             )
         if self.embed == "concat":
-            return concat_attention(q, k, v, self.logits, scale, mask=mask, dropout=dropout)
-        return prompted_attention(q, k, v, self.logits, scale, embed=self.embed, mask=mask, dropout=dropout)
+            return concat_attention(q, k, v, logits, scale, mask=mask, dropout=dropout)
+        return prompted_attention(q, k, v, logits, scale, embed=self.embed, mask=mask, dropout=dropout)
 
     def folded(self) -> EmbeddedPrompt:
         """

@@ -16,7 +16,7 @@ _CUDA_KERNELS = {1: "flash", 2: "efficient", 3: "cudnn"}  # the numbers of torch
 
 def fused_kernel(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> str | None:
     """The fused kernel that PyTorch itself would take for these inputs, or None where only the definition works."""
-    exporting = torch.jit.is_tracing() or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    exporting = torch.jit.is_tracing() or torch.compiler.is_exporting()
     if exporting or mask is not None or not q.dtype == k.dtype == v.dtype:
         return None
     if torch.compiler.is_compiling():

@@ -43,10 +43,10 @@ def gate_(out: Tensor, lse: Tensor, prompt: Tensor, *, for_backward: bool = Fals
     Returns:
         ``sink_of(prompt)`` when ``for_backward``; both are what ``prompt_gradient`` asks for.
     """
-    lse = _unpadded(lse, out)
     kernels = _kernels(out, prompt)
     if kernels is not None:
         return kernels.gate_(out, lse, prompt, for_backward)
+    lse = _unpadded(lse, out)
     sink = sink_of(prompt)
     margin = lse - sink.to(lse.dtype)
     out.mul_(margin.sigmoid().unsqueeze(-1))
@@ -68,10 +68,10 @@ def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, s
         prompt: prompt logits.
         sink: ``sink_of(prompt)``.
     """
-    raised = _unpadded(raised, out)
     kernels = _kernels(out, prompt)
     if kernels is not None:
         return kernels.prompt_gradient(grad, out, raised, prompt, sink)
+    raised = _unpadded(raised, out)
     lost = torch.exp(sink.to(raised.dtype) - raised)  # 1 - gate, without cancellation
     flow = (grad.to(raised.dtype) * out).sum(-1)
     grad_sink = (lost * flow).sum_to_size(sink.shape).neg_().to(sink.dtype).unsqueeze(-1)

@@ -8,6 +8,8 @@ the ``logsumexp`` of the prompt's rows is computed once for the group.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -18,6 +20,7 @@ __all__ = ["gate_", "prompt_gradient"]
 _TOKENS = 32  # tokens of a program
 _COLUMNS = 64  # logits that are read at a time
 _GROUPS = 256  # groups of planes, at most twice as many: enough programs for a large card, few sums for the gradient
+_ONE_GROUP = 96  # planes that a program goes through sooner than another kernel is launched
 
 
 @triton.jit
@@ -38,7 +41,7 @@ def _rows_logsumexp(prompt, rows, inside, length: tl.constexpr, COLUMNS: tl.cons
     return top + tl.log(total)
 
 
-@triton.jit(do_not_specialize=["planes", "group"])
+@triton.jit
 def _gate_kernel(
     out, lse, prompt, sink, out_image, out_head, out_token, lse_plane, planes, heads, tokens, width, group,
     length: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
@@ -67,10 +70,26 @@ def _gate_kernel(
             tl.store(scores, raised, mask=valid)
 
 
-@triton.jit(do_not_specialize=["planes", "group"])
+@triton.jit
+def _store_gradient(
+    grad, total, prompt, c, rows, inside, length: tl.constexpr, TOKENS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    if length == 1:
+        tl.store(grad + rows, total, mask=inside)
+    else:
+        for start in range(0, length, COLUMNS):
+            columns = start + tl.arange(0, COLUMNS)
+            within = inside[:, None] & (columns < length)[None, :]
+            cells = rows[:, None] * length + columns[None, :]
+            share = tl.exp(tl.load(prompt + cells, mask=within, other=0.0).to(tl.float32) - c[:, None])
+            tl.store(grad + cells, total[:, None] * share, mask=within)
+
+
+@triton.jit
 def _flow_kernel(
-    grad, out, raised, sink, flow, grad_image, grad_head, grad_token, out_image, out_head, out_token, raised_plane,
-    planes, heads, tokens, width, group, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
+    grad, out, raised, sink, prompt, flow, grad_image, grad_head, grad_token, out_image, out_head, out_token,
+    raised_plane, planes, heads, tokens, width, group, groups: tl.constexpr, length: tl.constexpr,
+    TOKENS: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     first = tl.program_id(0).to(tl.int64) * group
     rows = tl.program_id(1) * TOKENS + tl.arange(0, TOKENS)
@@ -90,10 +109,13 @@ def _flow_kernel(
         y = tl.load(y, mask=cells, other=0.0).to(tl.float32)
         dy = tl.load(dy, mask=cells, other=0.0).to(tl.float32)
         total -= lost * tl.sum(y * dy, 1)
-    tl.store(flow + tl.program_id(0) * tokens + rows, total, mask=inside)
+    if groups == 1:
+        _store_gradient(flow, total, prompt, c, rows, inside, length, TOKENS, COLUMNS)
+    else:
+        tl.store(flow + tl.program_id(0) * tokens + rows, total, mask=inside)
 
 
-@triton.jit(do_not_specialize=["groups"])
+@triton.jit
 def _softmax_kernel(
     flow, prompt, sink, grad, groups, tokens, length: tl.constexpr, TOKENS: tl.constexpr, COLUMNS: tl.constexpr
 ):
@@ -104,50 +126,74 @@ def _softmax_kernel(
         group = start + tl.arange(0, COLUMNS)
         within = (group < groups)[:, None] & inside[None, :]
         total += tl.sum(tl.load(flow + group[:, None] * tokens + rows[None, :], mask=within, other=0.0), 0)
-    if length == 1:
-        tl.store(grad + rows, total, mask=inside)
-        return
     c = tl.load(sink + rows, mask=inside, other=0.0)
-    for start in range(0, length, COLUMNS):
-        columns = start + tl.arange(0, COLUMNS)
-        within = inside[:, None] & (columns < length)[None, :]
-        cells = rows[:, None] * length + columns[None, :]
-        share = tl.exp(tl.load(prompt + cells, mask=within, other=0.0).to(tl.float32) - c[:, None])
-        tl.store(grad + cells, total[:, None] * share, mask=within)
+    _store_gradient(grad, total, prompt, c, rows, inside, length, TOKENS, COLUMNS)
+
+
+class _Launcher:
+    """Starts a kernel, and skips Triton's look at the arguments where sizes, types and alignment are as before.
+
+    That look takes as long as the launch itself, and a small batch waits for nothing but launches.
+    """
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.compiled: dict[tuple, Any] = {}
+
+    def __call__(self, grid: tuple[int, int, int], tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) -> None:
+        device = tensors[0].get_device()
+        key = (device, sizes, *((t.dtype, t.data_ptr() % 16) for t in tensors if t is not None))
+        launch = self.compiled.get(key)
+        if launch is None:
+            with torch.cuda.device_of(tensors[0]):
+                # Triton's interpreter returns no compiled kernel: then every launch goes this way.
+                self.compiled[key] = self.kernel[grid](*tensors, *sizes)
+        elif device == torch.cuda.current_device():
+            launch[grid](*tensors, *sizes)
+        else:
+            with torch.cuda.device_of(tensors[0]):
+                launch[grid](*tensors, *sizes)
+
+
+_gate, _flow, _softmax = _Launcher(_gate_kernel), _Launcher(_flow_kernel), _Launcher(_softmax_kernel)
+
+
+def _blocks(tokens: int) -> int:
+    return -(-tokens // _TOKENS)
+
+
+def _power_of_two(width: int) -> int:
+    return 1 << (width - 1).bit_length()
 
 
 def gate_(out: Tensor, lse: Tensor, prompt: Tensor, for_backward: bool) -> Tensor | None:
     """``sink_gate.gate_`` in one launch."""
     batch, heads, tokens, width = out.shape
-    tokens, length = prompt.shape
     planes = batch * heads
     group = max(1, planes // _GROUPS)
     sink = torch.empty(tokens, device=out.device) if for_backward else None
-    image_step, head_step, token_step, _ = out.stride()
-    with torch.cuda.device_of(out):
-        _gate_kernel[triton.cdiv(planes, group), triton.cdiv(tokens, _TOKENS)](
-            out, lse, prompt, sink, image_step, head_step, token_step, lse.stride(1), planes, heads, tokens, width,
-            group, length, _TOKENS, triton.next_power_of_2(width), _COLUMNS,
-        )  # fmt: skip
+    sizes = (*out.stride()[:3], lse.stride(1), planes, heads, tokens, width, group, prompt.shape[1])
+    sizes = (*sizes, _TOKENS, _power_of_two(width), _COLUMNS)
+    _gate((-(-planes // group), _blocks(tokens), 1), (out, lse, prompt, sink), sizes)
     return sink
 
 
 def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, sink: Tensor) -> Tensor:
-    """``sink_gate.prompt_gradient`` in two launches: sums over each group of planes, then over the groups."""
+    """``sink_gate.prompt_gradient``: sums over each group of planes, then, if there are several, over the groups."""
     batch, heads, tokens, width = out.shape
     length = prompt.shape[1]
     planes = batch * heads
-    group = max(1, planes // _GROUPS)
-    groups = triton.cdiv(planes, group)
+    # Few planes are one group, so that the first kernel can write the gradient itself.
+    group = planes if planes <= _ONE_GROUP else max(1, planes // _GROUPS)
+    groups = -(-planes // group)
     if grad.stride(-1) != 1:
         grad = grad.contiguous()
-    flow = torch.empty(groups, tokens, device=out.device)
     grad_prompt = torch.empty_like(prompt)
-    blocks = triton.cdiv(tokens, _TOKENS)
-    with torch.cuda.device_of(out):
-        _flow_kernel[groups, blocks](
-            grad, out, raised, sink, flow, *grad.stride()[:3], *out.stride()[:3], raised.stride(1), planes, heads,
-            tokens, width, group, _TOKENS, triton.next_power_of_2(width),
-        )  # fmt: skip
-        _softmax_kernel[blocks,](flow, prompt, sink, grad_prompt, groups, tokens, length, _TOKENS, _COLUMNS)
+    flow = grad_prompt if groups == 1 else torch.empty(groups, tokens, device=out.device)
+    blocks = _blocks(tokens)
+    sizes = (*grad.stride()[:3], *out.stride()[:3], raised.stride(1), planes, heads, tokens, width, group, groups)
+    sizes = (*sizes, length, _TOKENS, _power_of_two(width), _COLUMNS)
+    _flow((groups, blocks, 1), (grad, out, raised, sink, prompt, flow), sizes)
+    if groups > 1:
+        _softmax((blocks, 1, 1), (flow, prompt, sink, grad_prompt), (groups, tokens, length, _TOKENS, _COLUMNS))
     return grad_prompt

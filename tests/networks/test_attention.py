@@ -196,8 +196,8 @@ def test_fused_form_on_cuda(dtype, kernel, batch, dim, length):
     prompt = (torch.randn(197, length, generator=generator) * 2).cuda().requires_grad_()
     weight = torch.randn(batch, 197, 3, dim, generator=generator).to("cuda", dtype).transpose(1, 2)
     with sdpa_kernel([KERNELS.get(kernel, SDPBackend.EFFICIENT_ATTENTION)]):
-        if attention.fused_kernel(q, k, v, None, 0.0) is None:
-            pytest.skip(f"no {kernel} kernel for these inputs")
+        if dim % 8 and kernel != "flash" and dtype != torch.float32:
+            pytest.skip(f"{kernel} takes no heads of {dim} in half precision")
         assert attention.fused_kernel(q, k, v, None, 0.0) == kernel
         fused = concat_attention(q, k, v, prompt)
         ours = torch.autograd.grad((fused * weight).float().sum(), (q, k, v, prompt))

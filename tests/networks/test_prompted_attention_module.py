@@ -66,12 +66,12 @@ def operations(run, net, x) -> int:
     return seen.counts.total()
 
 
-def launches(run, net, x) -> int:
+def launches(run, net, x) -> Counter[str]:
     run(net, x)
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         run(net, x)
         torch.cuda.synchronize()
-    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in seen.events())
+    return Counter(event.name for event in seen.events() if event.device_type == torch.autograd.DeviceType.CUDA)
 
 
 def test_a_folded_layer_takes_three_operations_more_than_a_plain_one():
@@ -91,8 +91,11 @@ def test_launches_on_cuda():
     net, x = tuned(device="cuda")
     layers = len(net.vit.blocks)
     with torch.autocast("cuda", torch.bfloat16):
-        assert launches(inference, net.fold(), x) - launches(inference, *plain("cuda")) <= layers
-        assert launches(step, net, x) - launches(step, *plain("cuda")) <= 3 * layers
+        more = launches(inference, net.fold(), x) - launches(inference, *plain("cuda"))
+        assert more["_gate_kernel"] == layers
+        assert more.total() <= 2 * layers, more
+        more = launches(step, net, x)
+        assert more.total() - launches(step, *plain("cuda")).total() <= 2 * layers, more
 
 
 def answers(net, x) -> torch.Tensor:
@@ -103,7 +106,7 @@ def answers(net, x) -> torch.Tensor:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("backbone", [timm_vit, monai_3d])
-def test_network_equals_its_definition_on_cpu_and_cuda(backbone, device, monkeypatch):
+def test_network_equals_its_definition(backbone, device, monkeypatch):
     net, x = tuned(backbone, device)
     fused = answers(net, x)
     with torch.autocast(device, torch.bfloat16):
@@ -117,7 +120,7 @@ def test_network_equals_its_definition_on_cpu_and_cuda(backbone, device, monkeyp
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_checkpointing_on_cpu_and_cuda(device):
+def test_checkpointing(device):
     net, x = tuned(device=device)
     expected = step(net, x)
     for block in net.vit.blocks:
@@ -128,7 +131,7 @@ def test_checkpointing_on_cpu_and_cuda(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_compiled_once_for_every_batch_on_cpu_and_cuda(device):
+def test_compiled_once_for_every_batch(device):
     torch._dynamo.reset()
     net, x = tuned(device=device)
     folded = net.fold()
