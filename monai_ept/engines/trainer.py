@@ -13,7 +13,7 @@ from monai.handlers import LrScheduleHandler, ValidationHandler
 from torch import nn
 from torch.optim import Optimizer
 
-from monai_ept.engines.recipe import at_precision
+from monai_ept.networks.precision import at_precision
 from monai_ept.handlers.clip_gradients import ClipGradients
 from monai_ept.handlers.delta_checkpoint import DeltaCheckpoint
 from monai_ept.handlers.epoch_history import EpochHistory

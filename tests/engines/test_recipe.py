@@ -19,7 +19,7 @@ from monai_ept.engines import (
     optimizer_settings,
     task_of,
 )
-from monai_ept.engines.recipe import at_precision
+from monai_ept.networks.precision import at_precision
 from tests.backbones import timm_vit
 from tests.engines.scenes import small_net
 
