@@ -12,7 +12,6 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -20,6 +19,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai_ept.checks import did_you_mean
 
 __all__ = ["check_command_line", "config_files", "find_root", "short_errors"]
+
 
 def _arguments() -> list[str] | None:
     """The arguments of ``python -m monai.bundle run``, or None in any other program."""

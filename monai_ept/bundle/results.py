@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from monai_ept.data.records import Record
 from monai_ept.bundle.untrained import Untrained
+from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
 from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.files import usable_folder, write_whole

@@ -17,6 +17,8 @@ from monai_ept.runs.fit_result import FitResult
 
 __all__ = ["announce", "conclude", "make_trainer", "run_name", "start"]
 
+_KEPT = "kept for 'monai-ept sync', see the warning above"
+
 
 def start() -> None:
     """What comes before anything else: short errors, and no misspelled setting."""
@@ -115,7 +117,9 @@ def conclude(training: Training, result: FitResult, register: str | None = None)
         from monai_ept.tracking.mlflow_client import without_password
 
         where = run.url or f"run {run.run_id} in {without_password(run.uri)}"
-        print(f"MLflow      {where}" if training.sent else "MLflow      kept for 'monai-ept sync', see the warning above")
+        print(
+            f"MLflow      {where}" if training.sent else "MLflow      kept for 'monai-ept sync', see the warning above"
+        )
     if register is not None:
         print(f"registry    {_registered(training, result, register)}")
 

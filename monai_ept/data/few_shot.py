@@ -131,8 +131,8 @@ def _fresh(
     notes += _untested(counts["test"])
     used = sum(len(part) for part in parts.values())
     summary = {**counts, "unused_images": len(data) - used, "warnings": notes}
-    about = {"source": data.name, "source_hash": data.source_hash, "origin": data.origin}
-    return FewShotSplit(**parts, settings=settings, summary=summary, **about)
+    three = (parts["train"], parts["val"], parts["test"])
+    return FewShotSplit(*three, data.name, data.source_hash, settings, summary, data.origin)
 
 
 def _official_parts(data: RecordSet, notes: list[str]) -> tuple[list[Record], list[Record], list[Record]]:

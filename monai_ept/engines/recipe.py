@@ -182,6 +182,8 @@ def recipe_of(wanted: str | Mapping[str, Any] | Recipe) -> Recipe:
         return wanted
     if isinstance(wanted, Mapping):
         changes = {key: value for key, value in wanted.items() if key != "name" and value is not None}
+        if changes.get("amp") is False:  # YAML reads a plain off so
+            changes["amp"] = "off"
         return recipe_of(wanted.get("name") or "default").changed(**changes)
     if not isinstance(wanted, str):
         raise ValueError(f"a recipe is a name or a mapping of settings, got {wanted!r}.")

@@ -20,8 +20,8 @@ import numpy as np
 
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
-from monai_ept.reporting.metrics_table import metrics_table
 from monai_ept.metrics import Interval
+from monai_ept.reporting.metrics_table import metrics_table
 
 __all__ = [
     "confusion_counts",

@@ -90,7 +90,11 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
     unknown = [option for option in options if option not in parameters and not takes_any]
     if unknown:
         raise TypeError(f"source {name!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}.")
-    origin = {"source": name, "dataset_dir": None if dataset_dir is None else str(dataset_dir), "options": dict(options)}
+    origin = {
+        "source": name,
+        "dataset_dir": None if dataset_dir is None else str(dataset_dir),
+        "options": dict(options),
+    }
     options = {**preset, **options}
     if "dataset_dir" in parameters:
         if dataset_dir is None:
