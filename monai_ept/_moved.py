@@ -68,7 +68,6 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "engines.inputs": "runs.network_inputs",
     "engines.report": "evaluation.evaluation_files",
     "engines.tested": "evaluation.evaluate_split",
-    "engines.training": "engines.trainer",
     "handlers.checkpoint": "handlers.delta_checkpoint",
     "handlers.clip": "handlers.clip_gradients",
     "handlers.history": "handlers.epoch_history",
