@@ -118,7 +118,7 @@ def test_a_delta_file_and_its_split(run, capsys):
 
 def test_errors_are_one_sentence(run, place, capsys):
     folder, rest = run
-    weights, synthetic = rest[:2], ["--source", "synthetic", "--option", "lazy=true"]
+    synthetic = ["--source", "synthetic", "--option", "lazy=true"]
     cases = {
         "name what to analyse with either --run or --delta": [],
         "a delta does not say what images": ["--delta", str(folder / "delta.safetensors")],
