@@ -201,7 +201,7 @@ def _benchmark_report(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from monai_ept.tracking import compare
+    from monai_ept.benchmark.report import compare
 
     tags = _pairs("--tag", args.tag)
     table = compare(

@@ -7,10 +7,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_ept.benchmark.report.folder import read_folder
-from monai_ept.benchmark.report.markdown import score_table
-from monai_ept.benchmark.report.report import build_report, save_report
-from monai_ept.benchmark.report.tracked import read_tracked
+from monai_ept.benchmark.report.build import build_report, save_report
+from monai_ept.benchmark.report.from_folder import read_folder
+from monai_ept.benchmark.report.from_mlflow import read_tracked
+from monai_ept.benchmark.report.score_table import brief_table
+from monai_ept.reporting.markdown import table_of
 
 __all__ = ["report_command"]
 
@@ -34,7 +35,7 @@ def report_command(args: argparse.Namespace) -> None:
     for text in report.reading:
         print(f"- {text}")
     for backbone in report.table.backbones:
-        print(f"\n{report.table.metrics}, {backbone}\n\n{score_table(report.table, backbone, short=True)}")
+        print(f"\n{report.table.metrics}, {backbone}\n\n{table_of(brief_table(report.table, backbone))}")
     if report.table.reference:
         print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()
