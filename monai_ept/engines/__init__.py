@@ -19,9 +19,11 @@ from monai_ept.engines.recipe import (
 from monai_ept.engines.run_description import describe_run
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluate_split import evaluate_records
-from monai_ept.evaluation.evaluation_files import metrics_table, write_predictions, write_report
+from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.evaluator import Evaluation, build_evaluator, evaluate, evaluate_table, predict
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.evaluation.metrics_files import metrics_table
+from monai_ept.evaluation.predictions_csv import write_predictions
 
 __all__ = [
     "Evaluation",

@@ -30,8 +30,8 @@ from monai_ept.engines.recipe import (
 from monai_ept.engines.run_description import describe_run
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluate_split import evaluate_records
-from monai_ept.evaluation.evaluation_files import metrics_table
 from monai_ept.evaluation.evaluator import build_evaluator
+from monai_ept.evaluation.metrics_files import metrics_table
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers import DeltaCheckpoint, MLflowTracking, StopOnSignal
 from monai_ept.metrics import Interval

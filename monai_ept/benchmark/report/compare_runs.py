@@ -192,7 +192,7 @@ def _finished_runs(
         where = without_password(uri)
         raise ValueError(f"there is no finished run{among}{tagged} at {where}: train first, or see 'monai-ept sync'.")
     runs.sort(key=lambda run: run.info.start_time)
-    cells = frame_of(read_run(run) for run in runs)
+    cells = frame_of(cell for run in runs if (cell := read_run(run)) is not None)
     return cells.assign(
         label=cells["method"],
         group="",

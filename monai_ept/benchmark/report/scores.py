@@ -226,7 +226,7 @@ def _by_repetition(runs: pd.DataFrame, unit: str) -> Values:
     """Values, averaged over all runs of one repetition; exactly, whatever their order."""
     found: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     for (*key, repetition), values in runs.groupby([*PLACE, "label", unit])["value"]:
-        found[tuple(key)][repetition] = math.fsum(values) / len(values)  # type: ignore[index]
+        found[tuple(key)][repetition] = math.fsum(values) / len(values)
     return found
 
 

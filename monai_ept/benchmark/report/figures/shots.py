@@ -18,6 +18,9 @@ FEW = 6
 """Methods that one panel can hold; more get a panel each."""
 FAINT = "#cfcfcf"
 
+CONNECTOR = {"arrowstyle": "-", "linewidth": 0.9, "linestyle": ":", "shrinkA": 0, "shrinkB": 5}
+"""From a curve's end to its name; dotted, so that it is not taken for data."""
+
 Curve = Sequence[Interval | None]
 
 
@@ -51,7 +54,7 @@ def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
 def curves_of(table: Scores, backbone: str, source: str) -> tuple[list[str], dict[str, Curve]]:
     """Numbers of shots, and the score of each method at each; those of a group are curves of another figure."""
     columns = [column for column in table.singles if column.backbone == backbone and column.source == source]
-    curves = {}
+    curves: dict[str, Curve] = {}
     for label in table.labels:
         scores = [table.scores.get((label, column)) for column in columns]
         if label not in table.groups and any(scores):
@@ -79,7 +82,7 @@ def plot_shots(axes: Any, curves: Mapping[str, Curve], shots: Sequence[str], ref
         axes.annotate(
             label, end, (len(shots) - 0.68, place), va="center", color=looks[label][0],
             fontweight="bold", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": looks[label][0], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5},
+            arrowprops={**CONNECTOR, "color": looks[label][0]},
         )  # fmt: skip
     axes.set_ylim(low, high)
     axes.set_xlabel("shots per class")
