@@ -37,10 +37,10 @@ from monai_ept.checks import check_whole
 from monai_ept.data import FewShotSplit
 from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms, task_of
-from monai_ept.evaluation.evaluation_files import save_figure
 from monai_ept.evaluation.gallery import picture_of
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.model import TunedViT
+from monai_ept.reporting.figure import save_figure
 
 __all__ = ["Analysis", "analyze"]
 

@@ -15,7 +15,7 @@ from monai_ept.analysis.distances import Change, ClassDistances
 from monai_ept.analysis.kept_attention import ScalingMaps
 from monai_ept.analysis.prompt_sinks import LayerSinks
 from monai_ept.analysis.temperature import TemperatureFit
-from monai_ept.evaluation.evaluation_files import write_csv
+from monai_ept.reporting.csv_file import write_csv
 
 __all__ = [
     "write_calibration",

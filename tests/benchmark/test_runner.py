@@ -18,12 +18,12 @@ import yaml
 from monai_ept.__main__ import main
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.report import compare
 from monai_ept.benchmark.run.cost_estimate import CostModel
 from monai_ept.benchmark.run.local_pool import LocalPool
 from monai_ept.benchmark.run.run_sweep import run_sweep
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
 from monai_ept.benchmark.run.sweep_progress import SweepProgress
-from monai_ept.tracking import compare
 
 SWEEP = {
     "name": "tiny",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ept.analysis.figures.style import figure_of
-from monai_ept.evaluation.evaluation_files import plot_reliability
+from monai_ept.evaluation.reliability import plot_reliability
 
 __all__ = ["draw_calibration"]
 

@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from monai_ept.benchmark.report.choose import Choice
+from monai_ept.benchmark.report.grids import Choice
 from monai_ept.benchmark.report.results import SweepResults
-from monai_ept.benchmark.report.table import Column, Score, Table
+from monai_ept.benchmark.report.scores import PLACE, RUN, Column, Score, Scores
 from monai_ept.reporting.numbers import difference, many, number, p_value, share, signed
 
-__all__ = ["read_table"]
+__all__ = ["say"]
 
 MOST = 4
 """Methods that one sentence names."""
@@ -25,7 +25,7 @@ FEWEST_EQUAL = 3
 """Cells that two methods must share before it is said that they score the same."""
 
 
-def read_table(sweep: SweepResults, table: Table, choices: Sequence[Choice]) -> list[str]:
+def say(sweep: SweepResults, table: Scores, choices: Sequence[Choice]) -> list[str]:
     """
     Sentences in the order in which a reader needs them.
 
@@ -61,7 +61,7 @@ def _state(sweep: SweepResults, choices: Sequence[Choice]) -> list[str]:
     return [text]
 
 
-def _tests(table: Table, backbone: str) -> list[str]:
+def _tests(table: Scores, backbone: str) -> list[str]:
     scores = [score for score in table.scores.values() if score.column.backbone == backbone]
     where = f"{backbone} – " if len(table.backbones) > 1 else ""
     compared = [score for score in scores if score.label != table.reference]
@@ -83,7 +83,7 @@ def _tests(table: Table, backbone: str) -> list[str]:
     return sentences
 
 
-def _means(table: Table, scores: Sequence[Score]) -> str:
+def _means(table: Scores, scores: Sequence[Score]) -> str:
     several = len({column.source for column in table.singles}) > 1
     over = "On the mean over all data and shots" if several else "On the mean over all shots"
     clear = sorted((score for score in scores if score.verdict), key=lambda score: -abs(score.difference.mean))
@@ -91,12 +91,12 @@ def _means(table: Table, scores: Sequence[Score]) -> str:
         nearest = min(scores, key=lambda score: (score.p_adjusted, score.difference.p))
         return (
             f"{over}, no method can be told apart from {table.reference}; nearest to a difference comes "
-            f"{nearest.label} ({_plain(nearest)})."
+            f"{nearest.label} ({_inline(nearest)})."
         )
     parts = []
     for verdict, word in ((1, "ahead of"), (-1, "behind")):
         found = [score for score in clear if score.verdict == verdict]
-        names = [f"{score.label} ({_plain(score)})" for score in found[:MOST]]
+        names = [f"{score.label} ({_inline(score)})" for score in found[:MOST]]
         names += [f"{len(found) - MOST} more"] * (len(found) > MOST)
         if names:
             parts.append(f"{_and(names)} {'are' if len(names) > 1 else 'is'} {word} {table.reference}")
@@ -105,7 +105,7 @@ def _means(table: Table, scores: Sequence[Score]) -> str:
     return f"{over}, {' and '.join(parts)}{tail}."
 
 
-def _singles(table: Table, scores: Sequence[Score]) -> list[str]:
+def _singles(table: Scores, scores: Sequence[Score]) -> list[str]:
     if not scores:
         return []
     clear: dict[tuple[str, int], list[Score]] = defaultdict(list)
@@ -124,7 +124,7 @@ def _singles(table: Table, scores: Sequence[Score]) -> list[str]:
         sentences[MOST_LINES - 1 :] = [
             f"{rest} more methods are ahead or behind somewhere: they are coloured in the table."
         ]
-    wide = median(score.difference.half for score in scores)
+    wide = median(score.difference.interval.half for score in scores)
     rest = sum(not score.verdict for score in scores)
     if rest == len(scores):
         text = (
@@ -146,7 +146,7 @@ def _singles(table: Table, scores: Sequence[Score]) -> list[str]:
     return sentences
 
 
-def _highest(table: Table, scores: Sequence[Score], overall: Column) -> list[str]:
+def _highest(table: Scores, scores: Sequence[Score], overall: Column) -> list[str]:
     """The best mean, which is a fact about these numbers and no claim about methods."""
     column = overall if any(score.column == overall for score in scores) else scores[0].column
     rivals = [score for score in scores if score.column == column and score.score.number == table.most(column)]
@@ -160,27 +160,23 @@ def _highest(table: Table, scores: Sequence[Score], overall: Column) -> list[str
     return [f"{text}." if tested else f"{text}; these two were not tested against each other."]
 
 
-def _same(table: Table) -> list[str]:
+def _same(table: Scores) -> list[str]:
     """Methods that give the same score wherever both have one: they may be the same in effect."""
-    values: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    for cell in table.cells:
-        values[cell.label][(*cell.place, cell.sampling, cell.seed)] = cell.metric(table.metric_of[cell.source])
+    values = table.cells.pivot_table(index=[*PLACE, *RUN], columns="label", values="value", aggfunc="last")
     sentences = []
     for one, other in itertools.combinations(table.labels, 2):
-        common = values[one].keys() & values[other].keys()
-        if len(common) >= FEWEST_EQUAL and all(
-            math.isclose(values[one][key], values[other][key], abs_tol=1e-9) for key in common
-        ):
+        common = values[[one, other]].dropna()
+        if len(common) >= FEWEST_EQUAL and (abs(common[one] - common[other]) <= 1e-9).all():
             sentences.append(f"{one} and {other} score the same in all {len(common)} cells that both have.")
     return sentences
 
 
 def _numbers(score: Score) -> str:
     """ "+.021 (± .015, adjusted p = .03)"."""
-    return f"{signed(score.difference.mean)} (± {number(score.difference.half)}, {_p(score)})"
+    return f"{signed(score.difference.mean)} (± {number(score.difference.interval.half)}, {_p(score)})"
 
 
-def _plain(score: Score) -> str:
+def _inline(score: Score) -> str:
     """ "+.021 ± .015, adjusted p = .03"."""
     return f"{difference(score.difference)}, {_p(score)}"
 

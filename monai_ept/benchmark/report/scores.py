@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The table of a sweep: methods by data and shots, with intervals, differences to a reference, and tests."""
+"""Scores of a sweep: methods by data and shots, with intervals, differences to a reference and tests."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from monai_ept.benchmark.report.results import CellResult
+from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.markdown import by_number
 from monai_ept.reporting.numbers import many
 from monai_ept.reporting.statistics import NOTHING, Estimate, holm, stratified_estimate
 
-__all__ = ["LEVEL", "Column", "Score", "Table", "build_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LEVEL", "PLACE", "RUN", "Column", "Score", "Scores", "score_cells"]
 
 LEVEL = 0.05
 """Adjusted p values below this are called a difference."""
 
-Strata = list[list[float]]
+PLACE = ["backbone", "source", "shots"]
+RUN = ["sampling", "seed"]
+
+Place = tuple[str, str, str]
+Values = Mapping[tuple[str, str, str, str], Mapping[str, float]]
+"""By backbone, source, shots and method, then by repetition."""
 
 
 class Column(NamedTuple):
@@ -55,7 +63,7 @@ class Score:
         p_adjusted: by Holm, within the table's family of such tests.
         best: whether its mean is the best of those with as many repetitions.
         better: whether more of the metric is better (1) or less (-1).
-        cells: what it is computed from.
+        cells: the rows of those that it is computed from, with their ``value``.
     """
 
     label: str
@@ -65,7 +73,7 @@ class Score:
     p_adjusted: float = math.nan
     best: bool = False
     better: int = 1
-    cells: Sequence[CellResult] = ()
+    cells: Any = None
 
     @property
     def verdict(self) -> int:
@@ -76,7 +84,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Table:
+class Scores:
     """
     All scores of a sweep.
 
@@ -89,8 +97,9 @@ class Table:
         unit: what is repeated, "sampling" or "seed".
         repeats: how many there are at most in a column.
         notes: sentences about what was left out.
-        cells: the cells behind it.
+        cells: the rows of the cells behind it.
         families: how many tests were corrected together: of single columns, and of means.
+        groups: the group of each method that has one.
     """
 
     scores: Mapping[tuple[str, Column], Score]
@@ -101,7 +110,7 @@ class Table:
     unit: str
     repeats: int
     notes: Sequence[str] = ()
-    cells: Sequence[CellResult] = ()
+    cells: Any = None
     families: tuple[int, int] = (0, 0)
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,60 +139,7 @@ class Table:
         return [self.scores[label, column] for column in self.columns if (label, column) in self.scores]
 
 
-class _Runs:
-    """Values of one metric per cell, by place and method, then by repetition and seed."""
-
-    def __init__(self, cells: Iterable[CellResult], metric_of: Mapping[str, str]) -> None:
-        self.cells: dict[tuple[str, str, str], dict[str, dict[tuple[str, str], CellResult]]] = defaultdict(dict)
-        self.without: list[CellResult] = []
-        self.twice = 0
-        self.values: dict[str, float] = {}
-        for cell in sorted(cells, key=lambda cell: str((cell.result or {}).get("finished", ""))):
-            value = cell.metric(metric_of[cell.source])
-            if math.isnan(value):
-                self.without.append(cell)
-                continue
-            runs = self.cells[cell.place].setdefault(cell.label, {})
-            self.twice += (cell.sampling, cell.seed) in runs
-            runs[cell.sampling, cell.seed] = cell
-            self.values[cell.id] = value
-        samplings = max(
-            (len({key[0] for key in runs}) for at in self.cells.values() for runs in at.values()), default=0
-        )
-        # With one sampling only seeds are left to repeat; otherwise seeds are averaged within their sampling.
-        self.by_sampling = samplings > 1
-        self.mismatched: set[tuple[str, tuple[str, str, str]]] = set()
-
-    def scores(self, place: tuple[str, str, str], label: str) -> dict[str, float]:
-        """Score by repetition."""
-        runs = self.cells.get(place, {}).get(label, {})
-        return self._averaged({key: self.values[cell.id] for key, cell in runs.items()})
-
-    def differences(self, place: tuple[str, str, str], label: str, reference: str) -> dict[str, float]:
-        """Difference to the reference by repetition, on the same images and with the same seed."""
-        runs = self.cells.get(place, {}).get(label, {})
-        others = self.cells.get(place, {}).get(reference, {})
-        found = {}
-        for key, cell in runs.items():
-            other = others.get(key)
-            if other is None:
-                continue
-            if _split(cell) != _split(other):
-                self.mismatched.add((label, place))
-                continue
-            found[key] = self.values[cell.id] - self.values[other.id]
-        return self._averaged(found)
-
-    def _averaged(self, values: Mapping[tuple[str, str], float]) -> dict[str, float]:
-        by_unit: dict[str, list[float]] = defaultdict(list)
-        for (sampling, seed), value in sorted(values.items()):
-            by_unit[sampling if self.by_sampling else seed].append(value)
-        return {unit: math.fsum(seeds) / len(seeds) for unit, seeds in by_unit.items()}
-
-
-def build_table(
-    cells: Sequence[CellResult], metric_of: Mapping[str, str], reference: str, lower: Callable[[str], bool]
-) -> Table:
+def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: str) -> Scores:
     """
     Compare the methods of a sweep.
 
@@ -198,52 +154,83 @@ def build_table(
         cells: finished cells, after the choice from grids.
         metric_of: metric by source.
         reference: label of the method to compare with.
-        lower: whether less of a metric is more.
     """
-    runs = _Runs(cells, metric_of)
-    places = sorted(runs.cells, key=lambda place: (place[0], place[1], by_number(place[2])))
-    labels = list(dict.fromkeys(label for place in places for label in runs.cells[place]))
-    if reference not in labels:
-        reference = ""
+    import pandas as pd
+
+    value = cells["source"].map(lambda source: math.nan).astype(float)
+    for source, metric in metric_of.items():
+        if f"test/{metric}" in cells:
+            value = value.mask(cells["source"] == source, cells[f"test/{metric}"])
+    cells = cells.assign(value=value)
+    used = cells[value.notna()]
+    ordered = used.sort_values("finished", kind="stable")
+    runs = ordered.drop_duplicates([*PLACE, "label", *RUN], keep="last")
+    # With one sampling only seeds are left to repeat; otherwise seeds are averaged within their sampling.
+    unit = "sampling" if (runs.groupby([*PLACE, "label"])["sampling"].nunique() > 1).any() else "seed"
+    labels = list(dict.fromkeys(runs["label"]))
+    reference = reference if reference in labels else ""
+    is_reference = runs["label"] == reference
+    beside = runs.loc[is_reference, [*PLACE, *RUN, "value", "split_hash"]]
+    pairs = runs[~is_reference].merge(beside, on=[*PLACE, *RUN], suffixes=("", "_of_reference"))
+    same = pairs["split_hash"] == pairs["split_hash_of_reference"]
+    others, pairs = pairs[~same], pairs[same]
+    values, gains = (
+        _by_repetition(frame, unit)
+        for frame in (runs, pairs.assign(value=pairs["value"] - pairs["value_of_reference"]))
+    )
+    behind = dict(list(runs.groupby([*PLACE, "label"])))
+    places = sorted({key[:3] for key in values}, key=lambda place: (place[0], place[1], by_number(place[2])))
     columns = _columns(places)
     scores: dict[tuple[str, Column], Score] = {}
     for column in columns:
         members = _members(column, places)
-        better = -1 if any(lower(metric_of[place[1]]) for place in members) else 1
+        better = -1 if any(lower_is_better(metric_of[place[1]]) for place in members) else 1
         for label in labels:
-            strata = _strata({place: runs.scores(place, label) for place in members})
+            strata = _strata(values, members, label)
             if strata is None:
                 continue
-            gains = None
-            if reference and label != reference:
-                gains = _strata({place: runs.differences(place, label, reference) for place in members})
+            differences = _strata(gains, members, label)
             scores[label, column] = Score(
                 label=label,
                 column=column,
                 score=stratified_estimate(strata),
-                difference=NOTHING if gains is None else stratified_estimate(gains),
+                difference=NOTHING if differences is None else stratified_estimate(differences),
                 better=better,
-                cells=[cell for place in members for cell in runs.cells[place].get(label, {}).values()],
+                cells=pd.concat([behind[(*place, label)] for place in members]),
             )
     families = (_adjust(scores, means=False), _adjust(scores, means=True))
     _mark_best(scores, columns)
-    groups = {cell.label: cell.group for cell in cells if cell.group}
-    return Table(
+    groups = dict(cells.loc[cells["group"] != "", ["label", "group"]].itertuples(index=False))
+    notes = _left_out(cells[value.isna()], metric_of)
+    if len(runs) < len(ordered):
+        notes.append(
+            f"{many(len(ordered) - len(runs), 'cell')} beside another of the same sampling and seed; "
+            "the later one of each counts."
+        )
+    return Scores(
         scores=scores,
         columns=columns,
-        labels=_ordered(labels, scores, columns, reference, groups, cells),
+        labels=_ordered(labels, scores, columns, reference, groups, list(cells["label"])),
         reference=reference,
         metric_of=dict(metric_of),
-        unit="sampling" if runs.by_sampling else "seed",
-        repeats=max((_repeats(score) for score in scores.values()), default=0),
-        notes=_notes(runs, reference, metric_of) + _other_weights(cells),
-        cells=[cell for cell in cells if cell.id in runs.values],
+        unit=unit,
+        repeats=max((score.score.number for score in scores.values() if not score.column.is_mean), default=0),
+        notes=notes + _other_images(others, reference) + _other_weights(cells),
+        cells=used,
         families=families,
         groups=groups,
     )
 
 
-def _columns(places: Sequence[tuple[str, str, str]]) -> list[Column]:
+def _by_repetition(runs: pd.DataFrame, unit: str) -> Values:
+    """Values, averaged over all runs of one repetition; exactly, whatever their order."""
+    found: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    for (*key, repetition), values in runs.groupby([*PLACE, "label", unit])["value"]:
+        found[tuple(key)][repetition] = math.fsum(values) / len(values)
+    return found
+
+
+def _columns(places: Sequence[Place]) -> list[Column]:
     """Each data set with each number of shots; means where there is something to average."""
     columns = []
     for backbone in dict.fromkeys(place[0] for place in places):
@@ -260,7 +247,7 @@ def _columns(places: Sequence[tuple[str, str, str]]) -> list[Column]:
     return columns
 
 
-def _members(column: Column, places: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+def _members(column: Column, places: Sequence[Place]) -> list[Place]:
     return [
         place
         for place in places
@@ -268,15 +255,15 @@ def _members(column: Column, places: Sequence[tuple[str, str, str]]) -> list[tup
     ]
 
 
-def _strata(by_place: Mapping[tuple[str, str, str], Mapping[str, float]]) -> Strata | None:
+def _strata(values: Values, places: Sequence[Place], label: str) -> list[list[float]] | None:
     """
     For each source the values of its repetitions, each averaged over shots; None when some place has no value.
 
     Numbers of shots of one source are no samples of their own: a larger few-shot set may hold the smaller one.
     """
     by_source: dict[str, list[Mapping[str, float]]] = defaultdict(list)
-    for (_, source, _), values in by_place.items():
-        by_source[source].append(values)
+    for place in places:
+        by_source[place[1]].append(values.get((*place, label), {}))
     strata = []
     for per_shots in by_source.values():
         common = sorted(set.intersection(*(set(values) for values in per_shots)), key=by_number)
@@ -307,17 +294,13 @@ def _mark_best(scores: dict[tuple[str, Column], Score], columns: Sequence[Column
                     scores[key] = replace(scores[key], best=True)
 
 
-def _repeats(score: Score) -> int:
-    return 0 if score.column.is_mean else score.score.number
-
-
 def _ordered(
     labels: Sequence[str],
     scores: Mapping[tuple[str, Column], Score],
     columns: Sequence[Column],
     reference: str,
     groups: Mapping[str, str],
-    cells: Sequence[CellResult],
+    in_order: Sequence[str],
 ) -> list[str]:
     """The reference, methods from best to worst by how far they are above the columns' averages, then groups."""
     lead: dict[str, list[float]] = defaultdict(list)
@@ -328,7 +311,7 @@ def _ordered(
             for label, score in here.items():
                 lead[label].append(score.better * (score.score.mean - average))
     rank = {label: -math.fsum(lead[label]) / max(len(lead[label]), 1) for label in labels}
-    in_file = {label: index for index, label in reversed(list(enumerate(cell.label for cell in cells)))}
+    in_file = {label: index for index, label in reversed(list(enumerate(in_order)))}
     # Methods of a group are the points of one curve: they stay in the order of the file.
     group_order = list(dict.fromkeys(groups.get(label, "") for label in labels))
     return sorted(
@@ -343,39 +326,31 @@ def _ordered(
     )
 
 
-def _split(cell: CellResult) -> str:
-    return str((cell.result or {}).get("split_hash", ""))
+def _left_out(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> list[str]:
+    if not len(cells):
+        return []
+    ids = ", ".join(cells["id"][:3]) + (", …" if len(cells) > 3 else "")
+    names = sorted({metric_of[source] for source in cells["source"]})
+    return [
+        f"{many(len(cells), 'finished cell')} without {' or '.join(names)} left out ({ids}): "
+        "means of their methods are over fewer repetitions."
+    ]
 
 
-def _notes(runs: _Runs, reference: str, metric_of: Mapping[str, str]) -> list[str]:
-    notes = []
-    if runs.without:
-        ids = ", ".join(cell.id for cell in runs.without[:3]) + (", …" if len(runs.without) > 3 else "")
-        names = sorted({metric_of[cell.source] for cell in runs.without})
-        notes.append(
-            f"{many(len(runs.without), 'finished cell')} without {' or '.join(names)} left out ({ids}): "
-            "means of their methods are over fewer repetitions."
-        )
-    if runs.twice:
-        notes.append(
-            f"{many(runs.twice, 'cell')} beside another of the same sampling and seed; the later one of each counts."
-        )
-    for label, (backbone, source, shots) in sorted(runs.mismatched):
-        notes.append(
-            f"{label} and {reference} were trained on other images in cells of the same sampling "
-            f"({source}, {shots}-shot, {backbone}); those are not compared."
-        )
-    return notes
+def _other_images(pairs: pd.DataFrame, reference: str) -> list[str]:
+    names = pairs[["label", *PLACE]].drop_duplicates().sort_values(["label", *PLACE])
+    return [
+        f"{label} and {reference} were trained on other images in cells of the same sampling "
+        f"({source}, {shots}-shot, {backbone}); those are not compared."
+        for label, backbone, source, shots in names.itertuples(index=False)
+    ]
 
 
-def _other_weights(cells: Sequence[CellResult]) -> list[str]:
+def _other_weights(cells: pd.DataFrame) -> list[str]:
     """A note for each backbone whose weights changed while the sweep went on, as a file under the same path may."""
-    prints: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for cell in cells:
-        if cell.result and cell.result.get("fingerprint"):
-            # A method has a fingerprint of its own, of what it leaves frozen; random weights follow from the seed.
-            prints[cell.backbone, cell.label, cell.source, cell.seed].add(str(cell.result["fingerprint"]))
-    mixed = {key[0]: (key[1], found) for key, found in sorted(prints.items()) if len(found) > 1}
+    # A method has a fingerprint of its own, of what it leaves frozen; random weights follow from the seed.
+    known = cells[cells["fingerprint"] != ""].groupby(["backbone", "label", "source", "seed"])["fingerprint"].unique()
+    mixed = {key[0]: (key[1], found) for key, found in known.items() if len(found) > 1}
     return [
         f"Cells of {backbone} were computed with different weights (fingerprints {' and '.join(sorted(found))} of "
         f"{label}), so that their scores do not belong together: run the sweep anew in another folder."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +12,9 @@ from PIL import Image
 from scipy import stats
 
 from monai_ept.__main__ import main
-from monai_ept.tracking import compare, open_run
+from monai_ept.benchmark.report import compare
+from monai_ept.tracking import open_run
+from monai_ept.tracking.mlflow_client import open_client
 
 SETTINGS = {"backbone": "vit_tiny", "lr": 0.001, "version.torch": "2.15"}
 ACCURACY = {  # by method and shots, for seeds 0, 1, 2
@@ -26,11 +27,11 @@ ACCURACY = {  # by method and shots, for seeds 0, 1, 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def database(tmp_path_factory, empty_database):
+def database(tmp_path_factory):
     """A sweep in a local database, written as trainings do it."""
     folder = tmp_path_factory.mktemp("sweep")
-    shutil.copy(empty_database, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
+    open_client(uri).search_experiments()
 
     runs = []
 
@@ -60,6 +61,13 @@ def database(tmp_path_factory, empty_database):
     for run, status in runs:  # they upload beside each other
         assert run.close(status)
     return uri
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test in a folder of its own, without a store in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def rows(comparison):
@@ -138,3 +146,12 @@ def test_what_cannot_be_compared_is_one_sentence(arguments, message, database, m
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_the_old_address_still_answers_and_says_where_it_is_now():
+    import monai_ept.tracking
+
+    with pytest.warns(DeprecationWarning, match="monai_ept.tracking.compare is monai_ept.benchmark.report.compare now"):
+        assert monai_ept.tracking.compare is compare
+    with pytest.raises(AttributeError, match="no attribute 'compere'"):
+        monai_ept.tracking.compere  # noqa: B018
