@@ -142,7 +142,7 @@ class ScalingMaps:
     @property
     def class_means(self) -> np.ndarray:
         """Mean over the images of each class, ``(classes, layers, tokens)``; NaN for a class without any."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             return self.class_totals / self.counts[:, None, None]
 
     def to_map(self, tokens: np.ndarray) -> np.ndarray:

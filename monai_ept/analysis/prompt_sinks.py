@@ -38,6 +38,11 @@ class LayerSinks:
     per: str = "token"
 
     @property
+    def starts_scattered(self) -> bool:
+        """Whether the start values differ by more than rounding."""
+        return self.scatter > 1e-6
+
+    @property
     def moved(self) -> float:
         """Root mean square distance of all tokens from the mean start value."""
         if self.start is None:
