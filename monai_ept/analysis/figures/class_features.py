@@ -93,12 +93,13 @@ def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarra
             axes.scatter(*points.T, s=size, color="#c9d0d7", linewidth=0, zorder=1)
             found = density_levels(own, xs, ys)
             if found is None:  # too few for a density
-                axes.scatter(*own.T, s=16, color=colours[k], linewidth=0, zorder=3)
+                axes.scatter(*own.T, s=18, color=colours[k], linewidth=0.4, edgecolor=INK, zorder=3)
             else:
                 density, levels = found
                 axes.contourf(xs, ys, density, [*levels, np.inf], colors=[colours[k]] * 2, alpha=0.3, zorder=2)
                 axes.contour(xs, ys, density, levels, colors=[colours[k]], linewidths=1.1, zorder=3)
-            axes.plot(*own.mean(axis=0), "+", color=INK, markersize=6, markeredgewidth=1.2, zorder=4)
+            if len(own) > 1:
+                axes.plot(*own.mean(axis=0), "+", color=INK, markersize=6, markeredgewidth=1.2, zorder=4)
             axes.set_xlim(low[0], high[0])
             axes.set_ylim(low[1], high[1])
             quiet(axes)
