@@ -41,6 +41,7 @@ def test_the_page_has_everything_in_it(found):
     assert not re.findall(r"https?://|<script|<link|@import|url\(", page)
     drawn = [path for path in found.paths.values() if path.suffix == ".png"]
     assert len(drawn) == len(re.findall(r"<img src=\"data:image/png;base64,", page)) == 9
+    assert all(found.sentences[part] for part in ("features", "attention", "prompts", "calibration"))
     for sentence in (one for part in found.sentences.values() for one in part):
         assert sentence.split(" %")[0].split("'")[0] in page.replace("&nbsp;", " ")
     assert sorted(path.name for path in found.folder.iterdir()) == sorted(path.name for path in found.paths.values())

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.analysis.figures.style import BLUE, GREY, INK, class_colours, panels, quiet, robust_limits, short
 from monai_ept.analysis.project_2d import FEWEST, density_levels, first_component, plane, turned
+from monai_ept.reporting.axes import quiet, robust_limits, short
+from monai_ept.reporting.figure import BLUE, GREY, INK, class_colours, figure_of, panels
 
 __all__ = ["count_narrower", "draw_components", "draw_densities", "draw_neighbours"]
 
@@ -38,16 +39,8 @@ def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarr
         axes.set_xlim(-1.05 * reach, 1.05 * reach)
         widths = [float(one.std()) for one in pair]
         axes.set_title(f"{short(class_names[k])} ({len(pair[0])})", fontsize=9, loc="left", color=INK)
-        axes.text(
-            0.98,
-            0.96,
-            f"width {widths[0]:.2f} → {widths[1]:.2f}",
-            transform=axes.transAxes,
-            ha="right",
-            va="top",
-            fontsize=7.5,
-            color=GREY,
-        )
+        corner = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 7.5, "color": GREY}
+        axes.text(0.98, 0.96, f"width {widths[0]:.2f} → {widths[1]:.2f}", **corner)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
         quiet(axes, ticks=True)
         axes.set_yticks([])
@@ -90,29 +83,32 @@ def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarra
     side = min(2.3, 10.9 / columns)
     figure, grid = panels(len(present), columns, side, side + 0.05, rows_each=2)
     colours = class_colours(len(class_names))
+    size = float(np.clip(400 / len(pretrained), 2, 9))  # of the dots of all images: the fewer, the larger
     before = plane(pretrained)
     for row, points in enumerate((before, turned(plane(tuned), before))):
         low, high = np.array([robust_limits(points[:, axis], 0.5, 0.3) for axis in (0, 1)]).T
         xs, ys = (np.linspace(low[axis], high[axis], 90) for axis in (0, 1))
         for k, column in zip(present, grid, strict=True):
             axes, own = column[row], points[classes == k]
-            axes.scatter(*points.T, s=2, color="#d9dee3", linewidth=0, zorder=1)
+            axes.scatter(*points.T, s=size, color="#c9d0d7", linewidth=0, zorder=1)
             found = density_levels(own, xs, ys)
             if found is None:  # too few for a density
-                axes.scatter(*own.T, s=9, color=colours[k], linewidth=0, zorder=3)
+                axes.scatter(*own.T, s=18, color=colours[k], linewidth=0.4, edgecolor=INK, zorder=3)
             else:
                 density, levels = found
                 axes.contourf(xs, ys, density, [*levels, np.inf], colors=[colours[k]] * 2, alpha=0.3, zorder=2)
                 axes.contour(xs, ys, density, levels, colors=[colours[k]], linewidths=1.1, zorder=3)
-            axes.plot(*own.mean(axis=0), "+", color=INK, markersize=6, markeredgewidth=1.2, zorder=4)
+            if len(own) > 1:
+                axes.plot(*own.mean(axis=0), "+", color=INK, markersize=6, markeredgewidth=1.2, zorder=4)
             axes.set_xlim(low[0], high[0])
             axes.set_ylim(low[1], high[1])
             quiet(axes)
             if row == 0:
                 axes.set_title(f"{short(class_names[k], 14)} ({len(own)})", fontsize=8.5, loc="left", color=INK)
-    for first in grid[::columns]:
-        for axes, name in zip(first, ("pretrained", "tuned"), strict=True):
-            axes.set_ylabel(name, fontsize=9)
+    for column in grid:
+        for axes, name in zip(column, ("pretrained", "tuned"), strict=True):
+            if axes.get_subplotspec().is_first_col():
+                axes.set_ylabel(name, fontsize=9)
     return figure
 
 
@@ -125,33 +121,25 @@ def draw_neighbours(
     Args:
         pretrained: places ``(images, 2)``.
         tuned: the same of the tuned features.
-        classes: class of each image; -1 is left grey.
+        classes: class of each image.
         class_names: one name per class.
         name: of the projection.
     """
-    figure, grid = panels(2, 2, 4.6, 4.2)
+    labels = {k: short(label, 24) for k, label in enumerate(class_names) if (classes == k).any()}
+    figure = figure_of(9.2, 4.2)
     colours = class_colours(len(class_names))
-    for (axes,), points, title in zip(grid, (pretrained, tuned), ("pretrained", "tuned"), strict=True):
-        axes.scatter(*points[classes < 0].T, s=10, color="#d9dee3", linewidth=0)
-        for k, label in enumerate(class_names):
-            own = points[classes == k]
-            if len(own):
-                axes.scatter(*own.T, s=16, color=colours[k], linewidth=0.3, edgecolor="white", label=short(label, 24))
+    for axes, points, title in zip(figure.subplots(1, 2), (pretrained, tuned), ("pretrained", "tuned"), strict=True):
+        for k, label in labels.items():
+            axes.scatter(*points[classes == k].T, s=16, color=colours[k], linewidth=0.3, edgecolor="white", label=label)
         axes.set_title(f"{name}, {title}", fontsize=10, loc="left", color=INK)
         quiet(axes)
         axes.set_aspect("equal", adjustable="datalim")
-        for side in ("left", "bottom"):
-            axes.spines[side].set_visible(False)
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(7, len(labels)),
-        frameon=False,
-        fontsize=9,
-        markerscale=1.6,
-        handletextpad=0.2,
-        columnspacing=1.2,
-    )
+        axes.spines[:].set_visible(False)
+    look = {"frameon": False, "fontsize": 9, "markerscale": 1.6, "handletextpad": 0.2, "columnspacing": 1.2}
+    for columns in range(min(7, len(labels)), 0, -1):  # as many names in a line as there is room for
+        legend = figure.legend(loc="outside lower center", ncols=columns, handles=axes.collections, **look)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(4.2 + 0.18 * (-(-len(labels) // columns) - 1))
     return figure

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import Dataset
+from monai.networks.utils import eval_mode
 
 from monai_ept.analysis.kept_attention import KeptAttention, ScalingMaps
 from monai_ept.data import SeededDataLoader
@@ -70,11 +71,11 @@ def collect_features(
         the features, and the scaling maps where the method has some.
     """
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
-    member = _membership(labels, net.num_classes)
+    member = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(net.num_classes)
     maps = ScalingMaps.empty(net, len(records))
     rows: dict[str, list[np.ndarray]] = {"pretrained": [], "tuned": [], "logits": []}
     seen: list[str] = []
-    with _answering(net), torch.inference_mode():
+    with eval_mode(net), torch.inference_mode():
         for batch in _batches(records, transform, batch_size, num_workers, progress):
             images = batch["image"].to(device)
             with net.disabled():
@@ -101,24 +102,9 @@ def collect_logits(
     num_workers: int = 0,
 ) -> np.ndarray:
     """Logits ``(images, classes)`` before any temperature."""
-    rows = []
-    with _answering(net), torch.inference_mode():
-        for batch in _batches(records, transform, batch_size, num_workers, False):
-            rows.append(_array(net.head(net.features(batch["image"].to(device)))))
-    return np.concatenate(rows)
-
-
-class _answering:
-    """Evaluation mode for a while."""
-
-    def __init__(self, net: TunedViT) -> None:
-        self.net, self.mode = net, net.training
-
-    def __enter__(self) -> None:
-        self.net.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.net.train(self.mode)
+    with eval_mode(net), torch.inference_mode():
+        batches = _batches(records, transform, batch_size, num_workers, False)
+        return np.concatenate([_array(net.head(net.features(batch["image"].to(device)))) for batch in batches])
 
 
 def _batches(records: Sequence[Record], transform: Any, batch_size: int, num_workers: int, progress: bool) -> Any:
@@ -129,11 +115,6 @@ def _batches(records: Sequence[Record], transform: Any, batch_size: int, num_wor
 
         return tqdm(loader, desc=f"{len(records)} images", unit="batch", leave=False)
     return loader
-
-
-def _membership(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Which image carries which label, ``(images, classes)``."""
-    return labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(num_classes)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
