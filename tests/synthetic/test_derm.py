@@ -23,7 +23,7 @@ def test_views_share_a_lesion():
 
 def test_colour_alone_does_not_solve_it():
     """Colours leave most lesions undecided; structure adds a lot. Measured at full size in tools/measure."""
-    data = synthetic_derm(40, 25, img_size=96)
+    data = synthetic_derm(40, 25, img_size=64)
     images, labels = {}, {}
     for split in ("train", "test"):
         images[split] = np.stack([record["image"] for record in data.official(split)])

@@ -77,16 +77,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """MLflow takes seconds to create its tables: it does so once, and tests take copies."""
-    from monai_ept.tracking.mlflow_client import open_client
-
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    open_client(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def database(empty_database, here):
     """An empty database where a run goes that is told nothing else."""

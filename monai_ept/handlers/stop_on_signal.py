@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Ends of a training that nobody wants, made harmless: a loss that is no number, SIGTERM and Ctrl-C."""
+"""SIGTERM and Ctrl-C become an orderly end of a training."""
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import threading
@@ -12,70 +11,15 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
-from monai.engines.utils import IterationEvents
 
-from monai_ept.handlers.loss import step_loss
+from monai_ept.handlers.delta_checkpoint import last_good_state
 
-__all__ = ["NanGuard", "NonFiniteError", "StopOnSignal", "TrainingStopped", "describe_checkpoint"]
-
-
-class NonFiniteError(FloatingPointError):
-    """A loss or gradient that is NaN or infinite, and where it appeared."""
+__all__ = ["StopOnSignal", "TrainingStopped"]
 
 
 class TrainingStopped(KeyboardInterrupt):
     """The training was told to stop, by SIGTERM or Ctrl-C; a ``KeyboardInterrupt``, so that nothing swallows it."""
-
-
-def describe_checkpoint(engine: Any) -> str:
-    """What is left of a training that ends early, for its last message."""
-    written = getattr(engine.state, "last_checkpoint", None) if engine is not None else None
-    if written is None:
-        return "no checkpoint was written yet."
-    path, epoch = written
-    return f"the last good state is {path} (epoch {epoch}): the same command with resume goes on from there."
-
-
-class NanGuard:
-    """
-    Stops the training before a loss or gradient that is no number reaches the weights.
-
-    The loss is looked at before the backward pass, and the gradients before the optimizer's step, so that the network
-    in memory is still the last good one. With a gradient scaler (mixed precision) gradients may overflow, which it
-    handles by itself, and only the loss is looked at.
-
-    Raises:
-        NonFiniteError: naming epoch, step and images.
-    """
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.check_loss)
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.check_gradients)
-
-    def check_loss(self, engine: Any) -> None:
-        loss = step_loss(engine)
-        if not math.isfinite(loss):
-            self._stop(engine, f"the loss is {loss}")
-
-    def check_gradients(self, engine: Any) -> None:
-        if getattr(engine, "scaler", None) is not None:
-            return
-        gradients = [
-            param.grad for group in engine.optimizer.param_groups for param in group["params"] if param.grad is not None
-        ]
-        if gradients and not torch.isfinite(torch.stack([gradient.sum() for gradient in gradients]).sum()):
-            self._stop(engine, "a gradient is NaN or infinite")
-
-    def _stop(self, engine: Any, what: str) -> None:
-        state = engine.state
-        ids = state.batch.get("id") if isinstance(state.batch, dict) else None
-        images = f" (images {', '.join(map(str, ids[:8]))})" if isinstance(ids, (list, tuple)) else ""
-        raise NonFiniteError(
-            f"{what} in epoch {state.epoch}, step {state.iteration}{images}: lower the learning rate or clip the "
-            f"gradients; {describe_checkpoint(engine)}"
-        )
 
 
 class StopOnSignal:
@@ -157,7 +101,7 @@ class StopOnSignal:
         where = ""
         if engine is not None and engine.state.epoch:
             where = f" in epoch {engine.state.epoch} of {engine.state.max_epochs}, step {engine.state.iteration}"
-        raise TrainingStopped(f"stopped by {_name(number)}{where}; {describe_checkpoint(engine)}")
+        raise TrainingStopped(f"stopped by {_name(number)}{where}; {last_good_state(engine)}")
 
 
 def _name(number: int) -> str:
