@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,8 @@ from monai_ept.tracking.mlflow_client import (
 )
 
 
-def test_the_store_is_the_argument_then_the_environment_then_a_database_here(monkeypatch, tmp_path):
-    assert tracking_store() == f"sqlite:///{tmp_path}/mlflow.db"
+def test_the_store_is_the_argument_then_the_environment_then_a_database_here(monkeypatch):
+    assert tracking_store() == f"sqlite:///{Path.cwd()}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somewhere:5000")
     assert tracking_store() == "http://somewhere:5000"
     assert tracking_store("sqlite:////elsewhere/runs.db") == "sqlite:////elsewhere/runs.db"
@@ -50,16 +51,20 @@ def test_patience_is_given_back_and_the_users_own_stays(monkeypatch):
     assert dict(os.environ) == before
 
 
-def test_the_folder_of_a_database(tmp_path):
-    assert database_folder(tracking_store()) == tmp_path
+def test_the_folder_of_a_database():
+    assert database_folder(tracking_store()) == Path.cwd()
     assert database_folder("sqlite:////a/b c/d.db").as_posix() == "/a/b c"
     assert database_folder("http://host") is None
 
 
 def test_a_database_that_cannot_be_opened_is_said_at_once(tmp_path):
     # MLflow itself tries ten times for almost two minutes.
-    with pytest.raises(OSError, match=r"database /proc/mlflow\.db cannot be opened \(unable to open database file\)"):
-        open_client("sqlite:////proc/mlflow.db")
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(OSError, match=r"folder\.db cannot be opened \(unable to open database file\)"):
+        open_client(f"sqlite:///{tmp_path}/folder.db")
+    with pytest.raises(OSError, match=r"a\.db/mlflow\.db cannot be opened .*give tracking_uri a place to write to"):
+        (tmp_path / "a.db").touch()
+        open_client(f"sqlite:///{tmp_path}/a.db/mlflow.db")
     (tmp_path / "a.db").write_bytes(b"something else " * 500)
     with pytest.raises(OSError, match=r"a\.db cannot be opened \(file is not a database\)"):
         open_client(f"sqlite:///{tmp_path}/a.db")

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,8 @@ from mlflow import MlflowClient
 from monai_ept.__main__ import main
 from monai_ept.tracking import attach_run, open_run, sync
 from monai_ept.tracking.tracked_run import read_about
-from monai_ept.tracking.uploader import Uploader, find_journals
-
-NOWHERE = "http://127.0.0.1:9"
-
-
-def runs_of(uri: str, experiment: str) -> list:
-    client = MlflowClient(uri)
-    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-
-
-def steps(uri: str, run_id: str) -> list[int]:
-    return sorted(metric.step for metric in MlflowClient(uri).get_metric_history(run_id, "train/loss"))
+from monai_ept.tracking.uploader import find_journals
+from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
 
 
 def train(folder: str, uri: str, experiment: str, number: int = 50, status: str = "FINISHED"):
@@ -39,19 +28,17 @@ def train(folder: str, uri: str, experiment: str, number: int = 50, status: str 
     return run
 
 
-def test_a_server_that_is_down_costs_no_time_and_loses_nothing(server, caplog, capsys):
+def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
     Path("result.csv").write_text("a,b\n")
-    start = time.monotonic()
     run = open_run("run", "down", "sync-down", tracking_uri=NOWHERE, params={"shots": 5})
     for step in range(1, 1001):
         run.log_metrics({"train/loss": 1 / step}, step)
     run.log_artifact("result.csv", "predictions")
     assert not run.close("FAILED")
-    assert time.monotonic() - start < 6
     Path("result.csv").unlink()
     warned = [record.message for record in caplog.records]
     assert len(warned) == 2
-    assert "MLflow at http://127.0.0.1:9 does not answer; nothing is lost" in warned[0]
+    assert f"MLflow at {NOWHERE} does not answer; nothing is lost" in warned[0]
     assert "upload them with 'monai-ept sync run'" in warned[1]
     assert run.run_id is None and "run_id" not in read_about("run")
     with attach_run("run") as evaluation:
@@ -64,9 +51,10 @@ def test_a_server_that_is_down_costs_no_time_and_loses_nothing(server, caplog, c
     assert capsys.readouterr().out.count("uploaded") == 2
     (found,) = runs_of(server.uri, "sync-down")
     assert (found.info.status, found.data.params, found.data.metrics["test/auc"]) == ("FAILED", {"shots": "5"}, 0.5)
-    assert steps(server.uri, found.info.run_id) == list(range(1, 1001))
+    assert steps_of(server.uri, found.info.run_id) == list(range(1, 1001))
     assert [item.path for item in MlflowClient(server.uri).list_artifacts(found.info.run_id)] == ["predictions"]
-    assert abs(found.info.end_time - found.info.start_time) < 5000  # as it was, not as it was uploaded
+    opened, *_, closed = [record.content["time"] for record in run.journal.read() if "time" in record.content]
+    assert (found.info.start_time, found.info.end_time) == (opened, closed)  # as it was, not as it was uploaded
     assert read_about("run")["run_id"] == found.info.run_id
 
     assert main(["sync", "--tracking-uri", server.uri]) == 0
@@ -76,85 +64,43 @@ def test_a_server_that_is_down_costs_no_time_and_loses_nothing(server, caplog, c
     assert MlflowClient(server.uri).get_run(found.info.run_id).data.metrics["test/auc"] == 0.6
 
 
-def test_a_server_that_never_answers_costs_one_time_out_at_most(monkeypatch, caplog):
+def test_a_server_that_never_answers_is_hardly_asked_again(monkeypatch, caplog):
+    """Each question costs a time-out: a thousand steps and the end of the run wait for two at most."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         uri = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
         run = open_run("run", "deaf", "sync", tracking_uri=uri)
-        start = time.monotonic()
         for step in range(1, 1001):
             run.log_metrics({"train/loss": 1 / step}, step)
-        assert time.monotonic() - start < 2
         assert not run.close()
-        assert time.monotonic() - start < 6
+        deaf.settimeout(0)
+        asked = 0
+        with pytest.raises(BlockingIOError):
+            while asked < 100:
+                deaf.accept()[0].close()
+                asked += 1
+        assert 1 <= asked <= 2
     written = "".join(path.read_text() for path in Path("run").rglob("*.json*"))
     assert "secret" not in written + caplog.text and "me@" not in written
-
-
-class Cable:
-    """A real client whose connection is cut when the server has heard a certain call, and before it answers."""
-
-    def __init__(self, client: MlflowClient, cut: int) -> None:
-        self.client, self.left = client, cut
-
-    def __getattr__(self, name):
-        def call(*args, **kwargs):
-            self.left -= 1
-            answer = getattr(self.client, name)(*args, **kwargs)
-            if self.left == 0:
-                raise ConnectionResetError
-            return answer
-
-        return call
-
-
-def test_an_upload_that_is_cut_anywhere_and_begun_again_arrives_once(server):
-    Path("figure.png").write_bytes(b"picture")
-    client = MlflowClient(server.uri)
-    for cut in range(1, 30):
-        experiment = f"cut-{cut}"
-        run = open_run(experiment, "cut", experiment, tracking_uri=NOWHERE, params={"shots": 5})
-        for step in range(1, 951):  # two batches
-            run.log_metrics({"train/loss": 1 / step}, step)
-        run.log_artifact("figure.png", "figures")
-        run.close()
-        (journal,) = find_journals(Path(experiment))
-        try:
-            Uploader(journal, server.uri, lambda cut=cut: Cable(client, cut)).upload()
-            break
-        except ConnectionResetError:
-            Uploader(journal, server.uri, lambda: client).upload()
-        (found,) = runs_of(server.uri, experiment)
-        assert Counter(steps(server.uri, found.info.run_id)) == Counter(range(1, 951))
-        assert found.info.status == "FINISHED" and found.data.params == {"shots": "5"}
-        assert [item.path for item in client.list_artifacts(found.info.run_id, "figures")] == ["figures/figure.png"]
-    assert 6 < cut < 20
 
 
 def test_a_server_that_dies_in_the_middle_of_a_run(server, caplog):
     uri = server.uri
     run = open_run("run", "dying", "dying", tracking_uri=uri)
     run.log_metrics({"train/loss": 1.0}, 1)
-    end = time.monotonic() + 20
-    while not run.run_id and time.monotonic() < end:
-        time.sleep(0.05)
-    assert run.run_id
+    wait_until(lambda: run.run_id)
     server.kill()
-    start = time.monotonic()
     for step in range(2, 501):
         run.log_metrics({"train/loss": 1 / step}, step)
         time.sleep(0.004)  # long enough for an upload to fail
-    assert time.monotonic() - start < 8
-    start = time.monotonic()
     assert not run.close()
-    assert time.monotonic() - start < 6
     assert len([record for record in caplog.records if "does not answer" in record.message]) == 1
     server.start()
     assert [result.outcome for result in sync(["run"], tracking_uri=server.uri)] == ["uploaded"]
     found = MlflowClient(uri).get_run(run.run_id)
-    assert found.info.status == "FINISHED" and steps(uri, run.run_id) == list(range(1, 501))
+    assert found.info.status == "FINISHED" and steps_of(uri, run.run_id) == list(range(1, 501))
     assert sync() == []
 
 
@@ -179,7 +125,7 @@ def test_a_running_journal_is_left_alone_and_a_killed_one_closed(server, tmp_pat
     process.join()
     assert [result.outcome for result in sync([tmp_path], tracking_uri=uri)] == ["uploaded"]
     (found,) = runs_of(uri, "killed")
-    assert found.info.status == "KILLED" and steps(uri, found.info.run_id) == [1]
+    assert found.info.status == "KILLED" and steps_of(uri, found.info.run_id) == [1]
     assert sync([tmp_path], tracking_uri=uri) == []
 
 
@@ -193,10 +139,10 @@ def test_a_store_that_forgot_a_run_gets_everything_again(database, empty_databas
     journal.set_sent(other, before, journal.size - 10)  # as if its database had been replaced
     assert [result.outcome for result in sync(tracking_uri=other)] == ["uploaded"]
     (found,) = runs_of(other, "again")
-    assert found.info.run_id != before and steps(other, found.info.run_id) == list(range(1, 51))
+    assert found.info.run_id != before and steps_of(other, found.info.run_id) == list(range(1, 51))
     # And one that never had it, just as well.
     assert [result.outcome for result in sync(tracking_uri=server.uri)] == ["uploaded"]
-    assert [steps(server.uri, run.info.run_id) for run in runs_of(server.uri, "again")] == [list(range(1, 51))]
+    assert [steps_of(server.uri, run.info.run_id) for run in runs_of(server.uri, "again")] == [list(range(1, 51))]
 
 
 def test_a_folder_that_is_not_there_is_said(capsys):
