@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from monai_ept.networks import EmbeddedPrompt, resize_tokens
+from tests.rounding import assert_same
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_identity_init_leaves_the_attention_as_it_was(embed):
     q, k, v = torch.randn(3, 2, 3, 17, 16)
     prompt = EmbeddedPrompt(17, 10, embed=embed, init="identity")
     plain = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    torch.testing.assert_close(prompt(q, k, v, 0.25), plain, rtol=0, atol=1e-6)
+    assert_same(prompt(q, k, v, 0.25), plain)
 
 
 def test_start_sets_the_logsumexp_of_every_row():
@@ -60,7 +61,7 @@ def test_folding_keeps_the_output():
     prompt = EmbeddedPrompt(17, 10, init="kaiming")
     folded = prompt.folded()
     assert folded.logits.shape == (17, 1)
-    torch.testing.assert_close(folded(q, k, v, 0.25), prompt(q, k, v, 0.25), rtol=0, atol=1e-6)
+    assert_same(folded(q, k, v, 0.25), prompt(q, k, v, 0.25))
 
 
 def test_what_depends_on_the_image_cannot_be_folded():
@@ -148,10 +149,10 @@ def test_logits_per_head_are_shared_by_all_tokens():
     for head, one in enumerate(apart):
         one.logits.data = prompt.logits[head].detach().expand(17, 10).clone()
     expected = torch.cat([one(*(t[:, h : h + 1] for t in (q, k, v)), 0.25) for h, one in enumerate(apart)], dim=1)
-    torch.testing.assert_close(prompt(q, k, v, 0.25), expected, rtol=0, atol=1e-6)
+    assert_same(prompt(q, k, v, 0.25), expected)
     folded = prompt.folded()
     assert folded.logits.shape == (3, 1, 1)
-    torch.testing.assert_close(folded(q, k, v, 0.25), expected, rtol=0, atol=1e-6)
+    assert_same(folded(q, k, v, 0.25), expected)
     prompt(q, k, v, 0.25).square().sum().backward()
     assert prompt.logits.grad.abs().min() > 0
     with pytest.raises(ValueError, match="'add' has a logit for each pair of tokens"):

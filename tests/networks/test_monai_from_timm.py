@@ -12,6 +12,7 @@ import torch
 from monai_ept import EPTWrapper
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 from tests.backbones import images_for, timm_vit
+from tests.rounding import NETWORK, assert_same
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit3_small_patch16_224", "vit_base_patch32_384"])
@@ -19,7 +20,7 @@ def test_equal_in_2d(name):
     source = timm_vit(name)
     target = monai_vit_from_timm(source).eval()
     x = torch.randn(2, 3, *source.patch_embed.img_size)
-    torch.testing.assert_close(target(x)[0], source(x), rtol=0, atol=1e-4)
+    assert_same(target(x)[0], source(x), NETWORK)
 
 
 def test_tuned_networks_agree_too():
@@ -30,7 +31,7 @@ def test_tuned_networks_agree_too():
     for one, other in zip(ours.vit.blocks, theirs.vit.blocks, strict=True):
         other.attn.prompt.load_state_dict(one.attn.prompt.state_dict())
     x = images_for(ours.vit)
-    torch.testing.assert_close(theirs(x), ours(x), rtol=0, atol=1e-4)
+    assert_same(theirs(x), ours(x), NETWORK)
     assert theirs.vit.mean == ours.vit.mean
 
 
@@ -41,7 +42,7 @@ def test_a_volume_of_equal_slices_gives_the_tokens_of_its_slice():
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     tokens = deep.patch_embedding(x[..., None].expand(-1, -1, -1, -1, 48)).reshape(2, 16, 3, 48)
     for depth in range(3):
-        torch.testing.assert_close(tokens[:, :, depth], flat.patch_embedding(x), rtol=0, atol=1e-5)
+        assert_same(tokens[:, :, depth], flat.patch_embedding(x), NETWORK)
 
 
 def test_and_the_same_answer():
@@ -49,7 +50,7 @@ def test_and_the_same_answer():
     source = timm_vit()
     deep = monai_vit_from_timm(source, spatial_dims=3, img_size=(64, 64, 16)).eval()
     x = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(deep(x[..., None].expand(-1, -1, -1, -1, 16))[0], source(x), rtol=0, atol=1e-4)
+    assert_same(deep(x[..., None].expand(-1, -1, -1, -1, 16))[0], source(x), NETWORK)
 
 
 @pytest.mark.parametrize("in_channels", [1, 3, 4])
@@ -63,7 +64,7 @@ def test_any_number_of_channels(in_channels):
         grey = monai_vit_from_timm(source, in_channels=1)
         x = torch.randn(2, 1, 64, 64)
         colour = monai_vit_from_timm(source)
-        torch.testing.assert_close(grey(x)[0], colour(x.expand(-1, 3, -1, -1))[0], rtol=0, atol=1e-4)
+        assert_same(grey(x)[0], colour(x.expand(-1, 3, -1, -1))[0], NETWORK)
 
 
 def test_the_source_stays_as_it_was():
@@ -112,5 +113,5 @@ def test_real_weights():
     weights = Path(os.environ["MONAI_EPT_DATA"]) / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
     source = create_backbone("vit_tiny_patch16_224", pretrained=weights).eval()
     x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    torch.testing.assert_close(monai_vit_from_timm(source).eval()(x)[0], source(x), rtol=0, atol=1e-4)
+    assert_same(monai_vit_from_timm(source).eval()(x)[0], source(x), NETWORK)
     assert isinstance(source, timm.models.VisionTransformer)
