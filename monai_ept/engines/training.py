@@ -317,8 +317,8 @@ class Training:
         """
         if self.folder is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
+        trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
         with self.stop, self.tracking:
-            trainer = self.trainer
             self.begin()
             trainer.run()
             return self.finish()
