@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``metrics.json``, ``metrics.csv`` and ``per_class.csv``, and the metrics as text for a terminal."""
+"""``metrics.json``, ``metrics.csv`` and ``per_class.csv``: what the network is worth."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from monai_ept.files import plain_json, write_whole
 from monai_ept.metrics import Interval
 from monai_ept.reporting.csv_file import write_csv
 
-__all__ = ["metrics_table", "write_metrics", "write_per_class"]
+__all__ = ["write_metrics", "write_per_class"]
 
 
 def write_metrics(
@@ -47,28 +46,3 @@ def write_per_class(folder: str | Path, metrics: Mapping[str, Any], class_names:
     per_class = metrics["per_class"]
     rows = [[name, metrics["support"][name], *(values[name] for values in per_class.values())] for name in class_names]
     return write_csv(Path(folder) / "per_class.csv", ["class", "images", *per_class], rows)
-
-
-def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
-    """
-    The scalars as text for a terminal, with their intervals.
-
-    Example::
-
-        >>> print(metrics_table({"accuracy": 0.75}, {"accuracy": Interval(0.75, 0.5, 1.0)}))
-        metric             value    95 % interval
-        accuracy           0.750    0.500 to 1.000
-    """
-    intervals = intervals or {}
-    lines = [f"{'metric':<18} {'value':>5}" + ("    95 % interval" if intervals else "")]
-    for name, value in metrics.items():
-        if isinstance(value, float):
-            line = f"{name:<18} {_short(value):>5}"
-            if name in intervals:
-                line += f"    {_short(intervals[name].low)} to {_short(intervals[name].high)}"
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
