@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
-from monai_ept.tracking.mlflow_client import tracking_store
-from monai_ept.tracking.model_registry import register_model
-from monai_ept.tracking.sync_folders import Synced, sync
-from monai_ept.tracking.tracked_run import TrackedRun, attach_run, open_run, resume_run
-from monai_ept.tracking.uploader import TrackingError
+from monai_ept._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from monai_ept.tracking.mlflow_client import tracking_store
+    from monai_ept.tracking.model_registry import register_model
+    from monai_ept.tracking.sync_folders import Synced, sync
+    from monai_ept.tracking.tracked_run import TrackedRun, attach_run, open_run, resume_run
+    from monai_ept.tracking.uploader import TrackingError
 
 __all__ = [
     "Synced",
@@ -24,16 +28,15 @@ __all__ = [
     "tracking_store",
 ]
 
-MOVED = ("Comparison", "compare")
+_exported = lazy_exports(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    """For one release, what has moved to the report of a benchmark."""
-    if name not in MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-    import warnings
+    if name in ("Comparison", "compare"):  # until the release after 0.1
+        import monai_ept.benchmark.report as report
 
-    home = "monai_ept.benchmark.report"
-    warnings.warn(f"monai_ept.tracking.{name} is {home}.{name} now.", DeprecationWarning, stacklevel=2)
-    return getattr(importlib.import_module(home), name)
+        warnings.warn(
+            f"monai_ept.tracking.{name} is monai_ept.benchmark.report.{name} now.", DeprecationWarning, stacklevel=2
+        )
+        return getattr(report, name)
+    return _exported(name)

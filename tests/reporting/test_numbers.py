@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from monai_ept.metrics import Interval
-from monai_ept.reporting.numbers import difference, number, p_value, score, seconds, signed
+from monai_ept.reporting.numbers import decimal, difference, measured, number, p_value, percent, score, seconds, signed
 from monai_ept.reporting.statistics import Estimate, estimate
 
 
@@ -19,3 +21,10 @@ def test_numbers_are_written_as_they_are_read():
         "< .001", ".004", ".0496", ".05", ".03", ".50", "1",
     ]  # fmt: skip
     assert [seconds(s) for s in (2.345, 44.0, 150, 9000)] == ["2.3 s", "44 s", "2.5 min", "2.5 h"]
+
+
+def test_numbers_of_any_size():
+    assert decimal(-0.01234) == "−0.012" and decimal(0.5, 1, signed=True) == "+0.5"
+    assert [measured(value) for value in (0.25, 9.9999, -1234.5, math.nan)] == ["0.250", "10.000", "−1234", "–"]
+    assert measured(12.3, signed=True) == "+12.3" and measured(-12.3, signed=True) == "−12.3"
+    assert percent(0.366) == "36.6 %" and percent(0.366, 0) == "37 %"
