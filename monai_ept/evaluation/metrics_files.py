@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``metrics.json``, ``metrics.csv`` and ``per_class.csv``."""
+"""``metrics.json``, ``metrics.csv`` and ``per_class.csv``: what the network is worth."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def difference(found: Estimate) -> str:
     if math.isnan(found.mean):
         return ""
     text = signed(found.mean)
-    return f"{text} ± {number(found.half)}" if found.interval.known and not math.isnan(found.p) else text
+    return f"{text} ± {number(found.interval.half)}" if found.interval.known and not math.isnan(found.p) else text
 
 
 def p_value(value: float) -> str:

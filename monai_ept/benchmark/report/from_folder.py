@@ -84,13 +84,13 @@ def _with_plan(there: Mapping[str, Found], settings: Mapping[str, Any]) -> tuple
     left out. Without a file the cells are taken as they are.
     """
     from monai_ept.benchmark.plan.expand import sweep_cells
-    from monai_ept.benchmark.plan.sweep_file import sweep_from
+    from monai_ept.benchmark.plan.sweep_file import sweep_from, written_base
 
     unknown = "what has not begun is not known."
     if not settings:
         return list(there.values()), [f"there is no sweep file: {unknown}"]
     try:
-        planned = {cell.id: cell.to_json() for cell in sweep_cells(sweep_from(settings))}
+        planned = {cell.id: cell.to_json() for cell in sweep_cells(sweep_from(settings, written_base(settings)))}
     except (ValueError, TypeError) as error:
         return list(there.values()), [f"the sweep file cannot be read ({error}) {unknown}"]
     if there and not there.keys() & planned.keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from monai_ept.benchmark.report import read_folder
 from tests.benchmark.report.report_folder import BASE, made_up, write_cell, write_sweep
@@ -34,3 +35,16 @@ def test_what_cannot_be_read_is_noted_and_another_folder_refused(tmp_path):
     assert any(f"{first.id}/result.json cannot be read" in note for note in sweep.notes)
     with pytest.raises(FileNotFoundError, match="is not the folder of a sweep"):
         read_folder(tmp_path)
+
+
+def test_a_sweep_of_the_first_release_is_read_with_its_plan(tmp_path):
+    """Its file names no recipe, as there was only the paper's."""
+    recipe = {"name": "paper", "lr": 6e-4}
+    write_sweep(tmp_path / "s", {**BASE, "recipe": recipe}, missing=lambda cell: cell.sampling == 3)
+    path = tmp_path / "s" / "sweep.yaml"
+    content = yaml.safe_load(path.read_text())
+    for one in (content["recipe"], *(method["recipe"] for method in content["methods"])):
+        del one["name"], one["tuned_start"]
+    path.write_text(yaml.safe_dump(content))
+    sweep = read_folder(tmp_path / "s")
+    assert (len(sweep.finished), len(sweep.missing), sweep.notes) == (6, 2, [])
