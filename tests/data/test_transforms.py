@@ -13,7 +13,7 @@ from monai.transforms.traits import RandomizableTrait
 from PIL import Image
 
 from monai_ept.data import eval_transforms, train_transforms
-from monai_ept.data.transforms import RandAreaCropd
+from monai_ept.data.image_transforms import RandAreaCropd
 from tests.data.conftest import write_image
 
 
