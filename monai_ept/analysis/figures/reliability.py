@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.evaluation.evaluation_files import plot_reliability
+from monai_ept.evaluation.reliability import plot_reliability
 from monai_ept.reporting.figure import figure_of
 
 __all__ = ["draw_reliability"]
