@@ -18,8 +18,11 @@ __all__ = ["MOVED", "find_moved_modules"]
 # Old module: new module, or several where one was divided; all inside monai_ept. Two are left out, since their package
 # exports a function of the same name, which an import of the module would replace: handlers.unwrap and tracking.sync.
 MOVED: dict[str, str | tuple[str, ...]] = {
-    "analysis.figures.features": "analysis.figures.feature_plots",
-    "analysis.figures.kept": "analysis.figures.kept_maps",
+    "analysis.classes": "analysis.distances",
+    "analysis.features": "analysis.collect",
+    "analysis.figures.calibration": "analysis.figures.reliability",
+    "analysis.figures.features": "analysis.figures.class_features",
+    "analysis.figures.kept": "analysis.figures.kept_attention",
     "analysis.figures.sinks": "analysis.figures.prompt_values",
     "analysis.projections": "analysis.project_2d",
     "analysis.prompts": "analysis.prompt_sinks",

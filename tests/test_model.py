@@ -399,6 +399,45 @@ def test_a_monai_vit_keeps_its_head(x):
     assert vit(torch.zeros(1, 1, 32, 32, 32))[0].shape == (1, 2)
 
 
+@torch.no_grad()
+def test_logits_are_divided_by_the_temperature(net):
+    x = images_for(net.vit)
+    plain = net(x)
+    assert net.temperature == 1 and torch.equal(net.head(net.features(x)), plain)
+    net.temperature = 2
+    assert torch.equal(net(x), plain / 2)
+    assert torch.equal(net.features(x), net.features(x)) and torch.equal(net.fold()(x).argmax(1), plain.argmax(1))
+    assert net.fold().temperature == 2 and "temperature=2" in repr(net)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "2"])
+def test_what_is_no_temperature_is_refused(net, value):
+    with pytest.raises(ValueError, match="temperature must be a number above 0"):
+        net.temperature = value
+
+
+@torch.no_grad()
+def test_saved_weights_and_traced_networks_keep_the_temperature(net):
+    x = images_for(net.vit)
+    old = copy.deepcopy(net.state_dict())
+    net.temperature = 3.0
+    logits = net(x)
+    other = TunedViT(timm_vit(), 3, prompt_length=7).eval()
+    other.load_state_dict(net.state_dict())
+    assert other.temperature == 3 and torch.equal(other(x), logits)
+    traced = torch.jit.trace(net, x)
+    torch.testing.assert_close(traced(x), logits)
+    # Weights from before there was a temperature load as ever.
+    del old["_temperature"]
+    other.load_state_dict(old)
+    assert other.temperature == 1 and "temperature" not in repr(other)
+
+
+def test_a_network_without_memory_can_be_shown():
+    with torch.device("meta"):
+        assert "temperature" not in repr(TunedViT(timm_vit(), 3))
+
+
 @pytest.mark.parametrize("settings", [{"prompt_length": 7}, {"per": "head", "start": 1.0, "prompt_lr_scale": 5.0}])
 def test_the_wrapper_takes_any_setting_of_ept(settings):
     net = EPTWrapper(timm_vit(), 3, dropout=0.1, **settings)

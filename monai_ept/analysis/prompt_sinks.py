@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from monai_ept.analysis.kept_attention import prompted_layers
 from monai_ept.model import TunedViT
@@ -60,6 +61,13 @@ def learned_sinks(net: TunedViT) -> list[LayerSinks]:
             continue
         sink = prompt.sink.detach().double().cpu().numpy().ravel()
         per, split = ("token", prefix) if prompt.num_heads is None else ("head", 0)
-        start, scatter = prompt.start_of_sink or (None, 0.0)
+        start, scatter = _start(net, index) or (None, 0.0)
         found.append(LayerSinks(index, sink[:split], sink[split:], start, scatter, prompt.logits.requires_grad, per))
     return found
+
+
+def _start(net: TunedViT, layer: int) -> tuple[float, float] | None:
+    # Asked of a fresh prompt: this one may have been loaded, and then only the methods know how it began.
+    with torch.device("meta"):
+        fresh = [method.make_prompt(net.vit, layer) for method in net.methods]
+    return next((prompt.start_of_sink for prompt in fresh if prompt is not None), None)

@@ -119,7 +119,7 @@ class EmbeddedPrompt(nn.Module):
     @property
     def start_of_sink(self) -> tuple[float, float] | None:
         """
-        Mean and scatter (standard deviation) of the values at which ``sink`` starts.
+        Mean and scatter (standard deviation) of the values at which ``sink`` was drawn.
 
         Start values are drawn at random and not kept: a thousand fresh ones tell. None where nobody knows, since one
         zero per token is also what a folded prompt says of itself.

@@ -40,3 +40,16 @@ def test_c_against_its_start():
     heads = learned_sinks(TunedViT(timm_vit(), 3, per="head", start=3.0))
     assert [one.per for one in heads] == ["head", "head"] and [len(one.prefix) for one in heads] == [0, 0]
     np.testing.assert_allclose(heads[0].patches, 3.0, rtol=1e-6)
+
+
+def test_a_delta_says_where_its_prompts_began(tmp_path):
+    """A training moves prompts to c = 0 before its first step; the network that loads them was built without that."""
+    torch.manual_seed(0)
+    net = TunedViT(timm_vit(), 3, prompt_length=50)
+    net.begin()
+    net.save_delta(tmp_path / "delta.safetensors")
+    loaded = TunedViT(timm_vit(), 3, prompt_length=50)
+    assert learned_sinks(loaded)[0].start == pytest.approx(np.log(50), abs=1e-3)
+    loaded.load_delta(tmp_path / "delta.safetensors")
+    for one in (*learned_sinks(net), *learned_sinks(loaded)):
+        assert one.start == pytest.approx(0, abs=1e-6) and one.moved < 1e-6
