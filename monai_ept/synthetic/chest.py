@@ -10,14 +10,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_ept.data.sources.medfmc import MEDFMC_TASKS
 from monai_ept.synthetic.chest_anatomy import Body, paint_anatomy
 from monai_ept.synthetic.chest_findings import FINDING_PAINTERS
 from monai_ept.synthetic.paint import Dice, blur, to_bytes
 
 __all__ = ["CHEST_CLASSES", "chest_findings", "render_chest"]
 
-CHEST_CLASSES = MEDFMC_TASKS["chest"].class_names
+CHEST_CLASSES = (
+    "pleural_effusion",
+    "nodule",
+    "pneumonia",
+    "cardiomegaly",
+    "hilar_enlargement",
+    "fracture_old",
+    "fibrosis",
+    "aortic_calcification",
+    "tortuous_aorta",
+    "thickened_pleura",
+    "TB",
+    "pneumothorax",
+    "emphysema",
+    "atelectasis",
+    "calcification",
+    "pulmonary_edema",
+    "increased_lung_markings",
+    "elevated_diaphragm",
+    "consolidation",
+)
+"""The findings of ChestDR, in its order."""
+
 _PATIENT, _VIEW, _FINDINGS = 21, 22, 23  # streams of random numbers
 
 # How often one finding brings another with it.
