@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the modules of release 0.1 are now: for one release their old paths work, with a warning."""
+"""Where the modules and names of release 0.1 are now: for one release their old paths work, with a warning."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MOVED", "find_moved_modules"]
+__all__ = ["MOVED", "MOVED_NAMES", "find_moved_modules", "moved_names"]
 
 # Old module: new module, or several where one was divided; all inside monai_ept. Two are left out, since their package
 # exports a function of the same name, which an import of the module would replace: handlers.unwrap and tracking.sync.
@@ -50,6 +50,7 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "bundle.images": "bundle.images_to_predict",
     "bundle.network": "runs.build_network",
     "bundle.trained": "runs.fit_result",
+    "bundle.where": "bundle.options",
     "data.episodes": "data.episode_sampler",
     "data.random_state": "data.seeded_loader",
     "data.reading": "data.read_image",
@@ -82,7 +83,9 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "engines.tested": "evaluation.evaluate_split",
     "handlers.checkpoint": "handlers.delta_checkpoint",
     "handlers.clip": "handlers.clip_gradients",
+    "handlers.guard": ("handlers.nan_guard", "handlers.stop_on_signal"),
     "handlers.history": "handlers.epoch_history",
+    "handlers.loss": "handlers.step_values",
     "handlers.predictions": "handlers.collect_predictions",
     "handlers.reproducible": "handlers.seed_each_epoch",
     "handlers.tracking": "handlers.mlflow_tracking",
@@ -103,6 +106,40 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "tracking.store": "tracking.mlflow_client",
     "tracking.upload": "tracking.uploader",
 }
+
+# Names that left a module which is still there. That module ends with `__getattr__ = moved_names(__name__)`, or has
+# lazy exports.
+MOVED_NAMES: dict[str, dict[str, str]] = {
+    "": dict.fromkeys(
+        ["Adapter", "Bias", "Damp", "Ept", "Full", "Linear", "Ln", "Lora", "Mlp", "Partial", "Proj", "Vp", "Vpt"],
+        "methods",
+    ),
+    "bundle": {
+        "MeanLoss": "handlers",
+        "class_weights": "engines",
+        "describe_run": "engines",
+    },
+    "bundle.processes": {"MeanLoss": "handlers"},
+    "engines.recipe": {
+        **dict.fromkeys(("amp_settings", "at_precision", "autocast"), "networks.precision"),
+        **dict.fromkeys(("cosine_schedule", "make_optimizer"), "engines.optimizer"),
+        **dict.fromkeys(("class_weights", "make_loss", "task_of"), "engines.loss"),
+    },
+    "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),
+}
+
+
+def moved_names(module: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that finds what has left it."""
+
+    def load(name: str) -> Any:
+        new = MOVED_NAMES.get(module.removeprefix("monai_ept").removeprefix("."), {}).get(name)
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} has moved: import it from monai_ept.{new}.", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(f"monai_ept.{new}"), name)
+
+    return load
 
 
 def find_moved_modules() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_ept._moved import moved_names
 from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
@@ -40,3 +41,5 @@ __all__ = [
     "start",
     "trained_or_not",
 ]
+
+__getattr__ = moved_names(__name__)

@@ -9,6 +9,8 @@ import os
 import torch
 from torch import distributed
 
+from monai_ept._moved import moved_names
+
 __all__ = ["join_processes", "leave_processes", "local_device"]
 
 
@@ -55,3 +57,6 @@ def leave_processes() -> None:
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
+
+
+__getattr__ = moved_names(__name__)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
 from monai_ept.networks.precision import PRECISIONS
@@ -189,3 +190,6 @@ def recipe_of(wanted: str | Mapping[str, Any] | Recipe) -> Recipe:
         raise ValueError(f"a recipe is a name or a mapping of settings, got {wanted!r}.")
     check_choice("recipe", wanted, tuple(RECIPES))
     return RECIPES[wanted]
+
+
+__getattr__ = moved_names(__name__)

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monai_ept._lazy import lazy_exports
 
@@ -28,15 +27,4 @@ __all__ = [
     "tracking_store",
 ]
 
-_exported = lazy_exports(__name__)
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("Comparison", "compare"):  # until the release after 0.1
-        import monai_ept.benchmark.report as report
-
-        warnings.warn(
-            f"monai_ept.tracking.{name} is monai_ept.benchmark.report.{name} now.", DeprecationWarning, stacklevel=2
-        )
-        return getattr(report, name)
-    return _exported(name)
+__getattr__ = lazy_exports(__name__)

@@ -22,7 +22,7 @@ from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 from monai_ept.networks.tuner import own_name
 
-__all__ = ["PyfuncModel", "load_model_files", "save_model_files"]
+__all__ = ["PyfuncModel", "fold_if_possible", "load_model_files", "save_model_files"]
 
 DELTA = "delta.safetensors"
 BACKBONE = "backbone.safetensors"

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from monai_ept import Damp, Ept, TunedViT
+from monai_ept import TunedViT
 from monai_ept.analysis import analyze
 from monai_ept.data import RecordSet
+from monai_ept.methods import Damp, Ept
 from monai_ept.metrics import classification_metrics
 from tests.backbones import monai_vit, timm_vit
 from tests.engines.scenes import pictures, small_fit, small_net, small_split

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from monai_ept import Ept, TunedViT, Vpt
+from monai_ept import TunedViT
 from monai_ept.analysis import KeptAttention, ScalingMaps
+from monai_ept.methods import Ept, Vpt
 from monai_ept.networks import attention_halves, attention_weights
 from tests.backbones import images_for, monai_vit, timm_vit
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from monai_ept import Damp, Ept, TunedViT
+from monai_ept import TunedViT
 from monai_ept.analysis import learned_sinks
+from monai_ept.methods import Damp, Ept
 from tests.backbones import timm_vit
 
 

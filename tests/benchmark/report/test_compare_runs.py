@@ -151,7 +151,7 @@ def test_what_cannot_be_compared_is_one_sentence(arguments, message, database, m
 def test_the_old_address_still_answers_and_says_where_it_is_now():
     import monai_ept.tracking
 
-    with pytest.warns(DeprecationWarning, match="monai_ept.tracking.compare is monai_ept.benchmark.report.compare now"):
+    with pytest.warns(DeprecationWarning, match="monai_ept.tracking.compare has moved"):
         assert monai_ept.tracking.compare is compare
     with pytest.raises(AttributeError, match="no attribute 'compere'"):
         monai_ept.tracking.compere  # noqa: B018
