@@ -8,6 +8,7 @@ from monai_ept.handlers.clip_gradients import ClipGradients
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.handlers.delta_checkpoint import CheckpointError, DeltaCheckpoint
 from monai_ept.handlers.epoch_history import EpochHistory
+from monai_ept.handlers.mean_loss import MeanLoss
 from monai_ept.handlers.mlflow_tracking import MLflowTracking
 from monai_ept.handlers.nan_guard import NanGuard, NonFiniteError
 from monai_ept.handlers.progress import Progress
@@ -22,6 +23,7 @@ __all__ = [
     "DeltaCheckpoint",
     "EpochHistory",
     "MLflowTracking",
+    "MeanLoss",
     "NanGuard",
     "NonFiniteError",
     "PredictionTable",
