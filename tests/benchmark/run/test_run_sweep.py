@@ -18,9 +18,9 @@ import yaml
 from monai_ept.__main__ import main
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.report import compare
 from monai_ept.benchmark.run.run_sweep import run_sweep
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
-from monai_ept.tracking import compare
 from monai_ept.tracking.process_lock import ProcessLock
 from tests.benchmark.run.scenes import SWEEP
 
