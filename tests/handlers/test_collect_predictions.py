@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What ``tests/engines/test_evaluation.py`` does not look at: labels that are not there and images that come twice."""
+"""What ``tests/evaluation/test_evaluator.py`` does not look at: no labels, and images that come twice."""
 
 from __future__ import annotations
 
