@@ -113,7 +113,7 @@ def test_from_delta_by_name_in_a_fresh_process(tmp_path):
         known = load_file({str(tmp_path / "answer.safetensors")!r})
         assert torch.equal(net(known["x"]), known["logits"])
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
@@ -306,9 +306,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     for wait in (0.05, 0.11, 0.23, 0.31):
         writer = multiprocessing.get_context("fork").Process(target=write_for_ever, args=(path,))
         writer.start()
-        for _ in range(2000):
-            if path.exists():
-                break
+        while not path.exists() and writer.is_alive():
             time.sleep(0.01)
         time.sleep(wait)
         writer.kill()
