@@ -125,6 +125,7 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("cosine_schedule", "make_optimizer"), "engines.optimizer"),
         **dict.fromkeys(("class_weights", "make_loss", "task_of"), "engines.loss"),
     },
+    "engines.training": {"build_trainer": "engines"},
     "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import distributed
 
+from monai_ept._moved import moved_names
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.evaluate_split import evaluate_records
 from monai_ept.evaluation.evaluator import Evaluation, evaluate
@@ -30,6 +31,8 @@ from monai_ept.runs.fit_result import (
 __all__ = ["Training", "rank"]
 
 logger = logging.getLogger(__name__)
+
+__getattr__ = moved_names(__name__)
 
 
 class Training(TrainingParts):
