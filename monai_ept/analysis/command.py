@@ -6,27 +6,44 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
+from monai_ept.command_line import Command, add_tracking_uri, name_value_pairs
 
-from monai_ept.analysis.analysis import analyze
-from monai_ept.analysis.subject import find_subject, record_analysis
-from monai_ept.delta import store_temperature
-
-__all__ = ["analyze_command"]
+__all__ = ["COMMAND"]
 
 
-def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> None:
-    """
-    Analyse what the arguments name, write the page, and add it to the run.
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("the network")
+    what.add_argument("--run", dest="training", metavar="FOLDER|ID", help="folder of a training, or run in MLflow")
+    what.add_argument("--delta", metavar="FILE", help="a delta file, instead of --run")
+    what.add_argument("--pretrained", help="weights of the backbone: a path, true (hub) or false")
+    images = parser.add_argument_group("its images")
+    images.add_argument("--source", help="how the images are read (as in the run)")
+    images.add_argument("--dataset-dir", help="where the images are")
+    images.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
+    images.add_argument("--split", metavar="FILE", help="the split (that of the run)")
+    images.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the split (%(default)s)")
+    images.add_argument("--max-images", type=int, default=500, help="a random choice of so many (%(default)s)")
+    parser.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
+    parser.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
+    parser.add_argument("--no-track", action="store_true", help="leave the run in MLflow as it is")
+    rare = parser.add_argument_group("rarely needed")
+    add_tracking_uri(rare, "that of the run")
+    rare.add_argument("--seed", type=int, default=0, help="of all that is random (%(default)s)")
+    rare.add_argument("--device", help="such as cpu or cuda (cuda if there is a card)")
 
-    Args:
-        args: what ``monai-ept analyze --help`` lists.
-        options: options of the source, as they were typed.
-    """
-    subject = find_subject(
+
+def _run(args: argparse.Namespace) -> None:
+    """Analyse what the arguments name, write the page, and add it to the run."""
+    import yaml
+
+    from monai_ept.analysis.analysis import analyze
+    from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis
+    from monai_ept.delta import store_temperature
+
+    options = name_value_pairs("--option", args.option)
+    trained = find_network_and_images(
         run=args.training,
         delta=args.delta,
         pretrained=args.pretrained,
@@ -37,20 +54,20 @@ def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> Non
         tracking_uri=args.tracking_uri,
         out_dir=args.out or "analysis",
     )
-    val = getattr(subject.images, "val", subject.val)
+    val = getattr(trained.images, "val", trained.val)
     if args.calibrate and not val:
         raise ValueError("--calibrate needs validation images, and there are none: make the split with val='shots'.")
     if args.calibrate and args.part == "val":
         raise ValueError("--calibrate finds the temperature on the validation images: choose another --part.")
     found = analyze(
-        subject.net,
-        subject.images,
+        trained.net,
+        trained.images,
         val=val,
         part=args.part,
-        out_dir=args.out or (subject.folder / "analysis" if subject.folder is not None else Path("analysis")),
-        class_names=subject.data.class_names,
+        out_dir=args.out or (trained.folder / "analysis" if trained.folder is not None else Path("analysis")),
+        class_names=trained.data.class_names,
         max_images=args.max_images,
-        transform_settings=subject.transform_settings,
+        transform_settings=trained.transform_settings,
         seed=args.seed,
         device=args.device,
         progress=sys.stderr.isatty(),
@@ -60,12 +77,20 @@ def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> Non
         if found.temperature.at_edge:
             raise ValueError(
                 f"the validation images cannot determine a temperature (it ran to {found.temperature.temperature:.3g}, "
-                f"the end of what was searched): {subject.delta} stays as it is; the page is {found.paths['page']}."
+                f"the end of what was searched): {trained.delta} stays as it is; the page is {found.paths['page']}."
             )
-        store_temperature(subject.delta, found.temperature.temperature)
-        print(f"temperature {found.temperature.temperature:.4g} stored in {subject.delta}")
+        store_temperature(trained.delta, found.temperature.temperature)
+        print(f"temperature {found.temperature.temperature:.4g} stored in {trained.delta}")
     print(f"page        {found.paths['page']}")
     if not args.no_track:
-        said = record_analysis(subject, found.numbers, list(found.paths.values()), args.calibrate)
+        said = record_analysis(trained, found.numbers, list(found.paths.values()), args.calibrate)
         if said:
             print(said)
+
+
+COMMAND = Command(
+    "analyze",
+    "Show what tuning did to features, attention and probabilities. Writes analysis.html with figures and numbers.",
+    _add_arguments,
+    _run,
+)

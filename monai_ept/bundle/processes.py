@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
-from ignite.engine import Engine
-from monai.engines.utils import IterationEvents
 from torch import distributed
 
-__all__ = ["MeanLoss", "join_processes", "leave_processes", "local_device"]
+from monai_ept._moved import moved_names
+
+__all__ = ["join_processes", "leave_processes", "local_device"]
 
 
 def local_device() -> torch.device:
@@ -60,14 +59,4 @@ def leave_processes() -> None:
         distributed.destroy_process_group()
 
 
-class MeanLoss:
-    """An Ignite handler that reports the mean loss of all processes, which that of one with all their images is."""
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
-
-    def __call__(self, engine: Any) -> None:
-        if distributed.is_initialized():
-            loss = engine.state.output["loss"].detach().clone()
-            distributed.all_reduce(loss)
-            engine.state.output["loss"] = loss / distributed.get_world_size()
+__getattr__ = moved_names(__name__)

@@ -10,8 +10,7 @@ from functools import partial
 from typing import ClassVar
 
 from monai_ept.checks import check_number
-from monai_ept.methods.base import Method, register_method
-from monai_ept.methods.ept import layer_indices
+from monai_ept.methods.base import Method, layer_indices, register_method
 from monai_ept.networks.attention_classes import attention_halves
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
@@ -50,5 +49,10 @@ class Damp(Method):
         for index in chosen:
             attention_halves(vit.attention(index))
         for index in chosen:
-            prompt = EmbeddedPrompt(vit.num_tokens, 1, init="zero", start=self.c).requires_grad_(False)
-            vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+            if (prompt := self.make_prompt(vit, index)) is not None:
+                vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+
+    def make_prompt(self, vit: ViTFace, layer: int) -> EmbeddedPrompt | None:
+        if layer not in layer_indices(self.layers, len(vit.blocks), "layers"):
+            return None
+        return EmbeddedPrompt(vit.num_tokens, 1, init="zero", start=self.c).requires_grad_(False)

@@ -2,169 +2,87 @@
 
 from __future__ import annotations
 
-import copy
+import json
 
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import Dataset
-from monai.engines import SupervisedTrainer
-from monai.engines.utils import IterationEvents
-from torch import nn
 
-from monai_ept import TunedViT
-from monai_ept.data import SeededDataLoader
-from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer, network_transforms
-from tests.backbones import images_for, monai_vit, timm_vit
-from tests.engines.scenes import pictures, small_net, small_split
+from monai_ept.engines import RECIPES, Training, fit
+from tests.engines.scenes import pictures, result_bytes, small_net, small_split
+
+RECIPE = {"epochs": 2, "lr": 1e-2, "num_resamples": 5}
 
 
-def trainer_of(net, epochs=2, lr=1e-2, optimizer="sgd", **options):
-    dataset = Dataset(small_split(pictures()).train, network_transforms(net, train=True))
-    loader = SeededDataLoader(dataset, batch_size=4, shuffle=True, seed=0)
-    optim = make_optimizer(net, optimizer, lr)
-    settings = {"loss_function": make_loss(), "scheduler": cosine_schedule(optim, epochs * len(loader)), **options}
-    return build_trainer(net, loader, epochs=epochs, optimizer=optim, progress=False, **settings)
+def small_training(folder=None, **options):
+    data = pictures()
+    return Training(small_net(), small_split(data), RECIPE, data=data, folder=folder, progress=False, **options)
 
 
-def test_trains_the_delta_and_nothing_else():
-    net = small_net()
-    frozen, delta = net.fingerprint(), {k: v.detach().clone() for k, v in net.delta_tensors().items()}
-    trainer = trainer_of(net, lr=0.1)
-    assert isinstance(trainer, SupervisedTrainer)
-    trainer.run()
-    assert net.fingerprint() == frozen
-    assert all(not torch.equal(value, delta[name]) for name, value in net.delta_tensors().items())
-    assert trainer.state.history[-1]["loss"] < trainer.state.history[0]["loss"]
+def test_is_what_fit_runs(tmp_path):
+    small_training(tmp_path / "parts").run()
+    data = pictures()
+    given = {"data": data, "out_dir": tmp_path / "fit", "track": False, "progress": False}
+    fit(small_net(), small_split(data), recipe=RECIPE, **given)
+    assert result_bytes(tmp_path / "parts") == result_bytes(tmp_path / "fit")
 
 
-def test_an_epoch_does_not_depend_on_what_was_before():
-    """From the weights after the first epoch on, a trainer that is told so does the second one alike."""
-    net, other = small_net(), small_net()
-    trainer = trainer_of(net, scheduler=None, lr=0.1)
-    kept = {}
-
-    @trainer.on(Events.EPOCH_COMPLETED(once=1))
-    def keep(engine):
-        kept.update(copy.deepcopy({"net": net.state_dict(), "optimizer": engine.optimizer.state_dict()}))
-
-    trainer.run()
-    second = trainer_of(other, scheduler=None, lr=0.1)
-
-    @second.on(Events.STARTED)
-    def jump(engine):
-        torch.rand(17)  # another past
-        other.load_state_dict(kept["net"])
-        engine.optimizer.load_state_dict(kept["optimizer"])
-        engine.state.epoch, engine.state.iteration = 1, engine.state.epoch_length
-
-    second.run()
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in net.state_dict().items())
+def test_nothing_is_touched_before_it_begins(tmp_path):
+    training = small_training(tmp_path / "run")
+    for part in ("train_loader", "optimizer", "scheduler", "loss", "checkpoint", "trainer"):
+        assert getattr(training, part) is getattr(training, part)
+    assert not (tmp_path / "run").exists()
+    training.begin()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training.json", "split.json"}
 
 
-def test_a_short_epoch_begins_the_data_anew():
+def test_without_a_folder_it_only_trains():
+    training = small_training()
+    start = {name: tensor.clone() for name, tensor in training.net.delta_tensors().items()}
+    history = training.train()
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert any(not torch.equal(start[name], tensor) for name, tensor in training.net.delta_tensors().items())
+    with pytest.raises(ValueError, match="without a folder has no result on disk"):
+        training.run()
+
+
+def test_the_record_says_how_it_went(tmp_path):
+    training = small_training(tmp_path / "run", origin={"name": "mine", "transforms": {"interpolation": "bilinear"}})
+    result = training.run()
+    record = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert record == json.loads(json.dumps(dict(result.record), default=str))
+    assert record["name"] == "mine" and record["transforms"] == {"interpolation": "bilinear"}
+    assert record["recipe"] == {**RECIPES["default"].to_dict(), **RECIPE, "weight_decay": 0.01}
+    assert record["params"]["recipe"] == "default" and record["params"]["method.start"] == 0
+    assert record["class_names"] == list(pictures().class_names) and record["task"] == "multiclass"
+
+
+def test_a_part_can_be_replaced():
     seen = []
-    trainer = trainer_of(small_net(), epochs=3, epoch_length=2, scheduler=None)
 
-    @trainer.on(Events.ITERATION_STARTED)
-    def look(engine):
-        seen.append((engine.state.epoch, tuple(engine.state.batch["id"])))
-
-    trainer.run()
-    assert len(seen) == 6
-    for epoch in (1, 2, 3):
-        ids = [identity for number, batch in seen if number == epoch for identity in batch]
-        assert len(set(ids)) == len(ids)
-    assert seen[0][1] != seen[2][1]  # and shuffled anew
-
-
-def test_gradients_are_clipped():
-    norms = []
-    trainer = trainer_of(small_net(), max_norm=0.05)
-
-    @trainer.on(IterationEvents.BACKWARD_COMPLETED)
-    def look(engine):
-        gradients = [p.grad.flatten() for g in engine.optimizer.param_groups for p in g["params"]]
-        norms.append(torch.cat(gradients).norm().item())
-
-    trainer.run()
-    assert max(norms) <= 0.05 * 1.001 and max(norms) > 0.049
-
-
-def test_handlers_and_arguments_are_passed_on():
-    class Counter:
-        steps = 0
-
+    class Look:
         def attach(self, engine):
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.append(engine.state.batch["id"]))
 
-        def __call__(self, engine):
-            self.steps += 1
-
-    counter = Counter()
-    trainer = trainer_of(small_net(), handlers=[counter], accumulation_steps=2, scheduler=None)
-    trainer.run()
-    assert counter.steps == 6 and trainer.accumulation_steps == 2
+    training = small_training(train_set=[{"image": torch.rand(3, 64, 64), "label": 0, "id": "only"}], handlers=[Look()])
+    training.train()
+    assert seen == [["only"], ["only"]]
 
 
-STOCHASTIC = {"drop_path_rate": 0.4, "proj_drop_rate": 0.3, "attn_drop_rate": 0.3, "pos_drop_rate": 0.3}
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": {"select": "val"}}, "give the training a folder"),
+        ({"recipe": "papers"}, "did you mean 'paper'"),
+    ],
+)
+def test_what_does_not_go_together_is_said_at_once(options, message):
+    given = {"net": small_net(), "split": small_split(pictures()), **options}
+    with pytest.raises(ValueError, match=message):
+        Training(**given)
 
 
-class TestFrozenPartsInTraining:
-    """A backbone that was built with dropout and drop path, in training."""
-
-    def net(self, method, **settings):
-        return TunedViT(timm_vit(**STOCHASTIC), 3, method=method, **settings).train()
-
-    def same_twice(self, net):
-        images = images_for(net.vit)
-        return torch.equal(net.features(images), net.features(images))
-
-    @pytest.mark.parametrize("method", ["linear", "ept", "lora", "adapter", "vpt", "vp"])
-    def test_what_is_frozen_answers_as_always(self, method):
-        net = self.net(method)
-        assert self.same_twice(net)
-        images = images_for(net.vit)
-        trained = net.features(images)
-        assert torch.equal(trained, net.eval().features(images))
-
-    @pytest.mark.parametrize("method", ["full", "bias"])
-    def test_what_trains_has_its_dropout(self, method):
-        net = self.net(method)
-        assert not self.same_twice(net)
-        assert self.same_twice(net.eval())
-
-    def test_only_the_last_block_has_it(self):
-        net = self.net("partial")
-        assert [block.training for block in net.backbone.blocks] == [False, True]
-
-    def test_tuners_and_head_keep_theirs(self):
-        net = self.net("vpt", dropout=0.5)
-        assert net.head.training
-        net = TunedViT(timm_vit(), 3, method={"name": "vpt", "dropout": 0.5}).train()
-        assert not self.same_twice(net)
-
-    def test_monai(self):
-        net = TunedViT(monai_vit(dropout_rate=0.3), 3, method="ept", prompt_length=3).train()
-        assert self.same_twice(net)
-
-    @pytest.mark.parametrize("method", ["ept", "full"])
-    def test_running_statistics_never_move(self, method):
-        backbone = timm_vit()
-        backbone.patch_embed.norm = nn.BatchNorm1d(48)
-        norm = backbone.patch_embed.norm
-        norm.forward = lambda x, forward=norm.forward: forward(x.transpose(1, 2)).transpose(1, 2)
-        net = TunedViT(backbone, 3, method=method).train()
-        before = {name: value.clone() for name, value in net.state_dict().items() if "running" in name}
-        net(images_for(net.vit))
-        assert before and all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
-@pytest.mark.parametrize("amp", ["auto", "float16", "off"])
-def test_mixed_precision(amp):
-    net = small_net().cuda()
-    trainer = trainer_of(net, device="cuda", amp=amp, max_norm=1.0, lr=0.1)
-    trainer.run()
-    assert trainer.state.history[-1]["loss"] < trainer.state.history[0]["loss"]
-    assert all(value.dtype == torch.float32 for value in net.delta_tensors().values())
+def test_a_misspelled_word_about_the_record_is_named(tmp_path):
+    with pytest.raises(ValueError, match="track has no 'experimnt': it takes experiment, run_name, tags"):
+        small_training(tmp_path / "run", tracking={"experimnt": "x"}).run()
+    assert not (tmp_path / "run").exists()

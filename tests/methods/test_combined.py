@@ -9,8 +9,8 @@ import itertools
 import pytest
 import torch
 
-from monai_ept import Bias, Damp, Ept, Lora, TunedViT, Vpt, list_methods
-from monai_ept.methods import method_class
+from monai_ept import TunedViT, list_methods
+from monai_ept.methods import Bias, Damp, Ept, Lora, Vpt, method_class
 from tests.backbones import images_for, monai_vit, timm_vit
 from tests.methods.cases import tuned
 
@@ -79,6 +79,8 @@ def test_fold(kind, order):
     torch.testing.assert_close(folded(x), net(x), atol=1e-5, rtol=1e-5)
     assert not [name for name, _ in folded.named_parameters() if ".up." in name or ".down" in name]
     assert net.count().delta > folded.count().delta
+    trained = {id(param) for group in folded.trainable_parameters(lr=1.0) for param in group["params"]}
+    assert trained == {id(param) for param in folded.parameters() if param.requires_grad}
 
 
 def test_folding_ept_beside_a_method_that_stays(tmp_path):

@@ -8,13 +8,17 @@ from collections import Counter
 
 import pytest
 import torch
+from monai.networks.blocks.selfattention import SABlock
+from timm.layers.attention import Attention
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from monai_ept import EPTWrapper, TunedViT
-from monai_ept.networks import attention
+from monai_ept.networks import EmbeddedPrompt, PromptedAttention, attention
+from monai_ept.networks.attention import attention_weights
 from tests.backbones import images_for, monai_vit, timm_vit
+from tests.rounding import assert_same
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 DEVICES = ["cpu", pytest.param("cuda", marks=on_cuda)]
@@ -171,3 +175,23 @@ def test_a_folded_network_follows_its_numbers():
         other.load_state_dict(folded.state_dict())
         assert torch.equal(inference(other, x), after)
     torch.testing.assert_close(inference(folded.double(), x.double()).float(), after, rtol=0, atol=1e-5)
+
+
+def test_monai_attention_maps_stay_readable():
+    block = SABlock(48, 3, save_attn=True).eval()
+    wrapped = PromptedAttention(block, EmbeddedPrompt(9, 4))
+    x = torch.randn(2, 9, 48)
+    wrapped(x)
+    q, k, _ = block.input_rearrange(block.qkv(x))
+    assert_same(block.att_mat, attention_weights(q, k, wrapped.prompt.logits, block.scale))
+    assert (block.att_mat.sum(-1) < 1).all()
+
+
+def test_dropout_follows_the_mode_of_the_module():
+    attn = Attention(48, num_heads=3, attn_drop=0.5)
+    wrapped = PromptedAttention(attn, EmbeddedPrompt(9, 4))
+    x = torch.randn(2, 9, 48)
+    wrapped.eval()
+    assert torch.equal(wrapped(x), wrapped(x))
+    wrapped.train()
+    assert not torch.equal(wrapped(x), wrapped(x))

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
 
-from monai_ept.benchmark.plan.cell import PAPER, SPLIT, Cell, method_name
+from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
 from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
+from monai_ept.engines.recipe import SETTINGS, recipe_of
 from monai_ept.methods import build_methods, method_class
 
 __all__ = ["Variant", "sweep_cells", "variants"]
@@ -91,10 +92,11 @@ def variants(entry: Mapping[str, Any]) -> Iterator[Variant]:
         group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
         for point in itertools.product(*entry["grid"].values()):
             grid = dict(zip(entry["grid"], point, strict=True))
-            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in PAPER}}
-            full = {**settings, **{key: value for key, value in grid.items() if key not in PAPER}}
+            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in SETTINGS}}
+            full = {**settings, **{key: value for key, value in grid.items() if key not in SETTINGS}}
+            recipe_of(recipe)  # an error now, not after hours
             if isinstance(entry["method"], str):
-                build_methods(entry["method"], **full)  # an error now, not after hours
+                build_methods(entry["method"], **full)
             yield Variant(
                 method=entry["method"],
                 settings=full,
@@ -111,11 +113,12 @@ def _several(method: Any, key: str, value: Any) -> bool:
     """Whether a list under a setting is a list of values, and not one value that is a list."""
     if not isinstance(value, list) or not isinstance(method, str):
         return False
-    kind = next((str(f.type) for f in dataclasses.fields(method_class(method)) if f.name == key), "")
-    if "Sequence" not in kind:
+    hint = get_type_hints(method_class(method)).get(key)
+    kinds = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Sequence]
+    if not kinds:
         return True
     # Layers are named by a word or by a list of numbers, targets by a list of words.
-    return all(isinstance(item, list) or (isinstance(item, str) and "Sequence[int]" in kind) for item in value)
+    return all(isinstance(item, list) or (isinstance(item, str) and get_args(kinds[0]) == (int,)) for item in value)
 
 
 def _label(method: Any, settings: Mapping[str, Any]) -> str:
