@@ -42,7 +42,7 @@ from monai_ept.networks.attention import concat_attention, prompted_attention
 from monai_ept.reporting.markdown import markdown_table
 
 DEVICE = torch.device("cuda")
-TESTS = ["tests/networks", "tests/engines/test_training.py", "-k", "cuda or mixed_precision"]
+TESTS = ["tests/networks", "tests/engines/test_trainer.py", "-k", "cuda or mixed_precision or card"]
 VIT_B = [("vit_b_224", 4), ("vit_b_224", 64), ("vit_b_224", 256), ("vit_b_384", 32)]
 VOLUMES = [("monai_3d_1728", 1), ("monai_3d_4096", 1)]
 ATTENTION = [(4, 12, 197), (64, 12, 197), (256, 12, 197), (32, 12, 577), (1, 6, 1728), (1, 6, 4096)]
