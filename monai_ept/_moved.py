@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the modules of release 0.1 are now: for one release their old paths work, with a warning."""
+"""Where modules and names of release 0.1 are now: for one release their old paths work, with a warning."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MOVED", "find_moved_modules"]
+__all__ = ["MOVED", "MOVED_NAMES", "find_moved_modules", "moved_names"]
 
 # Old module: new module, or several where one was divided; all inside monai_ept. Two are left out, since their package
 # exports a function of the same name, which an import of the module would replace: handlers.unwrap and tracking.sync.
@@ -45,8 +45,9 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "benchmark.worker": "benchmark.run.worker",
     "bundle.data": "runs.data_loading",
     "bundle.images": "bundle.images_to_predict",
-    "bundle.network": "runs.build_network",
-    "bundle.trained": "runs.fit_result",
+    "bundle.network": "bundle.release_0_1",
+    "bundle.trained": "bundle.release_0_1",
+    "bundle.where": "bundle.options",
     "data.episodes": "data.episode_sampler",
     "data.random_state": "data.seeded_loader",
     "data.reading": "data.read_image",
@@ -91,6 +92,59 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "tracking.store": "tracking.mlflow_client",
     "tracking.upload": "tracking.uploader",
 }
+
+# Names that left a module which is still there: what they are now, inside monai_ept.
+MOVED_NAMES: dict[str, dict[str, str]] = {
+    "bundle": {
+        "MeanLoss": "handlers.MeanLoss",
+        "Training": "bundle.release_0_1.Training",
+        "begin_training": "bundle.release_0_1.begin_training",
+        "class_weights": "engines.class_weights",
+        "defined_above": "bundle.release_0_1.defined_above",
+        "describe_run": "engines.describe_run",
+        "finish_training": "bundle.release_0_1.finish_training",
+        "optimizer_settings": "bundle.release_0_1.optimizer_settings",
+    },
+    "bundle.options": {"flag": "checks.flag"},
+    "bundle.processes": {"MeanLoss": "handlers.MeanLoss"},
+    "bundle.training": {
+        "begin_training": "bundle.release_0_1.begin_training",
+        "defined_above": "bundle.release_0_1.defined_above",
+        "finish_training": "bundle.release_0_1.finish_training",
+    },
+    "engines": {"optimizer_settings": "bundle.release_0_1.optimizer_settings"},
+    "engines.recipe": {
+        "amp_settings": "networks.precision.amp_settings",
+        "at_precision": "networks.precision.at_precision",
+        "autocast": "networks.precision.autocast",
+        "class_weights": "engines.loss.class_weights",
+        "cosine_schedule": "engines.optimizer.cosine_schedule",
+        "make_loss": "engines.loss.make_loss",
+        "make_optimizer": "engines.optimizer.make_optimizer",
+        "method_of": "bundle.release_0_1.method_of",
+        "optimizer_settings": "bundle.release_0_1.optimizer_settings",
+        "task_of": "engines.loss.task_of",
+    },
+}
+
+
+def moved_names(module: str) -> Callable[[str], Any]:
+    """
+    The ``__getattr__`` of a module that some names have left.
+
+    Args:
+        module: its ``__name__``.
+    """
+    names = MOVED_NAMES[module.partition(".")[2]]
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        there, _, now = f"monai_ept.{names[name]}".rpartition(".")
+        warnings.warn(f"{module}.{name} has moved to {there}.{now}.", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(there), now)
+
+    return find
 
 
 def find_moved_modules() -> None:

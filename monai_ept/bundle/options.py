@@ -16,9 +16,12 @@ from types import TracebackType
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import did_you_mean
 
 __all__ = ["check_command_line", "config_files", "find_root", "short_errors"]
+
+__getattr__ = moved_names(__name__)  # of release 0.1, for one release
 
 
 def _arguments() -> list[str] | None:

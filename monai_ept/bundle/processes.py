@@ -9,7 +9,11 @@ import os
 import torch
 from torch import distributed
 
+from monai_ept._moved import moved_names
+
 __all__ = ["join_processes", "leave_processes", "local_device"]
+
+__getattr__ = moved_names(__name__)  # of release 0.1, for one release
 
 
 def local_device() -> torch.device:

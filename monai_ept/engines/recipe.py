@@ -11,12 +11,15 @@ from typing import Any
 
 from torch import nn
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
 from monai_ept.networks.precision import PRECISIONS
 from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["RECIPES", "SETTINGS", "Recipe", "recipe_of"]
+
+__getattr__ = moved_names(__name__)  # of release 0.1, for one release
 
 
 @dataclass(frozen=True)
