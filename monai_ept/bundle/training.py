@@ -58,7 +58,8 @@ def make_trainer(training: Training, **settings: Any) -> Any:
             f"train::trainer::max_epochs is {epochs} and the recipe has {training.recipe.epochs} epochs, which the "
             f"learning rate's schedule follows: set --epochs {epochs} instead."
         )
-    return training.make_trainer(**settings)
+    # MONAI's handlers that a bundle may add, those of --tracking mlflow too, read an output for each image.
+    return training.make_trainer(**{"decollate": True, **settings})
 
 
 def announce(training: Training) -> None:

@@ -19,7 +19,7 @@ from monai_ept import FitResult, TunedViT, fit
 from monai_ept.data import SeededDataLoader, few_shot_split, load_source
 from monai_ept.engines import evaluate
 from monai_ept.runs import find_training, network_transforms
-from tests.bundles.cases import DERM, config
+from tests.bundles.cases import CHEST, DERM, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
 
@@ -78,7 +78,7 @@ def test_the_network_finds_again_what_was_found(training):
     net = result.network()
     data = result.data(**about)
     test = result.split(data).test
-    assert not net.training and net.class_names == result.class_names and net.methods[0].prompt_length == 3
+    assert not net.training and tuple(net.class_names) == result.class_names and net.methods[0].prompt_length == 3
     images = Dataset([{key: record[key] for key in ("image", "label", "id")} for record in test])
     images.transform = network_transforms(net, **result.transform_settings)
     loader = SeededDataLoader(images, batch_size=8, seed=0)
@@ -94,14 +94,18 @@ def test_the_network_finds_again_what_was_found(training):
 
 def test_a_notebook_shows_the_metrics(fitted):
     shown = fitted._repr_html_()
-    assert "<table" in shown and "balanced_accuracy" in shown and str(fitted.folder / "delta.safetensors") in shown
+    assert "<table" in shown and str(fitted.folder / "delta.safetensors") in shown
+    for name in fitted.intervals:
+        assert f"<td>{fitted.metrics[name]:.3f}</td>" in shown
 
 
 def test_data_that_moved(bundled, tmp_path):
-    """A bundle's record knows its data; they may be in another folder now, which must be there."""
-    with pytest.raises((ValueError, OSError)) as caught:
-        FitResult.load(bundled).data(tmp_path / "nowhere", options={})
-    assert "nowhere" in sentence(caught)
+    """A bundle's record knows its data; they may be in another folder now, or of another kind."""
+    result = FitResult.load(bundled)
+    with pytest.raises(ValueError, match=r"nowhere"):
+        result.data(tmp_path / "nowhere", options={})
+    assert len(result.data(options={**DERM, "num_per_class": 2}).records) == len(result.data().records) - 14
+    assert result.data(source="synthetic_chest", options=CHEST).task == "multilabel"
 
 
 def test_the_newest_is_found(tmp_path, bundled):
