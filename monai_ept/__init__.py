@@ -9,8 +9,7 @@ the same with any method that ``list_methods()`` names. Each name is imported wh
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monai_ept._lazy import lazy_exports
 from monai_ept._moved import find_moved_modules
@@ -35,21 +34,7 @@ __all__ = [
     "register_method",
 ]
 
-# Exported here until 0.1; to be removed in the release after the next.
-_METHODS = ["Adapter", "Bias", "Damp", "Ept", "Full", "Linear", "Ln", "Lora", "Mlp", "Partial", "Proj", "Vp", "Vpt"]
-
-_exported = lazy_exports(__name__)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _METHODS:
-        import monai_ept.methods
-
-        warnings.warn(
-            f"monai_ept.{name} has moved: import it from monai_ept.methods.", DeprecationWarning, stacklevel=2
-        )
-        return getattr(monai_ept.methods, name)
-    return _exported(name)
+__getattr__ = lazy_exports(__name__)
 
 
 def __dir__() -> list[str]:

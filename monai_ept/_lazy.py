@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from monai_ept._moved import moved_names
+
 __all__ = ["lazy_exports"]
 
 
@@ -32,6 +34,7 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
     """
     module = sys.modules[package]
     found: dict[str, str] = {}
+    moved = moved_names(package)
 
     def load(name: str) -> Any:
         if name.startswith("__"):  # copy, pickle and inspect ask for all sorts of these
@@ -39,7 +42,7 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
         if not found:
             found.update(_imports(module.__spec__.loader.get_source(package)))  # type: ignore[union-attr]
         if name not in found:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return moved(name)
         value = getattr(importlib.import_module(found[name]), name)
         setattr(module, name, value)
         return value

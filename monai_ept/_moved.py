@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where modules and names of release 0.1 are now: for one release their old paths work, with a warning."""
+"""Where the modules and names of release 0.1 are now: for one release their old paths work, with a warning."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ __all__ = ["MOVED", "MOVED_NAMES", "find_moved_modules", "moved_names"]
 # Old module: new module, or several where one was divided; all inside monai_ept. Two are left out, since their package
 # exports a function of the same name, which an import of the module would replace: handlers.unwrap and tracking.sync.
 MOVED: dict[str, str | tuple[str, ...]] = {
-    "analysis.figures.features": "analysis.figures.feature_plots",
-    "analysis.figures.kept": "analysis.figures.kept_maps",
+    "analysis.classes": "analysis.distances",
+    "analysis.features": "analysis.collect",
+    "analysis.figures.calibration": "analysis.figures.reliability",
+    "analysis.figures.features": "analysis.figures.class_features",
+    "analysis.figures.kept": "analysis.figures.kept_attention",
     "analysis.figures.sinks": "analysis.figures.prompt_values",
     "analysis.projections": "analysis.project_2d",
     "analysis.prompts": "analysis.prompt_sinks",
@@ -67,11 +70,22 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "engines.evaluation": "evaluation.evaluator",
     "engines.gallery": "evaluation.gallery",
     "engines.inputs": "runs.network_inputs",
-    "engines.report": "evaluation.evaluation_files",
+    "engines.report": (
+        "evaluation.evaluation_files",
+        "evaluation.confusion_matrix",
+        "evaluation.metrics_files",
+        "evaluation.predictions_csv",
+        "evaluation.reliability",
+        "reporting.csv_file",
+        "reporting.figure",
+        "reporting.metrics_table",
+    ),
     "engines.tested": "evaluation.evaluate_split",
     "handlers.checkpoint": "handlers.delta_checkpoint",
     "handlers.clip": "handlers.clip_gradients",
+    "handlers.guard": ("handlers.nan_guard", "handlers.stop_on_signal"),
     "handlers.history": "handlers.epoch_history",
+    "handlers.loss": "handlers.step_values",
     "handlers.predictions": "handlers.collect_predictions",
     "handlers.reproducible": "handlers.seed_each_epoch",
     "handlers.tracking": "handlers.mlflow_tracking",
@@ -93,58 +107,47 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "tracking.upload": "tracking.uploader",
 }
 
-# Names that left a module which is still there: what they are now, inside monai_ept.
+# Names that left a module which is still there. That module ends with `__getattr__ = moved_names(__name__)`, or has
+# lazy exports.
+_BY_PARTS = "bundle.release_0_1"  # what bundles called when they put a training together part by part
 MOVED_NAMES: dict[str, dict[str, str]] = {
+    "": dict.fromkeys(
+        ["Adapter", "Bias", "Damp", "Ept", "Full", "Linear", "Ln", "Lora", "Mlp", "Partial", "Proj", "Vp", "Vpt"],
+        "methods",
+    ),
     "bundle": {
-        "MeanLoss": "handlers.MeanLoss",
-        "Training": "bundle.release_0_1.Training",
-        "begin_training": "bundle.release_0_1.begin_training",
-        "class_weights": "engines.class_weights",
-        "defined_above": "bundle.release_0_1.defined_above",
-        "describe_run": "engines.describe_run",
-        "finish_training": "bundle.release_0_1.finish_training",
-        "optimizer_settings": "bundle.release_0_1.optimizer_settings",
+        "MeanLoss": "handlers",
+        "class_weights": "engines",
+        "describe_run": "engines",
+        **dict.fromkeys(("Training", "begin_training", "finish_training"), _BY_PARTS),
+        **dict.fromkeys(("defined_above", "optimizer_settings"), _BY_PARTS),
     },
-    "bundle.options": {"flag": "checks.flag"},
-    "bundle.processes": {"MeanLoss": "handlers.MeanLoss"},
-    "bundle.training": {
-        "begin_training": "bundle.release_0_1.begin_training",
-        "defined_above": "bundle.release_0_1.defined_above",
-        "finish_training": "bundle.release_0_1.finish_training",
-    },
-    "engines": {"optimizer_settings": "bundle.release_0_1.optimizer_settings"},
+    "bundle.options": {"flag": "checks"},
+    "bundle.processes": {"MeanLoss": "handlers"},
+    "bundle.training": dict.fromkeys(("begin_training", "defined_above", "finish_training"), _BY_PARTS),
+    "engines": {"optimizer_settings": _BY_PARTS},
     "engines.recipe": {
-        "amp_settings": "networks.precision.amp_settings",
-        "at_precision": "networks.precision.at_precision",
-        "autocast": "networks.precision.autocast",
-        "class_weights": "engines.loss.class_weights",
-        "cosine_schedule": "engines.optimizer.cosine_schedule",
-        "make_loss": "engines.loss.make_loss",
-        "make_optimizer": "engines.optimizer.make_optimizer",
-        "method_of": "bundle.release_0_1.method_of",
-        "optimizer_settings": "bundle.release_0_1.optimizer_settings",
-        "task_of": "engines.loss.task_of",
+        **dict.fromkeys(("amp_settings", "at_precision", "autocast"), "networks.precision"),
+        **dict.fromkeys(("cosine_schedule", "make_optimizer"), "engines.optimizer"),
+        **dict.fromkeys(("class_weights", "make_loss", "task_of"), "engines.loss"),
+        **dict.fromkeys(("method_of", "optimizer_settings"), _BY_PARTS),
     },
+    "engines.training": {"build_trainer": "engines"},
+    "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),
 }
 
 
 def moved_names(module: str) -> Callable[[str], Any]:
-    """
-    The ``__getattr__`` of a module that some names have left.
+    """The ``__getattr__`` of a module that finds what has left it."""
 
-    Args:
-        module: its ``__name__``.
-    """
-    names = MOVED_NAMES[module.partition(".")[2]]
-
-    def find(name: str) -> Any:
-        if name not in names:
+    def load(name: str) -> Any:
+        new = MOVED_NAMES.get(module.removeprefix("monai_ept").removeprefix("."), {}).get(name)
+        if new is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        there, _, now = f"monai_ept.{names[name]}".rpartition(".")
-        warnings.warn(f"{module}.{name} has moved to {there}.{now}.", DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(there), now)
+        warnings.warn(f"{module}.{name} has moved: import it from monai_ept.{new}.", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(f"monai_ept.{new}"), name)
 
-    return find
+    return load
 
 
 def find_moved_modules() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
+
+import numpy as np
 import pytest
 
-from monai_ept.files import WriteError, remove_partials, usable_folder, write_whole
+from monai_ept.files import WriteError, plain_json, remove_partials, usable_folder, write_whole
 
 
 def test_writes_and_replaces(tmp_path):
@@ -30,3 +34,9 @@ def test_leftovers_of_others_are_cleared(tmp_path):
         (tmp_path / name).write_text("")
     remove_partials(tmp_path, "last.pt")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "other.pt.123.partial"]
+
+
+def test_values_in_the_words_of_json():
+    values = {1: (np.float32(0.5), math.nan, -math.inf), "a": [np.int64(3), True, None, "x"]}
+    assert plain_json(values) == {"1": [0.5, None, None], "a": [3, True, None, "x"]}
+    assert json.dumps(plain_json(values), allow_nan=False) == '{"1": [0.5, null, null], "a": [3, true, null, "x"]}'

@@ -41,4 +41,4 @@ __all__ = [
     "trained_or_not",
 ]
 
-__getattr__ = moved_names(__name__)  # of release 0.1, for one release
+__getattr__ = moved_names(__name__)

@@ -21,8 +21,6 @@ from monai_ept.checks import did_you_mean
 
 __all__ = ["check_command_line", "config_files", "find_root", "short_errors"]
 
-__getattr__ = moved_names(__name__)  # of release 0.1, for one release
-
 
 def _arguments() -> list[str] | None:
     """The arguments of ``python -m monai.bundle run``, or None in any other program."""
@@ -131,3 +129,6 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
     else:
         print(f"\nerror: {message}", file=sys.stderr)
         print("(MONAI_EPT_TRACEBACK=1 shows where it happened)", file=sys.stderr)
+
+
+__getattr__ = moved_names(__name__)

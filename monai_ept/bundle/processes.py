@@ -13,8 +13,6 @@ from monai_ept._moved import moved_names
 
 __all__ = ["join_processes", "leave_processes", "local_device"]
 
-__getattr__ = moved_names(__name__)  # of release 0.1, for one release
-
 
 def local_device() -> torch.device:
     """
@@ -59,3 +57,6 @@ def leave_processes() -> None:
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
+
+
+__getattr__ = moved_names(__name__)

@@ -120,7 +120,12 @@ def begin_training(
         tracking.attach_evaluator(evaluator, prefix="val")
     said = dict(training or {})
     recipe = {"name": network_settings.get("recipe"), **{key: said[key] for key in SETTINGS if key in said}}
-    origin = {"name": bundle, "data": data_settings, "network": network_settings, "transforms": transform_settings or {}}
+    origin = {
+        "name": bundle,
+        "data": data_settings,
+        "network": network_settings,
+        "transforms": transform_settings or {},
+    }
     more = {"data": data, "seed": said.get("seed", 0), "resume": resume, "origin": origin}
     today = _today(network, split, recipe, run_dir, tracking, **more)
     today.begin()

@@ -18,8 +18,6 @@ from monai_ept.runs.fit_result import FitResult
 
 __all__ = ["announce", "conclude", "make_trainer", "run_name", "start"]
 
-__getattr__ = moved_names(__name__)  # of release 0.1, for one release
-
 
 def start() -> None:
     """What comes before anything else: short errors, and no misspelled setting."""
@@ -160,3 +158,6 @@ def _registered(training: Training, result: FitResult, name: str) -> str:
     except (ValueError, ConnectionError) as error:
         return f"{name} is not registered: {error}"
     return f"{made.uri} (mlflow.pyfunc.load_model)"
+
+
+__getattr__ = moved_names(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 from monai.data import MetaTensor, NibabelReader, NumpyReader, PILReader, PydicomReader
 from monai.utils import optional_import
 
-__all__ = ["IMAGE_SUFFIXES", "NIFTI_SUFFIXES", "check_file", "file_kind", "read_image"]
+__all__ = ["DICOM_SUFFIXES", "IMAGE_SUFFIXES", "NIFTI_SUFFIXES", "check_file", "file_kind", "is_dicom", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["DataError", "Record", "RecordSet", "Task", "records_hash"]
+__all__ = ["DataError", "Record", "RecordSet", "Task", "positive_classes", "records_hash"]
 
 Record = dict[str, Any]
 Task = Literal["multiclass", "multilabel"]

@@ -19,8 +19,6 @@ from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["RECIPES", "SETTINGS", "Recipe", "recipe_of"]
 
-__getattr__ = moved_names(__name__)  # of release 0.1, for one release
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -192,3 +190,6 @@ def recipe_of(wanted: str | Mapping[str, Any] | Recipe) -> Recipe:
         raise ValueError(f"a recipe is a name or a mapping of settings, got {wanted!r}.")
     check_choice("recipe", wanted, tuple(RECIPES))
     return RECIPES[wanted]
+
+
+__getattr__ = moved_names(__name__)

@@ -123,15 +123,10 @@ def evaluate(
     data_loader: Iterable,
     *,
     task: str = "multiclass",
-    class_names: Sequence[str] | None = None,
-    groups: Mapping[str, Any] | None = None,
-    expected_ids: Sequence[str] | None = None,
-    folder: str | Path | None = None,
-    num_resamples: int = 1000,
-    seed: int = 0,
     device: str | torch.device = "cpu",
     amp: str = "off",
     handlers: Sequence[Any] = (),
+    **settings: Any,
 ) -> Evaluation:
     """
     Metrics with bootstrap intervals of a network on labelled images, and the report on disk.
@@ -140,31 +135,17 @@ def evaluate(
         network: the network, on ``device`` already.
         data_loader: batches, dictionaries with "image", "label" and "id".
         task: "multiclass" or "multilabel".
-        class_names: one name per class.
-        groups: patient, study or lesion by image id: whole groups are resampled, since their images belong together.
-        expected_ids: ids that must all be there, each once.
-        folder: where the report goes; without it nothing is written.
-        num_resamples: of the bootstrap; 0 leaves the intervals out.
-        seed: of the bootstrap.
         device: where to compute.
         amp: as in ``at_precision``.
         handlers: handlers for the evaluator.
+        settings: class_names, groups, expected_ids, folder, num_resamples and seed, as in :py:func:`evaluate_table`.
 
     Raises:
         ValueError: when predictions are not complete, or there are no labels.
         WriteError: when the folder cannot be written.
     """
     table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
-    return evaluate_table(
-        table,
-        task=task,
-        class_names=class_names,
-        groups=groups,
-        expected_ids=expected_ids,
-        folder=folder,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
+    return evaluate_table(table, task=task, **settings)
 
 
 def evaluate_table(
@@ -178,7 +159,19 @@ def evaluate_table(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``)."""
+    """
+    As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``).
+
+    Args:
+        table: the predictions.
+        task: "multiclass" or "multilabel".
+        class_names: one name per class.
+        groups: patient, study or lesion by image id: whole groups are resampled, since their images belong together.
+        expected_ids: ids that must all be there, each once.
+        folder: where the report goes; without it nothing is written.
+        num_resamples: of the bootstrap; 0 leaves the intervals out.
+        seed: of the bootstrap.
+    """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
     names = tuple(class_names) if class_names else tuple(f"class_{i}" for i in range(table.probabilities.shape[1]))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+"""Ways to adapt a frozen backbone, a file each; importing this registers them all."""
+
 from __future__ import annotations
 
 from monai_ept.methods.adapter import Adapter
@@ -17,3 +19,26 @@ from monai_ept.methods.partial import Partial
 from monai_ept.methods.proj import Proj
 from monai_ept.methods.vp import Vp
 from monai_ept.methods.vpt import Vpt
+
+__all__ = [
+    "Adapter",
+    "Bias",
+    "Damp",
+    "Ept",
+    "Full",
+    "Linear",
+    "Ln",
+    "Lora",
+    "Method",
+    "Mlp",
+    "Partial",
+    "Peft",
+    "Proj",
+    "Vp",
+    "Vpt",
+    "build_methods",
+    "list_methods",
+    "method_class",
+    "register_method",
+    "thaw",
+]

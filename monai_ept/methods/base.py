@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from monai_ept.checks import did_you_mean
 from monai_ept.networks.backbone import ViTFace
+from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
 __all__ = ["Method", "build_methods", "layer_indices", "list_methods", "method_class", "register_method", "thaw"]
 
@@ -39,6 +40,10 @@ class Method:
     def apply(self, vit: ViTFace) -> None:
         """Make the backbone tunable, in place."""
         raise NotImplementedError
+
+    def make_prompt(self, vit: ViTFace, layer: int) -> EmbeddedPrompt | None:
+        """A fresh prompt, as ``apply`` embeds one into the attention of that layer; None where it embeds none."""
+        return None
 
     def begin(self, vit: ViTFace) -> Method:
         """

@@ -49,5 +49,10 @@ class Damp(Method):
         for index in chosen:
             attention_halves(vit.attention(index))
         for index in chosen:
-            prompt = EmbeddedPrompt(vit.num_tokens, 1, init="zero", start=self.c).requires_grad_(False)
-            vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+            if (prompt := self.make_prompt(vit, index)) is not None:
+                vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+
+    def make_prompt(self, vit: ViTFace, layer: int) -> EmbeddedPrompt | None:
+        if layer not in layer_indices(self.layers, len(vit.blocks), "layers"):
+            return None
+        return EmbeddedPrompt(vit.num_tokens, 1, init="zero", start=self.c).requires_grad_(False)

@@ -84,15 +84,20 @@ class Ept(Method):
             # Before the first is wrapped, so that a backbone we cannot adapt is left as it was.
             attention_halves(vit.attention(index))
         for index in chosen:
-            prompt = EmbeddedPrompt(
-                vit.num_tokens,
-                self.prompt_length,
-                embed=self.embed,
-                init=self.prompt_init,
-                start=self.start,
-                num_heads=innermost(vit.attention(index)).num_heads if self.per == "head" else None,
-            )
-            vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+            if (prompt := self.make_prompt(vit, index)) is not None:
+                vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
+
+    def make_prompt(self, vit: ViTFace, layer: int) -> EmbeddedPrompt | None:
+        if layer not in layer_indices(self.prompt_layers, len(vit.blocks)):
+            return None
+        return EmbeddedPrompt(
+            vit.num_tokens,
+            self.prompt_length,
+            embed=self.embed,
+            init=self.prompt_init,
+            start=self.start,
+            num_heads=innermost(vit.attention(layer)).num_heads if self.per == "head" else None,
+        )
 
     def begun(self) -> Ept:
         if self.start is not None or self.prompt_init != "normal" or self.embed != "concat":

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+"""Backbones, what stands around their modules, and the attention that prompts work in."""
+
 from __future__ import annotations
 
 from monai_ept.networks.attention import (
@@ -24,3 +26,31 @@ from monai_ept.networks.monai_from_timm import monai_vit_from_timm
 from monai_ept.networks.open_attention_module import OpenAttention
 from monai_ept.networks.prompted_attention_module import PromptedAttention
 from monai_ept.networks.tuner import Tuner, innermost, tuners, tuners_disabled
+
+__all__ = [
+    "EMBEDDINGS",
+    "PROMPT_INITS",
+    "AttentionHalves",
+    "EmbeddedPrompt",
+    "Heads",
+    "OpenAttention",
+    "PromptedAttention",
+    "Tuner",
+    "ViTFace",
+    "attention_halves",
+    "attention_kept",
+    "attention_weights",
+    "create_backbone",
+    "innermost",
+    "linear_head",
+    "mlp_head",
+    "monai_vit_from_timm",
+    "prompted_attention",
+    "register_attention",
+    "resize_tokens",
+    "sink_attention",
+    "supported_attention",
+    "tuners",
+    "tuners_disabled",
+    "vit_face",
+]

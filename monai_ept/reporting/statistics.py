@@ -35,18 +35,6 @@ class Estimate(NamedTuple):
     def mean(self) -> float:
         return self.interval.value
 
-    @property
-    def low(self) -> float:
-        return self.interval.low
-
-    @property
-    def high(self) -> float:
-        return self.interval.high
-
-    @property
-    def half(self) -> float:
-        return self.interval.half
-
 
 NOTHING = Estimate(Interval(math.nan))
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_ept.data.sources.medfmc import MEDFMC_TASKS
 from monai_ept.synthetic.chest_anatomy import Body, paint_anatomy
 from monai_ept.synthetic.chest_findings import FINDING_PAINTERS
 from monai_ept.synthetic.paint import Dice, blur, to_bytes
 
 __all__ = ["CHEST_CLASSES", "chest_findings", "render_chest"]
 
-CHEST_CLASSES = MEDFMC_TASKS["chest"].class_names
 _PATIENT, _VIEW, _FINDINGS = 21, 22, 23  # streams of random numbers
 
 # How often one finding brings another with it.
@@ -42,6 +40,9 @@ _COMPANIONS: dict[str, dict[str, float]] = {
     "elevated_diaphragm": {"atelectasis": 0.3},
     "consolidation": {"pneumonia": 0.3, "pleural_effusion": 0.25},
 }
+
+CHEST_CLASSES = tuple(_COMPANIONS)
+"""The nineteen findings in the order of ChestDR's labels."""
 
 
 def chest_findings(seed: int, patient: int) -> tuple[str, ...]:

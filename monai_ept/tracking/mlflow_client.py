@@ -18,8 +18,10 @@ __all__ = [
     "DEFAULT_STORE",
     "database_folder",
     "import_mlflow",
+    "missing_database",
     "open_client",
     "patience",
+    "reason_of",
     "tracking_store",
     "without_password",
 ]

@@ -30,7 +30,7 @@ from monai_ept.tracking.mlflow_client import (
 )
 from monai_ept.tracking.uploader import TrackingError, Uploader, find_journals
 
-__all__ = ["RUN_FILE", "TrackedRun", "attach_run", "open_run", "own_store", "read_about", "resume_run"]
+__all__ = ["RUN_FILE", "TrackedRun", "attach_run", "open_run", "own_store", "read_about", "resume_run", "status_of"]
 
 RUN_FILE = "run.json"
 """In the run's folder: which run it is, so that an evaluation finds it."""

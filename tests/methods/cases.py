@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from monai_ept import Adapter, Ept, Lora, TunedViT, Vp, Vpt, list_methods
+from monai_ept import TunedViT, list_methods
+from monai_ept.methods import Adapter, Ept, Lora, Vp, Vpt
 from tests.backbones import monai_vit, timm_vit
 
 BACKBONES = {

@@ -7,7 +7,8 @@ import torch
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
 from torch.nn import functional as F
 
-from monai_ept import Adapter, TunedViT
+from monai_ept import TunedViT
+from monai_ept.methods import Adapter
 from tests.backbones import images_for, timm_vit
 from tests.methods.cases import tuned
 

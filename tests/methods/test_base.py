@@ -8,8 +8,8 @@ from typing import ClassVar
 import pytest
 
 import monai_ept
-from monai_ept import Ept, Lora, Method, list_methods, register_method
-from monai_ept.methods import build_methods, method_class
+from monai_ept import Method, list_methods, register_method
+from monai_ept.methods import Ept, Lora, build_methods, method_class
 
 NAMES = ["adapter", "bias", "damp", "ept", "full", "linear", "ln", "lora", "mlp", "partial", "proj", "vp", "vpt"]
 

@@ -9,8 +9,8 @@ import itertools
 import pytest
 import torch
 
-from monai_ept import Bias, Damp, Ept, Lora, TunedViT, Vpt, list_methods
-from monai_ept.methods import method_class
+from monai_ept import TunedViT, list_methods
+from monai_ept.methods import Bias, Damp, Ept, Lora, Vpt, method_class
 from tests.backbones import images_for, monai_vit, timm_vit
 from tests.methods.cases import tuned
 

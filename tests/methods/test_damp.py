@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from monai_ept import Damp, TunedViT
+from monai_ept import TunedViT
+from monai_ept.methods import Damp
 from monai_ept.networks import prompted_attention
 from monai_ept.networks.prompted_attention_module import PromptedAttention
 from tests.backbones import images_for, monai_vit, timm_vit

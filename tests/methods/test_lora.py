@@ -9,7 +9,8 @@ import timm
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from monai_ept import Lora, TunedViT
+from monai_ept import TunedViT
+from monai_ept.methods import Lora
 from monai_ept.methods.lora import LoraLinear
 from monai_ept.networks import OpenAttention, tuners
 from tests.backbones import images_for, monai_vit, timm_vit

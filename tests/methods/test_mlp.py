@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from monai_ept import Mlp, TunedViT
+from monai_ept import TunedViT
+from monai_ept.methods import Mlp
 from tests.backbones import timm_vit
 
 

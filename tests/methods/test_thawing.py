@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from monai_ept import Partial, TunedViT
+from monai_ept import TunedViT
+from monai_ept.methods import Partial
 from tests.backbones import monai_vit, timm_vit
 
 

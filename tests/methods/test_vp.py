@@ -7,7 +7,8 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from monai_ept import TunedViT, Vp
+from monai_ept import TunedViT
+from monai_ept.methods import Vp
 from monai_ept.methods.vp import FramedImage
 from monai_ept.networks import tuners
 from tests.backbones import images_for, monai_vit, shaken, timm_vit

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from monai_ept import TunedViT, Vpt
+from monai_ept import TunedViT
+from monai_ept.methods import Vpt
 from tests.backbones import images_for, monai_vit, timm_vit
 from tests.methods.cases import tuned
 

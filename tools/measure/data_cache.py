@@ -26,7 +26,7 @@ from monai.transforms import Resize
 from PIL import Image
 
 from monai_ept.data import RecordSet, SeededDataLoader, train_transforms, validate_records
-from monai_ept.data.transforms import ResizeImaged
+from monai_ept.data.image_transforms import ResizeImaged
 
 opened: list[str] = []
 

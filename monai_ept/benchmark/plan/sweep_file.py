@@ -19,7 +19,7 @@ from monai_ept.data import list_sources
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
 
-__all__ = ["Sweep", "expand", "read_sweep", "sweep_from"]
+__all__ = ["Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
 
 KEYS = (
     "name",
@@ -183,15 +183,23 @@ def expand(value: Any) -> Any:
 
 def _base(begun: Path) -> Recipe:
     """The recipe that a sweep's own settings change: the default, or that with which its folder was begun."""
-    recipe = (_load_yaml(begun.read_text(encoding="utf-8")) or {}).get("recipe") if begun.is_file() else None
-    if not isinstance(recipe, dict) or "name" in recipe:
-        return recipe_of("default")
+    written = (_load_yaml(begun.read_text(encoding="utf-8")) or {}) if begun.is_file() else {}
+    base = written_base(written)
+    if base.name == "default":
+        return base
     warnings.warn(
         f"{begun} was begun when a sweep's recipe was the paper's unless it said otherwise, and goes on so: "
         "write 'name: paper' into the recipe.",
         stacklevel=3,
     )
-    return recipe_of({"name": "paper", "lr": 6e-4})
+    return base
+
+
+def written_base(content: Mapping[str, Any]) -> Recipe:
+    """The recipe that the settings in a sweep's folder change: up to 0.1 the paper's, and written without a name."""
+    recipe = content.get("recipe")
+    named = not isinstance(recipe, Mapping) or "name" in recipe
+    return recipe_of("default" if named else {"name": "paper", "lr": 6e-4})
 
 
 def _load_yaml(text: str) -> Any:

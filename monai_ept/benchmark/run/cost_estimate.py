@@ -165,7 +165,7 @@ def _kind(cell: Cell) -> str:
 
 
 def _image_bytes(data: RecordSet) -> int:
-    from monai_ept.data.transforms import LoadRecordd
+    from monai_ept.data.image_transforms import LoadRecordd
 
     record: dict[Any, Any] = dict(data.records[0])
     image = LoadRecordd("image", spatial_dims=data.spatial_dims)(record)["image"]

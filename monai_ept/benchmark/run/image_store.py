@@ -16,8 +16,8 @@ import torch
 from monai.transforms import Compose, EnsureTyped, Orientationd
 from torch.utils.data import Dataset
 
+from monai_ept.data.image_transforms import LoadRecordd, RepairChannelsd, UnitIntensityd
 from monai_ept.data.records import Record
-from monai_ept.data.transforms import LoadRecordd, RepairChannelsd, UnitIntensityd
 from monai_ept.files import usable_folder
 from monai_ept.tracking.process_lock import ProcessLock
 

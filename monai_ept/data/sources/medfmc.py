@@ -13,6 +13,7 @@ from monai.utils import look_up_option
 
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet, Task
+from monai_ept.synthetic.chest import CHEST_CLASSES
 
 __all__ = ["MEDFMC_TASKS", "medfmc", "read_list"]
 
@@ -26,27 +27,7 @@ class _Kind(NamedTuple):
 MEDFMC_TASKS = {
     "chest": _Kind(
         "multilabel",
-        (
-            "pleural_effusion",
-            "nodule",
-            "pneumonia",
-            "cardiomegaly",
-            "hilar_enlargement",
-            "fracture_old",
-            "fibrosis",
-            "aortic_calcification",
-            "tortuous_aorta",
-            "thickened_pleura",
-            "TB",
-            "pneumothorax",
-            "emphysema",
-            "atelectasis",
-            "calcification",
-            "pulmonary_edema",
-            "increased_lung_markings",
-            "elevated_diaphragm",
-            "consolidation",
-        ),
+        CHEST_CLASSES,  # in the order of its lists; the drawn chests have the same findings
         lambda name: name,  # no patient is known: an image is a group
     ),
     "colon": _Kind("multiclass", ("non_tumor", "tumor"), lambda name: name[:-9]),  # less "p0001.png"

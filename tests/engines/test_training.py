@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from monai_ept.engines import RECIPES, Training, fit
+from tests.engines.scenes import pictures, result_bytes, small_net, small_split
+
+RECIPE = {"epochs": 2, "lr": 1e-2, "num_resamples": 5}
+
+
+def small_training(folder=None, **options):
+    data = pictures()
+    return Training(small_net(), small_split(data), RECIPE, data=data, folder=folder, progress=False, **options)
+
+
+def test_is_what_fit_runs(tmp_path):
+    small_training(tmp_path / "parts").run()
+    data = pictures()
+    given = {"data": data, "out_dir": tmp_path / "fit", "track": False, "progress": False}
+    fit(small_net(), small_split(data), recipe=RECIPE, **given)
+    assert result_bytes(tmp_path / "parts") == result_bytes(tmp_path / "fit")
+
+
+def test_nothing_is_touched_before_it_begins(tmp_path):
+    training = small_training(tmp_path / "run")
+    for part in ("train_loader", "optimizer", "scheduler", "loss", "checkpoint", "trainer"):
+        assert getattr(training, part) is getattr(training, part)
+    assert not (tmp_path / "run").exists()
+    training.begin()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training.json", "split.json"}
+
+
+def test_without_a_folder_it_only_trains():
+    training = small_training()
+    start = {name: tensor.clone() for name, tensor in training.net.delta_tensors().items()}
+    history = training.train()
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert any(not torch.equal(start[name], tensor) for name, tensor in training.net.delta_tensors().items())
+    with pytest.raises(ValueError, match="without a folder has no result on disk"):
+        training.run()
+
+
+def test_the_record_says_how_it_went(tmp_path):
+    training = small_training(tmp_path / "run", origin={"name": "mine", "transforms": {"interpolation": "bilinear"}})
+    result = training.run()
+    record = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert record == json.loads(json.dumps(dict(result.record), default=str))
+    assert record["name"] == "mine" and record["transforms"] == {"interpolation": "bilinear"}
+    assert record["recipe"] == {**RECIPES["default"].to_dict(), **RECIPE, "weight_decay": 0.01}
+    assert record["params"]["recipe"] == "default" and record["params"]["method.start"] == 0
+    assert record["class_names"] == list(pictures().class_names) and record["task"] == "multiclass"
+
+
+def test_a_part_can_be_replaced():
+    seen = []
+
+    class Look:
+        def attach(self, engine):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.append(engine.state.batch["id"]))
+
+    training = small_training(train_set=[{"image": torch.rand(3, 64, 64), "label": 0, "id": "only"}], handlers=[Look()])
+    training.train()
+    assert seen == [["only"], ["only"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": {"select": "val"}}, "give the training a folder"),
+        ({"recipe": "papers"}, "did you mean 'paper'"),
+    ],
+)
+def test_what_does_not_go_together_is_said_at_once(options, message):
+    given = {"net": small_net(), "split": small_split(pictures()), **options}
+    with pytest.raises(ValueError, match=message):
+        Training(**given)
+
+
+def test_a_misspelled_word_about_the_record_is_named(tmp_path):
+    with pytest.raises(ValueError, match="track has no 'experimnt': it takes experiment, run_name, tags"):
+        small_training(tmp_path / "run", tracking={"experimnt": "x"}).run()
+    assert not (tmp_path / "run").exists()
