@@ -51,7 +51,7 @@ class Training(FitResult):
         return self
 
 
-class NotTrained(Untrained):
+class _NotTrained(Untrained):
     """What stands for it before the first training."""
 
     folder = None
@@ -62,13 +62,13 @@ class NotTrained(Untrained):
 
 def find_training(
     run_dir: str | os.PathLike | None = None, *, runs: str | os.PathLike, untrained: Mapping[str, Any] | None = None
-) -> FitResult | NotTrained:
+) -> FitResult | _NotTrained:
     """``monai_ept.runs.find_training``; with ``untrained`` as it was in release 0.1, see ``trained_or_not``."""
     if untrained is None:
         return fit_result.find_training(run_dir, runs=runs)
     _warn("find_training(untrained=…)")
     found = trained_or_not(run_dir, runs=runs, untrained=untrained)
-    return NotTrained(untrained, found.missing) if isinstance(found, Untrained) else Training.load(found.folder)
+    return _NotTrained(untrained, found.missing) if isinstance(found, Untrained) else Training.load(found.folder)
 
 
 def make_network(class_names: Sequence[str], *, recipe: str | None = None, **settings: Any) -> TunedViT:
