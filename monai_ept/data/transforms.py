@@ -88,7 +88,7 @@ def train_transforms(
         label_key: the record's key of the label; a missing one is fine.
 
     Returns:
-        a :py:class:`monai.transforms.Compose`; image float32 of shape (in_channels, *img_size), label int64
+        a :py:class:`monai.transforms.Compose`; image float32 of shape ``(in_channels, *img_size)``, label int64
         (multi-class) or float32 (multi-label).
 
     Example::
