@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["check_choice", "check_number", "check_whole", "did_you_mean"]
+__all__ = ["check_choice", "check_number", "check_whole", "did_you_mean", "flag"]
 
 
 def did_you_mean(wrong: Any, options: Iterable[str]) -> str:
@@ -47,3 +47,21 @@ def check_number(
         ]
         raise ValueError(f"{name} must be a number{' ' + ' and '.join(bounds) if bounds else ''}, got {value!r}.")
     return value
+
+
+def flag(value: Any) -> bool:
+    """
+    A yes or no from a configuration or from the command line, where ``true`` arrives as a text.
+
+    Raises:
+        ValueError: when it is neither.
+
+    Example::
+
+        >>> flag("true"), flag(False)
+        (True, False)
+    """
+    text = str(value).strip().lower()
+    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise ValueError(f"{value!r} is neither true nor false: write one of them.")
+    return text in ("true", "yes", "on", "1")

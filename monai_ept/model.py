@@ -124,15 +124,36 @@ class TunedViT(nn.Module):
         own = {id(param): param for param in self.backbone.parameters()}
         self._own_names = frozenset(self.backbone.state_dict())
         self._backbone_size = sum(param.numel() for param in own.values())
-        scales: dict[int, float] = {}
-        for method in self.methods:
+        first: dict[int, int] = {}
+        for position, method in enumerate(self.methods):
             method.apply(self.vit)
             for param in self.backbone.parameters():
                 if param.requires_grad:
-                    scales.setdefault(id(param), method.lr_scale)
+                    first.setdefault(id(param), position)
         trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
-        self._lr_scales = {name: scales[id(param)] for name, param in trained.items()}
+        self._trained_by = {name: first[id(param)] for name, param in trained.items()}
+        self._set_methods(self.methods)
         self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
+
+    def _set_methods(self, methods: tuple[Method, ...]) -> None:
+        self.methods = methods
+        self._lr_scales = {name: methods[position].lr_scale for name, position in self._trained_by.items()}
+
+    def begin(self) -> None:
+        """
+        Give the methods the settings that the default recipe has for them and nobody has chosen.
+
+        The trainings of this package call it before their first step, unless their recipe is another. What was trained,
+        loaded or begun already stays as it is.
+
+        Example::
+
+            >>> net = TunedViT("vit_tiny_patch16_224", num_classes=7, method="ept")
+            >>> net.begin()
+            >>> net.methods[0].start, net.methods[0].prompt_lr_scale
+            (0.0, 30.0)
+        """
+        self._set_methods(tuple(method.begin(self.vit) for method in self.methods))
 
     def train(self, mode: bool = True) -> TunedViT:
         """
@@ -254,6 +275,7 @@ class TunedViT(nn.Module):
     def train_head_only(self) -> None:
         """Leave what the methods put into the backbone as it is now; a control for what their training is worth."""
         self.backbone.requires_grad_(False)
+        self._trained_by = {}
         self._lr_scales = {}
 
     def count(self) -> ParameterCount:
@@ -282,15 +304,14 @@ class TunedViT(nn.Module):
                 done += 1
         if not done:
             raise ValueError(f"method {self.method_name} has nothing to fold: use the network as is.")
-        methods = [method.folded() for method in self.methods]
-        net.methods = tuple(method for method in methods if method is not None)
-        net._merged = self._merged or None in methods
-        scales = {_own_name(name): scale for name, scale in self._lr_scales.items()}
-        net._lr_scales = {
-            name: scales.get(_own_name(name), 1.0)
-            for name, param in net.backbone.named_parameters()
-            if param.requires_grad
+        methods = {position: method.folded() for position, method in enumerate(self.methods)}
+        left = {position: method for position, method in methods.items() if method is not None}
+        net._merged = self._merged or len(left) < len(methods)
+        trained_by = {_own_name(name): list(left).index(by) for name, by in self._trained_by.items() if by in left}
+        net._trained_by = {
+            name: trained_by[_own_name(name)] for name, param in net.backbone.named_parameters() if param.requires_grad
         }
+        net._set_methods(tuple(left.values()))
         names = {_own_name(name): name for name, _ in net.backbone.named_parameters()}
         net._originals = {names[_own_name(name)]: original for name, original in net._originals.items()}
         return net
@@ -385,12 +406,17 @@ class TunedViT(nn.Module):
         with torch.no_grad():
             for name, value in values.items():
                 targets[name].copy_(value)
+        begun = tuple(method.begun() for method in self.methods)
+        if about["methods"] == [_as_json(method.settings()) for method in begun]:
+            self._set_methods(begun)
         self.class_names = self.class_names or about.get("class_names")
         self.temperature = about.get("temperature", 1.0)
 
     def _check_delta(self, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
         ours = [_as_json(method.settings()) for method in self.methods]
-        if about["methods"] != ours and _settings_today(about["methods"]) != ours:
+        begun = [_as_json(method.begun().settings()) for method in self.methods]
+        # A training begins with settings that nobody needs to name when the network is built again.
+        if about["methods"] not in (ours, begun) and _settings_today(about["methods"]) not in (ours, begun):
             raise DeltaError(
                 f"delta {path} is of method {about['methods']}, this network has {ours}: "
                 "build the network with that method, or with TunedViT.from_delta."

@@ -12,7 +12,7 @@ import torch
 
 from monai_ept.analysis.kept_attention import prompted_layers
 from monai_ept.methods import Damp, Ept
-from monai_ept.methods.ept import layer_indices
+from monai_ept.methods.base import layer_indices
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 

@@ -172,9 +172,9 @@ def _of_bundle(
     tracking_uri: str | None,
 ) -> Subject:
     """A bundle's training records how its network and its data are built."""
-    from monai_ept.runs.finished_run import find_training
+    from monai_ept.runs.fit_result import find_training
 
-    training = find_training(folder, runs=folder, untrained={})
+    training = find_training(folder, runs=folder)
     data = training.data(dataset_dir)
     net = training.network(pretrained)
     images = FewShotSplit.load(Path(split), data)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line of a bundle: misspelled settings are errors, and errors are one sentence."""
+"""The command line of a bundle: where the bundle is, misspelled settings are errors, errors are one sentence."""
 
 from __future__ import annotations
 
@@ -12,34 +12,13 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from monai_ept.checks import did_you_mean
 
-__all__ = ["check_command_line", "config_files", "flag", "short_errors"]
-
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-def flag(value: Any) -> bool:
-    """
-    A yes or no from a configuration or from the command line, where ``true`` arrives as a text.
-
-    Raises:
-        ValueError: when it is neither.
-
-    Example::
-
-        >>> flag("true"), flag(False)
-        (True, False)
-    """
-    text = str(value).strip().lower()
-    if text not in YES + NO:
-        raise ValueError(f"{value!r} is neither true nor false: write one of them.")
-    return text in YES
+__all__ = ["check_command_line", "config_files", "find_root", "short_errors"]
 
 
 def _arguments() -> list[str] | None:
@@ -64,6 +43,32 @@ def config_files() -> list[Path]:
             found = text.split(",")
         return [Path(path) for path in ([found] if isinstance(found, str) else found)]
     return []
+
+
+def find_root(name: str) -> str:
+    """
+    The folder of a bundle.
+
+    A configuration cannot know where its file is, and MONAI's usual ``bundle_root: .`` is the working directory. So we
+    look where it can be: at the file that the command line names, in the working directory and around it, in
+    ``bundles/`` of the working directory, and beside the installed package.
+
+    Args:
+        name: name of the bundle's folder.
+
+    Returns:
+        its path; the working directory when it is nowhere, as MONAI has it.
+    """
+    for file in config_files()[:1]:
+        if file.is_file() and file.resolve().parent.name == "configs":
+            return str(file.resolve().parents[1])
+    here = Path.cwd()
+    candidates = [here, here.parent, here / name, here / "bundles" / name]
+    candidates.append(Path(__file__).resolve().parents[2] / "bundles" / name)
+    for folder in candidates:
+        if folder.name == name and (folder / "configs" / "metadata.json").is_file():
+            return str(folder)
+    return str(here)
 
 
 def check_command_line() -> None:

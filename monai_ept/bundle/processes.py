@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
-from ignite.engine import Engine
-from monai.engines.utils import IterationEvents
 from torch import distributed
 
-__all__ = ["MeanLoss", "join_processes", "leave_processes", "local_device"]
+__all__ = ["join_processes", "leave_processes", "local_device"]
 
 
 def local_device() -> torch.device:
@@ -58,16 +55,3 @@ def leave_processes() -> None:
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
-
-
-class MeanLoss:
-    """An Ignite handler that reports the mean loss of all processes, which that of one with all their images is."""
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
-
-    def __call__(self, engine: Any) -> None:
-        if distributed.is_initialized():
-            loss = engine.state.output["loss"].detach().clone()
-            distributed.all_reduce(loss)
-            engine.state.output["loss"] = loss / distributed.get_world_size()

@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from monai_ept.bundle.untrained import Untrained
 from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
 from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.handlers import MLflowTracking, PredictionTable
 from monai_ept.model import TunedViT
-from monai_ept.runs.finished_run import Training
+from monai_ept.runs.fit_result import FitResult
 
 __all__ = ["begin_work", "finish_evaluation", "finish_predictions", "save_model"]
 
 
-def begin_work(training: Training, what: str, number: int) -> None:
+def begin_work(training: FitResult | Untrained, what: str, number: int) -> None:
     """
     Say what is done with which training.
 
@@ -35,12 +36,14 @@ def begin_work(training: Training, what: str, number: int) -> None:
     Raises:
         FileNotFoundError: when nothing was trained yet.
     """
-    print(f"{what} {number} images with the training in {training.checked().folder}", flush=True)
+    if isinstance(training, Untrained):
+        raise FileNotFoundError(training.missing)
+    print(f"{what} {number} images with the training in {training.folder}", flush=True)
 
 
 def finish_evaluation(
     table: PredictionTable,
-    training: Training,
+    training: FitResult,
     records: Sequence[Record],
     *,
     output_dir: str | Path,
@@ -88,7 +91,7 @@ def finish_evaluation(
 def finish_predictions(
     table: PredictionTable,
     errors: Mapping[str, str],
-    training: Training,
+    training: FitResult,
     records: Sequence[Record],
     *,
     output_dir: str | Path,

@@ -131,7 +131,8 @@ def _fresh(
     notes += _untested(counts["test"])
     used = sum(len(part) for part in parts.values())
     summary = {**counts, "unused_images": len(data) - used, "warnings": notes}
-    return FewShotSplit(**parts, source=data.name, source_hash=data.source_hash, settings=settings, summary=summary)
+    three = (parts["train"], parts["val"], parts["test"])
+    return FewShotSplit(*three, data.name, data.source_hash, settings, summary, data.origin)
 
 
 def _official_parts(data: RecordSet, notes: list[str]) -> tuple[list[Record], list[Record], list[Record]]:
@@ -241,7 +242,7 @@ def _published(
     counts = {name: describe(part, data) for name, part in (("train", train), ("val", chosen), ("test", test))}
     notes += _too_few(counts["train"], shots, "group", "train", data) + _untested(counts["test"])
     summary = {**counts, "warnings": notes}
-    split = FewShotSplit(train, chosen, test, data.name, data.source_hash, settings, summary)
+    split = FewShotSplit(train, chosen, test, data.name, data.source_hash, settings, summary, data.origin)
     if clean:
         split.check()
     for note in notes:

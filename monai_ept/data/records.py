@@ -84,6 +84,7 @@ class RecordSet:
         spatial_dims: 2 for images, 3 for volumes.
         published: few-shot lists that came with the data set, keyed by (shots, sampling number); each has "train" and
             "val", the ids as listed, repeated rows included.
+        origin: how ``load_source`` was called, for the record of a training; None for records made by hand.
 
     Example::
 
@@ -98,6 +99,7 @@ class RecordSet:
     task: Task = "multiclass"
     spatial_dims: int = 2
     published: Mapping[tuple[int, int], Mapping[str, Sequence[str]]] = field(default_factory=dict, repr=False)
+    origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class FewShotSplit:
         source_hash: hash of the data set, see :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
         summary: counts by class, what was left out, and every warning.
+        origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.
     """
 
     train: list[Record]
@@ -69,6 +70,7 @@ class FewShotSplit:
     source_hash: str
     settings: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name))}" for name in PARTS)
@@ -140,6 +142,7 @@ class FewShotSplit:
             source_hash=made_from,
             settings=content["settings"],
             summary=content["summary"],
+            origin=data.origin,
         )
 
     @classmethod

@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Training and evaluation: MONAI's engines, and what is plugged into them."""
+"""Training: a recipe, MONAI's engines, and what is plugged into them."""
 
 from __future__ import annotations
 
-from monai_ept.engines.fit import FitResult, fit
-from monai_ept.engines.network_inputs import network_transforms
-from monai_ept.engines.recipe import (
-    amp_settings,
-    at_precision,
-    class_weights,
-    cosine_schedule,
-    make_loss,
-    make_optimizer,
-    optimizer_settings,
-    task_of,
-)
+from monai_ept.engines.fit import fit
+from monai_ept.engines.loss import class_weights, make_loss, task_of
+from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
+from monai_ept.engines.recipe import RECIPES, Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run
 from monai_ept.engines.trainer import build_trainer
+from monai_ept.engines.training import Training
 from monai_ept.evaluation.evaluate_split import evaluate_records
 from monai_ept.evaluation.evaluation_files import metrics_table, write_predictions, write_report
 from monai_ept.evaluation.evaluator import Evaluation, build_evaluator, evaluate, evaluate_table, predict
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.networks.precision import amp_settings, at_precision
+from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = [
+    "RECIPES",
     "Evaluation",
     "FitResult",
+    "Recipe",
+    "Training",
     "amp_settings",
     "at_precision",
     "build_evaluator",
@@ -42,8 +41,8 @@ __all__ = [
     "make_optimizer",
     "metrics_table",
     "network_transforms",
-    "optimizer_settings",
     "predict",
+    "recipe_of",
     "task_of",
     "write_predictions",
     "write_report",

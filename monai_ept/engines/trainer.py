@@ -13,13 +13,13 @@ from monai.handlers import LrScheduleHandler, ValidationHandler
 from torch import nn
 from torch.optim import Optimizer
 
-from monai_ept.engines.recipe import at_precision
 from monai_ept.handlers.clip_gradients import ClipGradients
 from monai_ept.handlers.delta_checkpoint import DeltaCheckpoint
 from monai_ept.handlers.epoch_history import EpochHistory
 from monai_ept.handlers.guard import NanGuard
 from monai_ept.handlers.progress import Progress
 from monai_ept.handlers.seed_each_epoch import SeedEachEpoch
+from monai_ept.networks.precision import at_precision
 
 __all__ = ["build_trainer"]
 

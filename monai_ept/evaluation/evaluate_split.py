@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from monai_ept.data.records import Record
-from monai_ept.engines.network_inputs import network_transforms
 from monai_ept.evaluation.evaluator import Evaluation, evaluate
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["evaluate_records"]
 

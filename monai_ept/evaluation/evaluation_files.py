@@ -21,6 +21,7 @@ import numpy as np
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import Interval
+from monai_ept.reporting.metrics_table import metrics_table
 
 __all__ = [
     "confusion_counts",
@@ -219,35 +220,10 @@ def write_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: 
     return write_csv(path, header, rows)
 
 
-def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
-    """
-    The scalars as text for a terminal, with their intervals.
-
-    Example::
-
-        >>> print(metrics_table({"accuracy": 0.75}, {"accuracy": Interval(0.75, 0.5, 1.0)}))
-        metric             value    95 % interval
-        accuracy           0.750    0.500 to 1.000
-    """
-    intervals = intervals or {}
-    lines = [f"{'metric':<18} {'value':>5}" + ("    95 % interval" if intervals else "")]
-    for name, value in metrics.items():
-        if isinstance(value, float):
-            line = f"{name:<18} {_short(value):>5}"
-            if name in intervals:
-                line += f"    {_short(intervals[name].low)} to {_short(intervals[name].high)}"
-            lines.append(line)
-    return "\n".join(lines)
-
-
 def _named(label: Any, class_names: Sequence[str], task: str) -> str:
     if task == "multiclass":
         return class_names[int(label)]
     return ";".join(name for name, value in zip(class_names, label, strict=True) if value)
-
-
-def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _cell(value: Any) -> str:

@@ -13,10 +13,10 @@ import torch
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
-from monai_ept.engines.recipe import at_precision
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
+from monai_ept.networks.precision import at_precision
 
 __all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_table", "predict"]
 

@@ -9,6 +9,7 @@ from monai_ept.handlers.collect_predictions import CollectPredictions, Predictio
 from monai_ept.handlers.delta_checkpoint import CheckpointError, DeltaCheckpoint
 from monai_ept.handlers.epoch_history import EpochHistory
 from monai_ept.handlers.guard import NanGuard, NonFiniteError, StopOnSignal, TrainingStopped
+from monai_ept.handlers.mean_loss import MeanLoss
 from monai_ept.handlers.mlflow_tracking import MLflowTracking
 from monai_ept.handlers.progress import Progress
 from monai_ept.handlers.seed_each_epoch import SeedEachEpoch
@@ -21,6 +22,7 @@ __all__ = [
     "DeltaCheckpoint",
     "EpochHistory",
     "MLflowTracking",
+    "MeanLoss",
     "NanGuard",
     "NonFiniteError",
     "PredictionTable",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from monai_ept.checks import did_you_mean
 from monai_ept.networks.backbone import ViTFace
 
-__all__ = ["Method", "build_methods", "list_methods", "method_class", "register_method", "thaw"]
+__all__ = ["Method", "build_methods", "layer_indices", "list_methods", "method_class", "register_method", "thaw"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,19 @@ class Method:
     def apply(self, vit: ViTFace) -> None:
         """Make the backbone tunable, in place."""
         raise NotImplementedError
+
+    def begin(self, vit: ViTFace) -> Method:
+        """
+        The method with the settings that the default recipe has for it and nobody has chosen.
+
+        Called before the first step of a training; it may change what ``apply`` made. Nothing changes where training
+        has begun already.
+        """
+        return self
+
+    def begun(self) -> Method:
+        """What ``begin`` returns for a network that is as ``apply`` made it."""
+        return self
 
     def make_head(self, in_features: int, num_classes: int, dropout: float) -> nn.Module | None:
         """The head this method wants, or None where the usual linear head will do."""
@@ -129,6 +142,40 @@ def build_methods(spec: Any, **settings: Any) -> tuple[Method, ...]:
         _no_settings(settings, "a list of methods")
         return tuple(method for one in spec for method in build_methods(one))
     raise TypeError(f"method must be a name, a Method, a mapping or a list of these, got {spec!r}.")
+
+
+def layer_indices(layers: str | Sequence[int], num_layers: int, name: str = "prompt_layers") -> list[int]:
+    """
+    Indices of the chosen layers, from the bottom up.
+
+    Args:
+        layers: ``"deep"``, ``"shallow"``, or indices in any order; negative ones count from the top.
+        num_layers: how many layers there are.
+        name: of the setting, for errors.
+
+    Raises:
+        ValueError: when an index is out of range or named twice, or there is none.
+    """
+    if isinstance(layers, str):
+        if layers not in ("deep", "shallow"):
+            raise ValueError(f"{name} must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
+        return list(range(num_layers)) if layers == "deep" else [0]
+    chosen: list[int] = []
+    for layer in layers:
+        if isinstance(layer, bool) or not isinstance(layer, int):
+            raise ValueError(f"{name} must hold whole numbers, got {layer!r}.")
+        if not -num_layers <= layer < num_layers:
+            raise ValueError(
+                f"{name} has {layer}, but the backbone's {num_layers} layers are 0 to {num_layers - 1} "
+                f"(or -{num_layers} to -1 from the top)."
+            )
+        index = layer % num_layers
+        if index in chosen:
+            raise ValueError(f"{name} names layer {index} twice: name each layer once.")
+        chosen.append(index)
+    if not chosen:
+        raise ValueError(f"{name} is empty: name at least one layer, or use method 'linear' for the head alone.")
+    return sorted(chosen)
 
 
 def thaw(found: Iterable[tuple[str, nn.Parameter]], method: str, what: str, vit: ViTFace) -> None:

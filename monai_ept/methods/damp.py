@@ -10,8 +10,7 @@ from functools import partial
 from typing import ClassVar
 
 from monai_ept.checks import check_number
-from monai_ept.methods.base import Method, register_method
-from monai_ept.methods.ept import layer_indices
+from monai_ept.methods.base import Method, layer_indices, register_method
 from monai_ept.networks.attention_classes import attention_halves
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt

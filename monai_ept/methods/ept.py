@@ -11,7 +11,7 @@ from functools import partial
 from typing import ClassVar
 
 from monai_ept.checks import check_choice, check_number, check_whole
-from monai_ept.methods.base import Method, register_method
+from monai_ept.methods.base import Method, layer_indices, register_method
 from monai_ept.networks.attention import EMBEDDINGS
 from monai_ept.networks.attention_classes import attention_halves
 from monai_ept.networks.backbone import ViTFace
@@ -19,7 +19,11 @@ from monai_ept.networks.embedded_prompt import PROMPT_INITS, EmbeddedPrompt
 from monai_ept.networks.prompted_attention_module import PromptedAttention
 from monai_ept.networks.tuner import innermost
 
-__all__ = ["Ept", "layer_indices"]
+__all__ = ["Ept"]
+
+# How prompts start and learn by default: the paper's start, near ln(prompt_length), lost up to .08 on one data set and
+# gained up to .06 on another, see docs/results.md; and at the head's learning rate prompts hardly move from there.
+_START, _LR_SCALE = 0.0, 30.0
 
 
 @register_method
@@ -90,39 +94,23 @@ class Ept(Method):
             )
             vit.wrap_attention(index, partial(PromptedAttention, prompt=prompt))
 
+    def begun(self) -> Ept:
+        if self.start is not None or self.prompt_init != "normal" or self.embed != "concat":
+            return self  # who sets one of these has chosen where prompts start
+        scale = _LR_SCALE if self.prompt_lr_scale == 1.0 else self.prompt_lr_scale
+        return dataclasses.replace(self, start=_START, prompt_lr_scale=scale)
+
+    def begin(self, vit: ViTFace) -> Ept:
+        begun = self.begun()
+        layers = layer_indices(self.prompt_layers, len(vit.blocks))
+        prompts = [
+            module for index in layers for module in vit.block(index).modules() if isinstance(module, EmbeddedPrompt)
+        ]
+        if begun.start is None or begun == self or not all(prompt.as_drawn for prompt in prompts):
+            return self
+        for prompt in prompts:
+            prompt.shift_to(begun.start)
+        return begun
+
     def folded(self) -> Ept:
         return dataclasses.replace(self, prompt_length=1, prompt_init="zero", start=None)
-
-
-def layer_indices(layers: str | Sequence[int], num_layers: int, name: str = "prompt_layers") -> list[int]:
-    """
-    Indices of the chosen layers, from the bottom up.
-
-    Args:
-        layers: ``"deep"``, ``"shallow"``, or indices in any order; negative ones count from the top.
-        num_layers: how many layers there are.
-        name: of the setting, for errors.
-
-    Raises:
-        ValueError: when an index is out of range or named twice, or there is none.
-    """
-    if isinstance(layers, str):
-        if layers not in ("deep", "shallow"):
-            raise ValueError(f"{name} must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
-        return list(range(num_layers)) if layers == "deep" else [0]
-    chosen: list[int] = []
-    for layer in layers:
-        if isinstance(layer, bool) or not isinstance(layer, int):
-            raise ValueError(f"{name} must hold whole numbers, got {layer!r}.")
-        if not -num_layers <= layer < num_layers:
-            raise ValueError(
-                f"{name} has {layer}, but the backbone's {num_layers} layers are 0 to {num_layers - 1} "
-                f"(or -{num_layers} to -1 from the top)."
-            )
-        index = layer % num_layers
-        if index in chosen:
-            raise ValueError(f"{name} names layer {index} twice: name each layer once.")
-        chosen.append(index)
-    if not chosen:
-        raise ValueError(f"{name} is empty: name at least one layer, or use method 'linear' for the head alone.")
-    return sorted(chosen)

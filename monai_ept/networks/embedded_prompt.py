@@ -43,6 +43,8 @@ class EmbeddedPrompt(nn.Module):
         ValueError: when an argument is out of range.
     """
 
+    _drawn: float = math.nan  # what the logits were after __init__, in one number; no part of the state dict
+
     def __init__(
         self,
         num_tokens: int,
@@ -66,8 +68,8 @@ class EmbeddedPrompt(nn.Module):
         if start is not None:
             if embed != "concat":
                 raise ValueError(f"start sets the logsumexp of concat prompts and has no meaning for embed={embed!r}.")
-            with torch.no_grad():
-                self.logits.add_(start - self.logits.logsumexp(-1, keepdim=True))
+            self.shift_to(start)
+        self._drawn = self._in_one_number()
 
     def _initialise(self, init: str) -> None:
         if init == "normal":
@@ -86,6 +88,22 @@ class EmbeddedPrompt(nn.Module):
                 "multiply": 1.0,
             }
             nn.init.constant_(self.logits, neutral[self.embed])
+
+    def _in_one_number(self) -> float:
+        return math.nan if self.logits.is_meta else self.logits.detach().cpu().double().square().sum().item()
+
+    @property
+    def as_drawn(self) -> bool:
+        """Whether nobody has trained, loaded or shifted the logits since they were drawn."""
+        # The order of a sum depends on the number of threads; a single training step changes far more.
+        return math.isclose(self._in_one_number(), self._drawn, rel_tol=1e-12)
+
+    @torch.no_grad()
+    def shift_to(self, start: float) -> None:
+        """Shift every row so that its ``logsumexp`` is ``start``."""
+        # On the CPU wherever the logits are, so that the same draw becomes the same numbers.
+        logits = self.logits.cpu()
+        self.logits.copy_(logits + (start - logits.logsumexp(-1, keepdim=True)))
 
     @property
     def sink(self) -> Tensor:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The network of a bundle, built from plain configuration values."""
+"""A network from plain configuration values, as bundles have them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
-from monai_ept.bundle.options import NO, YES, flag
-from monai_ept.engines.recipe import method_of
+from monai_ept.checks import flag
 from monai_ept.model import TunedViT
-from monai_ept.networks import monai_vit_from_timm
-from monai_ept.networks import create_backbone
+from monai_ept.networks import create_backbone, monai_vit_from_timm
 
-__all__ = ["backbone_recipe", "make_network"]
+__all__ = ["backbone_recipe", "make_backbone", "make_network"]
 
 
 def make_network(
@@ -31,7 +30,6 @@ def make_network(
     method: Any = "ept",
     method_settings: dict[str, Any] | None = None,
     prompt_length: int | None = None,
-    recipe: str = "paper",
     dropout: float = 0.0,
     seed: int = 0,
 ) -> TunedViT:
@@ -51,8 +49,6 @@ def make_network(
         method: name of a tuning method, a mapping with its name and settings, or a list of these.
         method_settings: settings of a method given by name.
         prompt_length: the one setting with a name of its own.
-        recipe: "default" starts the prompts of ``ept`` where they do next to nothing and lets them learn thirty times
-            as fast as the head; "paper" leaves them at ``ln(prompt_length)``, from where SGD never moves them.
         dropout: before the head.
         seed: of everything random.
 
@@ -63,31 +59,63 @@ def make_network(
     settings = dict(method_settings or {})
     if prompt_length is not None:
         settings["prompt_length"] = prompt_length
-    if isinstance(method, str) and "name" not in settings:  # no method has such a setting, which is said below
-        method, settings = {"name": method, **settings}, {}
-    method = method_of(method, recipe)
-    weights = flag(pretrained) if str(pretrained).strip().lower() in YES + NO else pretrained
-    common: dict[str, Any] = {"method": method, "dropout": dropout, "class_names": list(class_names), **settings}
+    common: dict[str, Any] = {
+        "method": method,
+        "img_size": img_size,
+        "in_channels": in_channels,
+        "dropout": dropout,
+        "class_names": list(class_names),
+        **settings,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if spatial_dims == 2:
-            return TunedViT(
-                backbone,
-                len(class_names),
-                pretrained=weights,
-                img_size=img_size,
-                in_channels=in_channels,
-                **common,
-            )
-        vit = monai_vit_from_timm(
-            create_backbone(backbone, pretrained=weights),
-            spatial_dims=spatial_dims,
-            img_size=img_size,
-            patch_size=patch_size,
-            in_channels=in_channels,
-        )
+            return TunedViT(backbone, len(class_names), pretrained=_weights(pretrained), **common)
+        vit = _volume_backbone(backbone, pretrained, img_size, in_channels, spatial_dims, patch_size)
         torch.manual_seed(seed)
-        return TunedViT(vit, len(class_names), img_size=img_size, in_channels=in_channels, **common)
+        return TunedViT(vit, len(class_names), **common)
+
+
+def make_backbone(
+    *,
+    backbone: str = "embedded",
+    pretrained: bool | str | os.PathLike = False,
+    img_size: int | Sequence[int] | None = None,
+    in_channels: int = 3,
+    spatial_dims: int = 2,
+    patch_size: int | Sequence[int] | None = None,
+    **_: Any,
+) -> dict[str, Any]:
+    """
+    What ``TunedViT.from_delta`` needs beside the delta to build the network that ``make_network`` built.
+
+    Args:
+        backbone: and the others: as in ``make_network``; what it takes beyond these, the delta knows.
+    """
+    if spatial_dims == 2:
+        return {"pretrained": _weights(pretrained)}
+    vit = _volume_backbone(backbone, pretrained, img_size, in_channels, spatial_dims, patch_size)
+    return {"backbone": vit, "img_size": img_size}
+
+
+def _volume_backbone(
+    backbone: str, pretrained: Any, img_size: Any, in_channels: int, spatial_dims: int, patch_size: Any
+) -> nn.Module:
+    return monai_vit_from_timm(
+        create_backbone(backbone, pretrained=_weights(pretrained)),
+        spatial_dims=spatial_dims,
+        img_size=img_size,
+        patch_size=patch_size,
+        in_channels=in_channels,
+    )
+
+
+def _weights(pretrained: Any) -> Any:
+    """Yes and no arrive from a command line as texts; anything else is a path."""
+    try:
+        return flag(pretrained)
+    except ValueError:
+        return pretrained
 
 
 def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -6,20 +6,7 @@ import sys
 
 import pytest
 
-from monai_ept.bundle.options import check_command_line, config_files, flag, short_errors
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(True, True), ("true", True), ("False", False), ("no", False), (1, True), ("off", False)]
-)
-def test_flags(value, expected):
-    assert flag(value) is expected
-
-
-@pytest.mark.parametrize("value", [None, "maybe", "", 2])
-def test_what_is_no_flag(value):
-    with pytest.raises(ValueError, match="is neither true nor false: write one of them"):
-        flag(value)
+from monai_ept.bundle.options import check_command_line, config_files, short_errors
 
 
 @pytest.fixture

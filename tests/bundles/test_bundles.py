@@ -21,6 +21,7 @@ from monai_ept.bundle import find_training
 from monai_ept.delta import read_delta
 from tests.bundles.cases import ROOT, SMALL, config
 from tests.dicom_files import write_dicom
+from tools.bundles import bundle_files
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:parsing config_file",
@@ -151,22 +152,14 @@ def test_metadata(bundle, tmp_path):
     pred = about["network_data_format"]["outputs"]["pred"]
     settings = yaml.safe_load((ROOT / bundle / "configs" / "train.yaml").read_text())
     assert list(pred["channel_def"].values()) == settings["class_names"]
-    for name in ("evaluate.yaml", "inference.yaml"):
-        untrained = yaml.safe_load((ROOT / bundle / "configs" / name).read_text())["training"]["untrained"]
-        assert untrained["class_names"] == settings["class_names"]
+    untrained = yaml.safe_load((ROOT / bundle / "configs" / "inference.yaml").read_text())["training"]["untrained"]
+    assert untrained["class_names"] == settings["class_names"]
 
 
-def test_what_bundles_share_is_the_same():
-    """From the marked line on a train.yaml says what all say, but for a few lines of its own."""
-    own = re.compile(r"ept_|embedded|map:|balanced_accuracy:|intensity_range|(patch_size|in_channels|spatial_dims): ")
-    parts = {}
-    for name in BUNDLES:
-        text = (ROOT / name / "configs" / "train.yaml").read_text()
-        shared = text[text.index("from here on: the parts") :]
-        parts[name] = [line for line in shared.splitlines() if not own.search(line)]
-    assert len(parts["ept_derm"]) > 150
-    for name in BUNDLES:
-        assert parts[name] == parts["ept_derm"], name
+def test_files_are_those_that_are_built(bundle):
+    for path, text in bundle_files(bundle).items():
+        assert (ROOT / bundle / path).read_text(encoding="utf-8") == text, f"{path}: run python -m tools.bundles"
+    assert len((ROOT / bundle / "bundle.yaml").read_text().splitlines()) <= 60
 
 
 def test_properties(bundle, folder):
@@ -242,7 +235,7 @@ def test_inference_of_any_files(bundle, folder, capsys):
     )
     found = rows(folder / "out" / "predictions.csv")
     assert set(found) == {*good, bad}
-    training = find_training("runs/one", runs="runs", untrained={})
+    training = find_training("runs/one", runs="runs")
     for name in good:
         values = [float(found[name][f"probability_{one}"]) for one in training.class_names]
         assert found[name]["error"] == "" and all(0 <= value <= 1 for value in values)
@@ -282,7 +275,7 @@ def test_export(bundle, folder):
         use_trace=True,
         input_shape=[1, 1, 16, 16, 16] if bundle == "ept_volume" else [1, 3, 32, 32],
     )
-    network = find_training("runs/one", runs="runs", untrained={}).network()
+    network = find_training("runs/one", runs="runs").network()
     images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
     exported = torch.jit.load("copy/models/model.ts")
     torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
@@ -318,7 +311,7 @@ def test_a_result_enters_the_model_registry(name, tmp_path, monkeypatch, capfd):
         model = mlflow.pyfunc.load_model("models:/small/1")
     finally:
         mlflow.set_tracking_uri(None)
-    net = find_training("runs/one", runs="runs", untrained={}).network()
+    net = find_training("runs/one", runs="runs").network()
     with torch.no_grad():
         expected = net(torch.from_numpy(images)).softmax(-1)
     np.testing.assert_allclose(model.predict(images), expected, atol=1e-5)

@@ -12,6 +12,7 @@ import torch
 
 from monai_ept import FitResult, TunedViT, fit
 from monai_ept.data import FewShotSplit, RecordSet, few_shot_split
+from monai_ept.engines.recipe import SETTINGS
 from tests.backbones import timm_vit
 
 CLASSES = ("red", "green", "blue")
@@ -44,8 +45,11 @@ def small_net(**options: Any) -> TunedViT:
 
 
 def small_fit(folder: Path, net: TunedViT | None = None, **options: Any) -> FitResult:
+    """A training of three epochs; settings of its recipe may be given beside arguments of ``fit``."""
     data = pictures()
-    settings = {"epochs": 3, "lr": 1e-2, "track": False, "progress": False, "num_resamples": 10, **options}
+    recipe = {"epochs": 3, "lr": 1e-2, "num_resamples": 10}
+    recipe.update({key: options.pop(key) for key in SETTINGS if key in options})
+    settings = {"track": False, "progress": False, "recipe": recipe, **options}
     return fit(net or small_net(), small_split(data), data=data, out_dir=folder, **settings)
 
 

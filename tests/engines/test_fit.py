@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from monai_ept import TunedViT, fit
 from monai_ept.data import FewShotSplit, RecordSet, few_shot_split
 from monai_ept.delta import read_delta
 from monai_ept.engines import describe_run
+from monai_ept.engines.recipe import SETTINGS
 from monai_ept.files import WriteError
 from monai_ept.handlers import CheckpointError, DeltaCheckpoint, NonFiniteError
 from tests.backbones import monai_vit
@@ -87,7 +89,7 @@ def test_the_same_seed_gives_the_same_bytes(trained, tmp_path):
 
 def test_the_last_epoch_is_the_result_unless_validation_is_asked_for(trained, tmp_path):
     _, last, folder = trained
-    rates = {"lr": 0.3, "schedule": "constant"}  # so high that it does not get better all the time
+    rates = {"lr": 0.3, "schedule": "constant", "tuned_start": False}  # so high that it does not only get better
     chosen = small_fit(tmp_path / "val", select="val", epochs=5, key_metric="auc", **rates)
     scores = [row["val"]["auc"] for row in chosen.history]
     assert chosen.epoch == 1 + int(np.argmax(scores)) < 5
@@ -140,14 +142,15 @@ def test_resume_refuses_another_split_and_another_backbone(trained, tmp_path):
     _, _, folder = trained
     shutil.copytree(folder, tmp_path / "run")
     data = pictures()
-    options = {"epochs": 3, "lr": 1e-2, "track": False, "progress": False, "resume": True, "out_dir": tmp_path / "run"}
+    recipe = {"epochs": 3, "lr": 1e-2, "num_resamples": 10, "val_interval": 1}
+    options = {"recipe": recipe, "track": False, "progress": False, "resume": True, "out_dir": tmp_path / "run"}
     with pytest.raises(CheckpointError, match="its split is"):
-        fit(small_net(), few_shot_split(data, 2, seed=1, val="shots"), data=data, val_interval=1, **options)
+        fit(small_net(), few_shot_split(data, 2, seed=1, val="shots"), data=data, **options)
     net = small_net()
     with torch.no_grad():
         next(net.backbone.parameters()).add_(1)
     with pytest.raises(CheckpointError, match="its backbone is"):
-        fit(net, small_split(data), data=data, val_interval=1, **options)
+        fit(net, small_split(data), data=data, **options)
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "other"])
@@ -224,7 +227,7 @@ def test_validation_without_images_is_an_error(tmp_path):
     data = pictures()
     split = few_shot_split(data, 2)
     with pytest.raises(ValueError, match="the split has none"):
-        fit(small_net(), split, data=data, select="val", out_dir=tmp_path, track=False)
+        fit(small_net(), split, data=data, recipe={"select": "val"}, out_dir=tmp_path, track=False)
     with pytest.raises(ValueError, match="data has 3 classes and the network 2"):
         fit(TunedViT(monai_ept_backbone(), 2), split, data=data, out_dir=tmp_path, track=False)
 
@@ -232,10 +235,8 @@ def test_validation_without_images_is_an_error(tmp_path):
 def test_multilabel_with_weights_and_clipping(tmp_path):
     data = pictures(36, "multilabel")
     split = few_shot_split(data, 2)
-    result = fit(
-        small_net(), split, epochs=2, lr=1e-2, class_weighting=True, max_norm=1.0, optimizer="adamw",
-        out_dir=tmp_path, track=False, progress=False, num_resamples=5,
-    )  # fmt: skip
+    recipe = {"epochs": 2, "lr": 1e-2, "class_weighting": True, "max_norm": 1.0, "num_resamples": 5}
+    result = fit(small_net(), split, recipe=recipe, out_dir=tmp_path, track=False, progress=False)
     assert "exact_match" in result.metrics and result.metrics["num_images"] == 12
     content = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert content["metrics"]["map"]["value"] == pytest.approx(result.metrics["map"])
@@ -251,7 +252,7 @@ def test_volumes_without_test_images(tmp_path, caplog):
     data = RecordSet("volumes", records, ("low", "high"), spatial_dims=3)
     split = FewShotSplit(records, [], [], data.name, data.source_hash, {"shots": 2, "seed": 0})
     net = TunedViT(monai_vit(3), 2, prompt_length=3)
-    result = fit(net, split, data=data, epochs=1, out_dir=tmp_path, track=False, progress=False)
+    result = fit(net, split, data=data, recipe={"epochs": 1}, out_dir=tmp_path, track=False, progress=False)
     assert result.metrics == {} and "no test images" in caplog.text
     assert result.paths["delta"].exists()
 
@@ -265,3 +266,18 @@ def test_describe_run():
     assert about["version.torch"] == torch.__version__ and about["device"] == "cpu"
     assert all(isinstance(value, (str, int, float)) for value in about.values())
     assert json.loads(json.dumps(about)) == about
+
+
+def test_arguments_of_the_first_release_say_what_they_are_now(tmp_path):
+    data = pictures()
+    given = {"epochs": 1, "num_resamples": 0, "track": False, "progress": False}
+    with pytest.warns(DeprecationWarning, match="write recipe=.*'epochs': 1.* instead"):
+        result = fit(small_net(), small_split(data), data=data, out_dir=tmp_path, **given)
+    assert len(result.history) == 1 and result.record["recipe"]["epochs"] == 1
+    with pytest.raises(TypeError, match="shots"):
+        fit(small_net(), small_split(data), shots=3)
+
+
+def test_fit_takes_few_parameters_and_none_twice():
+    names = set(inspect.signature(fit).parameters)
+    assert len(names) <= 14 and not names & set(SETTINGS)

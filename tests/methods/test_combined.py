@@ -79,6 +79,8 @@ def test_fold(kind, order):
     torch.testing.assert_close(folded(x), net(x), atol=1e-5, rtol=1e-5)
     assert not [name for name, _ in folded.named_parameters() if ".up." in name or ".down" in name]
     assert net.count().delta > folded.count().delta
+    trained = {id(param) for group in folded.trainable_parameters(lr=1.0) for param in group["params"]}
+    assert trained == {id(param) for param in folded.parameters() if param.requires_grad}
 
 
 def test_folding_ept_beside_a_method_that_stays(tmp_path):

@@ -15,8 +15,8 @@ from typing import Any
 from monai_ept.benchmark.plan.cell import PAPER, SPLIT
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
-from monai_ept.engines.recipe import PRECISIONS
 from monai_ept.methods import build_methods
+from monai_ept.networks.precision import PRECISIONS
 
 __all__ = ["Sweep", "expand", "read_sweep", "sweep_from"]
 

@@ -25,9 +25,9 @@ from monai_ept.data import FewShotSplit, PerSampleRandom, RecordSet, few_shot_sp
 from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms
 from monai_ept.engines.frozen_layers import frozen_tuners, lower_part
-from monai_ept.engines.recipe import autocast
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
+from monai_ept.networks.precision import autocast
 
 __all__ = ["Workbench", "cell_data", "cell_split", "default_cache"]
 

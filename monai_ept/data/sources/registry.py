@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable
@@ -89,6 +90,11 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
     unknown = [option for option in options if option not in parameters and not takes_any]
     if unknown:
         raise TypeError(f"source {name!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}.")
+    origin = {
+        "source": name,
+        "dataset_dir": None if dataset_dir is None else str(dataset_dir),
+        "options": dict(options),
+    }
     options = {**preset, **options}
     if "dataset_dir" in parameters:
         if dataset_dir is None:
@@ -96,4 +102,4 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
                 raise ValueError(f"source {name!r} reads from disk, so give dataset_dir.")
         else:
             options["dataset_dir"] = dataset_dir
-    return loader(**options)
+    return dataclasses.replace(loader(**options), origin=origin)

@@ -5,27 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_ept.bundle import make_network
+from monai_ept.runs.build_network import make_network
 from monai_ept.methods import list_methods
 
 NAMES = ["a", "b", "c"]
-
-
-def test_prompts_of_the_default_recipe_start_near_nothing():
-    paper, moving = make_network(NAMES, img_size=32), make_network(NAMES, img_size=32, recipe="default")
-    sinks = [net.vit.blocks[0].attn.prompt.sink for net in (paper, moving)]
-    torch.testing.assert_close(sinks[0], torch.full_like(sinks[0], 4.605), atol=0.01, rtol=0)
-    torch.testing.assert_close(sinks[1], torch.zeros_like(sinks[1]), atol=1e-5, rtol=0)
-    assert moving.methods[0].lr_scale == 30
-    asked = make_network(NAMES, img_size=32, recipe="default", method_settings={"start": 2.0})
-    assert asked.methods[0].start == 2.0 and asked.methods[0].lr_scale == 1
-    assert make_network(NAMES, img_size=32, recipe="default", method="linear").method_name == "linear"
-    beside = make_network(NAMES, img_size=32, recipe="default", method=[{"name": "ept", "prompt_length": 1}, "ln"])
-    assert beside.methods[0].start == 0 and beside.methods[0].prompt_length == 1 and beside.methods[1].name == "ln"
-    zero = {"name": "ept", "prompt_init": "zero"}
-    assert make_network(NAMES, img_size=32, recipe="default", method=zero).methods[0].start is None
-    with pytest.raises(ValueError, match="recipe 'papers' is not known"):
-        make_network(NAMES, img_size=32, recipe="papers")
 
 
 def test_what_starts_at_random_follows_from_the_seed():
@@ -52,8 +35,6 @@ def test_settings_of_the_method():
         make_network(NAMES, method="linear", prompt_length=7)
     with pytest.raises(ValueError, match="method 'ept' has no setting 'name'"):
         make_network(NAMES, img_size=32, method_settings={"name": "lora"})
-    with pytest.raises(ValueError, match="settings name were given beside ept"):
-        make_network(NAMES, img_size=32, method_settings={"name": "lora"}, recipe="default")
 
 
 def test_volumes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_ept.bundle import choose_classes, load_data
+from monai_ept.runs.data_loading import choose_classes, load_data
 from monai_ept.bundle.images_to_predict import embedded_images
 from monai_ept.data import RecordSet
 

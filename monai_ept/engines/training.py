@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One training, from a network and a split to a finished result: what ``fit``, a bundle and a cell of a sweep run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import CacheDataset, Dataset
+from torch import distributed, nn
+from torch.utils.data import DistributedSampler
+
+from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
+from monai_ept.data.records import Record
+from monai_ept.engines.loss import class_weights, make_loss, task_of
+from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
+from monai_ept.engines.recipe import Recipe, recipe_of
+from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.trainer import build_trainer
+from monai_ept.evaluation.evaluate_split import evaluate_records
+from monai_ept.evaluation.evaluator import Evaluation, build_evaluator, evaluate
+from monai_ept.files import remove_partials, usable_folder, write_whole
+from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
+from monai_ept.model import TunedViT
+from monai_ept.runs.fit_result import (
+    DELTA_FILE,
+    HISTORY_FILE,
+    RECORD_FILE,
+    SPLIT_FILE,
+    FitResult,
+    read_record,
+    write_record,
+)
+from monai_ept.runs.network_inputs import network_transforms
+
+__all__ = ["Training"]
+
+logger = logging.getLogger(__name__)
+
+
+class Training:
+    """
+    Puts network, split and recipe together: loaders, optimizer, engines, checkpoint, record and test.
+
+    Each part is made when it is asked for, once, and can be looked at or replaced before ``run``: ``train_loader``,
+    ``evaluator``, ``optimizer``, ``scheduler``, ``loss``, ``checkpoint``, ``trainer``. Nothing on disk is touched
+    before ``begin``. Where torch's processes have met (``torchrun``), all of them train one network.
+
+    Args:
+        net: the network; what it starts with is its own business, seed torch before building it.
+        split: training, validation and test records.
+        recipe: a ``Recipe``, its name, or a mapping of changes, see ``recipe_of``.
+        data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
+        seed: of order, augmentation, dropout and the bootstrap.
+        folder: where everything is written; None writes nothing.
+        resume: go on with a training that ended early, as if it had not.
+        device: CUDA if there is a card, else CPU, by default.
+        num_workers: processes that load images; the result is the same for any number.
+        network: what the engines call in the place of ``net``; around it, if need be, stands
+            ``DistributedDataParallel``.
+        train_set: training images, ready for batches; by default those of the split with ``train_transform``.
+        val_set: validation images.
+        test_set: test images.
+        train_transform: replaces ``network_transforms(net, train=True)``.
+        eval_transform: replaces ``network_transforms(net)``.
+        inferer: replaces MONAI's ``SimpleInferer``.
+        tracking: arguments of ``MLflowTracking``: experiment, run_name, tags, tracking_uri; None records nothing.
+        progress: show it.
+        handlers: more Ignite handlers for the trainer.
+        val_handlers: more of them for the evaluator.
+        origin: what else the record of the training says: ``name`` of the bundle, and ``data``, ``network`` and
+            ``transforms``, the plain values that they were built from.
+
+    Raises:
+        ValueError: when things do not go together.
+    """
+
+    def __init__(
+        self,
+        net: TunedViT,
+        split: FewShotSplit,
+        recipe: str | Mapping[str, Any] | Recipe = "default",
+        *,
+        data: RecordSet | None = None,
+        seed: int = 0,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        device: str | torch.device | None = None,
+        num_workers: int = 0,
+        network: nn.Module | None = None,
+        train_set: Any = None,
+        val_set: Any = None,
+        test_set: Any = None,
+        train_transform: Any = None,
+        eval_transform: Any = None,
+        inferer: Any = None,
+        tracking: Mapping[str, Any] | None = None,
+        progress: bool = True,
+        handlers: Sequence[Any] = (),
+        val_handlers: Sequence[Any] = (),
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        recipe = recipe_of(recipe)
+        if data is not None and data.num_classes != net.num_classes:
+            raise ValueError(
+                f"data has {data.num_classes} classes and the network {net.num_classes}: build it with as many."
+            )
+        if recipe.select == "val" and not split.val:
+            raise ValueError("select='val' needs validation images and the split has none: make it with val='shots'.")
+        if recipe.select == "val" and folder is None:
+            raise ValueError("select='val' keeps the best epoch on disk: give the training a folder.")
+        self.task = data.task if data is not None else task_of(split.train)
+        names = data.class_names if data is not None else net.class_names
+        self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.net = net.to(self.device)
+        self.recipe = recipe.prepare(net)
+        self.split, self.data, self.seed = split, data, seed
+        self.folder = None if folder is None else Path(folder)
+        self.resume, self.num_workers, self.progress = resume, num_workers, progress
+        self.inferer, self.handlers, self.val_handlers = inferer, list(handlers), list(val_handlers)
+        self.origin = dict(origin or {})
+        self._network = network
+        self._sets = {"train": train_set, "val": val_set, "test": test_set}
+        self._transforms = {"train": train_transform, "eval": eval_transform}
+        self._tracking = tracking
+        self.evaluation: Evaluation | None = None
+        self.sent = True  # whether MLflow has everything, once the training is finished
+        self.settings = self.recipe.described(seed)
+        also = {"recipe": self.recipe.name, "augment": self.recipe.augment}
+        self.params = describe_run(net, split, {**also, **self.settings})
+
+    # -------------------------------------------------------------------------------------------------------- the parts
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """What the engines call: the network, or ``DistributedDataParallel`` around it."""
+        network = self._network if self._network is not None else self.net
+        if not distributed.is_initialized():
+            return network
+        devices = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+
+    def transform(self, phase: str) -> Any:
+        """The transforms of "train" or "eval"."""
+        if self._transforms[phase] is not None:
+            return self._transforms[phase]
+        augment = phase == "train" and self.recipe.augment
+        return network_transforms(self.net, train=augment, **self.origin.get("transforms", {}))
+
+    def dataset(self, part: str) -> Any:
+        """The images of "train", "val" or "test", ready for batches."""
+        if self._sets[part] is None:
+            records = _bare(getattr(self.split, part))
+            if part == "train":  # decoded once, and augmented anew in each epoch
+                cached = CacheDataset(records, self.transform("train"), progress=False, num_workers=None)
+                self._sets[part] = cached
+            else:
+                self._sets[part] = Dataset(records, self.transform("eval"))
+        return self._sets[part]
+
+    @cached_property
+    def train_loader(self) -> SeededDataLoader:
+        """Batches of training images; each process takes its share."""
+        images = self.dataset("train")
+        order: dict[str, Any] = {"shuffle": True}
+        if distributed.is_initialized():
+            order = {"shuffle": False, "sampler": DistributedSampler(images, shuffle=True, seed=self.seed)}
+        return SeededDataLoader(
+            images,
+            batch_size=self.recipe.batch_size,
+            num_workers=self.num_workers,
+            seed=self.seed,
+            drop_last=False,
+            **order,
+        )
+
+    def eval_loader(self, part: str) -> SeededDataLoader:
+        """Batches of "val" or "test"."""
+        return SeededDataLoader(
+            self.dataset(part), batch_size=self.recipe.eval_batch_size, num_workers=self.num_workers, seed=self.seed
+        )
+
+    @cached_property
+    def evaluator(self) -> Any:
+        """The engine that validates after an epoch; None when nothing is validated."""
+        if not self.split.val or (self.recipe.val_interval is None and self.recipe.select != "val"):
+            return None
+        return build_evaluator(
+            self.net,
+            self.eval_loader("val"),
+            task=self.task,
+            class_names=self.class_names,
+            key_metric=self.recipe.key_metric,
+            device=self.device,
+            handlers=self.val_handlers,
+            **({} if self.inferer is None else {"inferer": self.inferer}),
+        )
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        recipe = self.recipe
+        assert recipe.lr is not None
+        return make_optimizer(
+            self.net, recipe.optimizer, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+
+    @cached_property
+    def scheduler(self) -> Any:
+        """The learning rate's schedule, stepped after each step; None where it is constant."""
+        if self.recipe.schedule == "constant":
+            return None
+        steps = self.recipe.epochs * len(self.train_loader)
+        return cosine_schedule(self.optimizer, steps, warmup_steps=self.recipe.warmup_steps)
+
+    @cached_property
+    def loss(self) -> nn.Module:
+        weights = class_weights(self.split.train, self.net.num_classes) if self.recipe.class_weighting else None
+        return make_loss(self.task, weights).to(self.device)
+
+    @cached_property
+    def checkpoint(self) -> DeltaCheckpoint | None:
+        """Writes checkpoints and the delta, and resumes; None where nothing is written."""
+        if self.folder is None:
+            return None
+        return DeltaCheckpoint(
+            self.folder,
+            self.net,
+            self.optimizer,
+            self.scheduler,
+            evaluator=self.evaluator,
+            select=self.recipe.select,
+            resume=self.resume,
+            identity={**self.settings, "split": self.split.hash, "task": self.task},
+        )
+
+    @cached_property
+    def tracking(self) -> MLflowTracking:
+        """The record in MLflow."""
+        given = dict(self._tracking or {})
+        tracking = MLflowTracking(
+            given.pop("run_name", None),
+            given.pop("experiment", None) or self.split.source,
+            given.pop("tracking_uri", None),
+            params=self.params,
+            tags=given.pop("tags", None),
+            artifacts_dir=self.folder,
+            enabled=self._tracking is not None and self.folder is not None,
+            resume=self.resume,
+        )
+        if given:
+            raise ValueError(
+                f"track has no {next(iter(given))!r}: it takes experiment, run_name, tags and tracking_uri."
+            )
+        if self.evaluator is not None:
+            tracking.attach_evaluator(self.evaluator, prefix="val")
+        return tracking
+
+    @cached_property
+    def stop(self) -> StopOnSignal:
+        """Turns Ctrl-C and SIGTERM into an orderly end."""
+        return StopOnSignal()
+
+    @cached_property
+    def trainer(self) -> Any:
+        return self.make_trainer()
+
+    def make_trainer(self, **kwargs: Any) -> Any:
+        """
+        The trainer of this training, which ``run`` runs.
+
+        Args:
+            kwargs: arguments of ``monai.engines.SupervisedTrainer`` in the place of its own, ``max_epochs`` for one.
+        """
+        shared = [MeanLoss()] if distributed.is_initialized() else []
+        recorded = [self.stop, *shared, *self.handlers, self.tracking] if self.folder is not None else self.handlers
+        given = {} if self.inferer is None else {"inferer": self.inferer}
+        trainer = build_trainer(
+            self.network,
+            self.train_loader,
+            epochs=kwargs.pop("max_epochs", self.recipe.epochs),
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            loss_function=self.loss,
+            device=self.device,
+            amp=self.recipe.amp,
+            max_norm=self.recipe.max_norm,
+            seed=self.seed,
+            evaluator=self.evaluator,
+            val_interval=self.recipe.val_interval or 1,
+            checkpoint=self.checkpoint,
+            progress=self.progress,
+            handlers=recorded,
+            **{**given, **kwargs},
+        )
+        self.__dict__["trainer"] = trainer  # also where a configuration file made it
+        return trainer
+
+    # ------------------------------------------------------------------------------------------------ from begin to end
+
+    def run(self) -> FitResult:
+        """
+        Train, test and record.
+
+        Raises:
+            CheckpointError: when resuming, and the checkpoint is another training's.
+            NonFiniteError: when the loss is no number any more.
+            WriteError: when the disk is full or the folder cannot be written.
+            TrainingStopped: on SIGTERM or Ctrl-C.
+        """
+        if self.folder is None:
+            raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
+        with self.stop, self.tracking:
+            trainer = self.trainer
+            self.begin()
+            trainer.run()
+            return self.finish()
+
+    def train(self) -> list[dict[str, Any]]:
+        """Train, and nothing else: the history of the epochs comes back, the network is what it has become."""
+        self.trainer.run()
+        return self.trainer.state.history
+
+    def begin(self) -> None:
+        """
+        Write down what is trained, before its first step.
+
+        Raises:
+            WriteError: when the folder cannot be written.
+        """
+        if self.folder is None or rank() > 0:
+            return
+        folder = usable_folder(self.folder)
+        remove_partials(folder, "*")
+        if self.resume and (folder / "last.pt").is_file() and (folder / RECORD_FILE).is_file():
+            return  # it is there, and the checkpoint says if it fits
+        (folder / DELTA_FILE).unlink(missing_ok=True)  # an earlier result does not go with a new record
+        self.split.save(folder / SPLIT_FILE)
+        origin = {**({"data": self._data_origin()} if "data" not in self.origin else {}), **self.origin}
+        write_record(
+            folder,
+            recipe=self.recipe.to_dict(),
+            seed=self.seed,
+            class_names=self.class_names,
+            task=self.task,
+            spatial_dims=self.net.vit.spatial_dims,
+            params=self.params,
+            **{"name": "fit", **origin},
+        )
+
+    def _data_origin(self) -> dict[str, Any] | None:
+        origin = self.split.origin if self.split.origin is not None else getattr(self.data, "origin", None)
+        return None if origin is None else dict(origin)
+
+    def finish(self) -> FitResult:
+        """
+        Test what was trained, write the report, and close the run in MLflow.
+
+        Returns:
+            the finished training; in all processes but the first without metrics.
+        """
+        folder = self.folder
+        assert folder is not None
+        if not self.split.test:
+            logger.warning(f"the split of {self.split.source} has no test images: there is nothing to evaluate on.")
+        elif rank() > 0:  # the first process gathers what the others predict
+            evaluate(
+                self.net,
+                self.eval_loader("test"),
+                task=self.task,
+                class_names=self.class_names,
+                num_resamples=0,
+                device=self.device,
+            )
+        else:
+            if self.progress:
+                print(f"testing on {len(self.split.test)} images", file=sys.stderr, flush=True)
+            self.evaluation = evaluate_records(
+                self.net,
+                self.eval_loader("test"),
+                self.split.test,
+                folder=folder / "evaluation",
+                task=self.task,
+                class_names=self.class_names,
+                num_resamples=self.recipe.num_resamples,
+                seed=self.seed,
+                device=self.device,
+                transform_settings=self.origin.get("transforms"),
+            )
+        history = self.trainer.state.history
+        best = self.evaluator.state.best_metric_epoch if self.recipe.select == "val" else self.trainer.state.epoch
+        paths = {"delta": folder / DELTA_FILE, "checkpoint": folder / "last.pt", "split": folder / SPLIT_FILE}
+        paths.update({"record": folder / RECORD_FILE, "history": folder / HISTORY_FILE})
+        found = self.evaluation
+        if rank() == 0:
+            write_whole(paths["history"], json.dumps(history, indent=1) + "\n")
+            report = {} if found is None else found.paths
+            self.sent = self.tracking.finish({} if found is None else found.recorded, _artifacts(paths, report))
+            paths.update(report)
+        return FitResult(
+            metrics={} if found is None else found.metrics,
+            intervals={} if found is None else found.intervals,
+            history=history,
+            epoch=best,
+            run_id=self.tracking.run_id,
+            folder=folder,
+            paths=paths,
+            record=read_record(folder) if rank() == 0 else {},
+        )
+
+
+def rank() -> int:
+    """The number of this process among those that train together."""
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+
+
+def _bare(records: Sequence[Record]) -> list[Record]:
+    """Records with what a batch needs; what else a source put there may not fit into one."""
+    return [{key: record[key] for key in ("image", "label", "id")} for record in records]
+
+
+def _artifacts(paths: Mapping[str, Path], report: Mapping[str, Path]) -> dict[str, list[Path]]:
+    """Which file goes into which folder of the run; the checkpoint is for going on here, and of no use elsewhere."""
+    return {
+        "model": [paths["delta"]],
+        "data": [paths["split"]],
+        "config": [paths["record"]],
+        "training": [paths["history"]],
+        "evaluation": list(report.values()),
+    }
