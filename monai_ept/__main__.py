@@ -17,9 +17,9 @@ from monai_ept.benchmark.run import command as run_command
 from monai_ept.command_line import with_hyphens
 from monai_ept.tracking import command as sync_command
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_COMMANDS = [
+COMMANDS = [
     methods_command.COMMAND,
     analyze_command.COMMAND,
     run_command.COMMAND,
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"monai_ept {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     groups: dict[str, argparse._SubParsersAction] = {}
-    for command in _COMMANDS:
+    for command in COMMANDS:
         group, _, name = command.name.rpartition(" ")
         if group and group not in groups:
             page = commands.add_parser(group, help=_GROUPS[group].rstrip("."), description=_GROUPS[group])
