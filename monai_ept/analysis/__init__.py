@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
-from monai_ept.analysis.analysis import Analysis, analyze
-from monai_ept.analysis.distances import Change, ClassDistances, class_distances, compare_features, separability
-from monai_ept.analysis.features import Features, collect_features
-from monai_ept.analysis.kept_attention import KeptAttention, ScalingMaps
-from monai_ept.analysis.prompt_sinks import LayerSinks, learned_sinks
-from monai_ept.analysis.temperature import TemperatureFit, fit_temperature
+from typing import TYPE_CHECKING
+
+from monai_ept._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from monai_ept.analysis.analysis import Analysis, analyze
+    from monai_ept.analysis.distances import Change, ClassDistances, class_distances, compare_features, separability
+    from monai_ept.analysis.features import Features, collect_features
+    from monai_ept.analysis.kept_attention import KeptAttention, ScalingMaps
+    from monai_ept.analysis.prompt_sinks import LayerSinks, learned_sinks
+    from monai_ept.analysis.temperature import TemperatureFit, fit_temperature
 
 __all__ = [
     "Analysis",
@@ -28,3 +33,5 @@ __all__ = [
     "learned_sinks",
     "separability",
 ]
+
+__getattr__ = lazy_exports(__name__)

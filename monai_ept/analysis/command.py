@@ -6,26 +6,43 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
+from monai_ept.command_line import Command, add_tracking_uri, name_value_pairs
 
-from monai_ept.analysis.analysis import analyze
-from monai_ept.analysis.subject import find_subject, record_analysis
-from monai_ept.delta import store_temperature
-
-__all__ = ["analyze_command"]
+__all__ = ["COMMAND"]
 
 
-def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> None:
-    """
-    Analyse what the arguments name, write the page, and add it to the run.
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("the network")
+    what.add_argument("--run", dest="training", metavar="FOLDER|ID", help="folder of a training, or run in MLflow")
+    what.add_argument("--delta", metavar="FILE", help="a delta file, instead of --run")
+    what.add_argument("--pretrained", help="weights of the backbone: a path, true (hub) or false")
+    images = parser.add_argument_group("its images")
+    images.add_argument("--source", help="how the images are read (as in the run)")
+    images.add_argument("--dataset-dir", help="where the images are")
+    images.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
+    images.add_argument("--split", metavar="FILE", help="the split (that of the run)")
+    images.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the split (%(default)s)")
+    images.add_argument("--max-images", type=int, default=500, help="a random choice of so many (%(default)s)")
+    parser.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
+    parser.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
+    parser.add_argument("--no-track", action="store_true", help="leave the run in MLflow as it is")
+    rare = parser.add_argument_group("rarely needed")
+    add_tracking_uri(rare, "that of the run")
+    rare.add_argument("--seed", type=int, default=0, help="of all that is random (%(default)s)")
+    rare.add_argument("--device", help="such as cpu or cuda (cuda if there is a card)")
 
-    Args:
-        args: what ``monai-ept analyze --help`` lists.
-        options: options of the source, as they were typed.
-    """
+
+def _run(args: argparse.Namespace) -> None:
+    """Analyse what the arguments name, write the page, and add it to the run."""
+    import yaml
+
+    from monai_ept.analysis.analysis import analyze
+    from monai_ept.analysis.subject import find_subject, record_analysis
+    from monai_ept.delta import store_temperature
+
+    options = name_value_pairs("--option", args.option)
     subject = find_subject(
         run=args.training,
         delta=args.delta,
@@ -69,3 +86,11 @@ def analyze_command(args: argparse.Namespace, options: Mapping[str, str]) -> Non
         said = record_analysis(subject, found.numbers, list(found.paths.values()), args.calibrate)
         if said:
             print(said)
+
+
+COMMAND = Command(
+    "analyze",
+    "Show what tuning did to features, attention and probabilities. Writes analysis.html with figures and numbers.",
+    _add_arguments,
+    _run,
+)

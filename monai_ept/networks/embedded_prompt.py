@@ -102,7 +102,7 @@ class EmbeddedPrompt(nn.Module):
     def shift_to(self, start: float) -> None:
         """Shift every row so that its ``logsumexp`` is ``start``."""
         # On the CPU wherever the logits are, so that the same draw becomes the same numbers.
-        logits = self.logits.cpu()
+        logits = self.logits if self.logits.is_meta else self.logits.cpu()
         self.logits.copy_(logits + (start - logits.logsumexp(-1, keepdim=True)))
 
     @property

@@ -156,3 +156,10 @@ def test_logits_per_head_are_shared_by_all_tokens():
     assert prompt.logits.grad.abs().min() > 0
     with pytest.raises(ValueError, match="'add' has a logit for each pair of tokens"):
         EmbeddedPrompt(17, 10, embed="add", num_heads=3)
+
+
+def test_shapes_are_enough_to_build_one():
+    with torch.device("meta"):
+        prompt = EmbeddedPrompt(17, 10, start=0.0)
+    assert prompt.logits.is_meta
+    assert not prompt.as_drawn

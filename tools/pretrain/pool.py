@@ -50,7 +50,7 @@ class Pool:
         chunks = [folder / f"{index:05d}" for index in range(-(-number // self.chunk))]
         for chunk in chunks:
             if not chunk.with_suffix(".safetensors").exists():
-                raise FileNotFoundError(f"{chunk}.done is not there: make the pool of {number} pictures first.")
+                raise FileNotFoundError(f"{chunk}.safetensors is not there: make the pool of {number} pictures first.")
         self.number = number
         self.images = [np.load(chunk.with_suffix(".npy"), mmap_mode="r") for chunk in chunks]
         told = [load_file(chunk.with_suffix(".safetensors")) for chunk in chunks]

@@ -7,21 +7,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_ept.benchmark.report.folder import read_folder
-from monai_ept.benchmark.report.markdown import score_table
-from monai_ept.benchmark.report.report import build_report, save_report
-from monai_ept.benchmark.report.tracked import read_tracked
+from monai_ept.command_line import Command, add_tracking_uri
 
-__all__ = ["report_command"]
+__all__ = ["COMMAND"]
 
 
-def report_command(args: argparse.Namespace) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", help="the sweep's folder")
+    parser.add_argument("--sweep", help="the sweep's name, to read its runs from MLflow instead")
+    metric = "metric to compare, or SOURCE=METRIC (the sweep's; balanced accuracy, or mAP for several labels)"
+    parser.add_argument("--metric", nargs="+", help=metric)
+    parser.add_argument("--reference", help="method to compare with (the sweep's, or linear)")
+    parser.add_argument("--out", help="folder of the report (report/ in the sweep's, or report-<sweep>)")
+    add_tracking_uri(parser)
+
+
+def _run(args: argparse.Namespace) -> None:
     """
     Read, compute, print the table and write everything.
 
     Raises:
         ValueError: when it is not said what to read.
     """
+    from monai_ept.benchmark.report.folder import read_folder
+    from monai_ept.benchmark.report.markdown import score_table
+    from monai_ept.benchmark.report.report import build_report, save_report
+    from monai_ept.benchmark.report.tracked import read_tracked
+
     if bool(args.folder) == bool(args.sweep):
         raise ValueError("name either the sweep's folder, or --sweep and its name to read it from MLflow.")
     if args.folder:
@@ -40,3 +52,11 @@ def report_command(args: argparse.Namespace) -> None:
     print()
     for path in save_report(report, out, cells=args.folder).values():
         print(path)
+
+
+COMMAND = Command(
+    "benchmark report",
+    "Report on what a sweep has done. Writes a page with tables, tests and figures.",
+    _add_arguments,
+    _run,
+)

@@ -8,14 +8,37 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from monai_ept.benchmark.plan.cell import Cell
-from monai_ept.benchmark.plan.sweep_file import Sweep
+from monai_ept.command_line import Command, add_tracking_uri
 
-__all__ = ["run_command"]
+if TYPE_CHECKING:
+    from monai_ept.benchmark.plan.cell import Cell
+    from monai_ept.benchmark.plan.sweep_file import Sweep
+
+__all__ = ["COMMAND"]
 
 
-def run_command(args: argparse.Namespace) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", help="YAML file that says what to run, see docs/benchmark.md and `monai-ept sweep`")
+    parser.add_argument("--out", help="the sweep's folder (runs/<name>); what is done there is not repeated")
+    parser.add_argument("--dry-run", action="store_true", help="show the cells and what they will cost")
+    parser.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
+    change = "change the sweep, for example recipe.epochs=5"
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=change)
+    record = parser.add_argument_group("the record in MLflow")
+    record.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record in MLflow (yes)")
+    add_tracking_uri(record)
+    record.add_argument("--experiment", help="MLflow experiment (the cell's source)")
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--workers", type=int, help="processes on this machine (one per core)")
+    machine.add_argument("--threads", type=int, help="threads of each (what the cores allow)")
+    machine.add_argument("--device", help="where cells are trained (a CUDA card if there is one)")
+    machine.add_argument("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the cells on a Ray cluster")
+    machine.add_argument("--cache", help="folder of decoded images (images/ in the sweep's folder)")
+
+
+def _run(args: argparse.Namespace) -> None:
     """Run a sweep, or show what it is."""
     from monai_ept.benchmark.plan.expand import sweep_cells
     from monai_ept.benchmark.plan.sweep_file import read_sweep
@@ -84,3 +107,11 @@ def _plan(sweep: Sweep, cells: Sequence[Cell], args: argparse.Namespace) -> str:
 
 def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+COMMAND = Command(
+    "benchmark run",
+    "Run the cells of a sweep that are not done yet. Stopped or killed, the same command goes on where it was.",
+    _add_arguments,
+    _run,
+)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from monai_ept.__main__ import main
+from monai_ept.shipped import list_shipped
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("kind", "one"), [("bundle", "ept_derm"), ("sweep", "quick")])
+def test_list(kind, one, capsys):
+    assert main([kind, "list"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert one in rows
+    assert set(rows) == set(list_shipped(kind)) and all(rows.values())
+
+
+def test_copies_are_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bundle", "copy", "ept_derm", "mine"]) == 0
+    assert capsys.readouterr().out.split()[-1] == os.path.join("mine", "ept_derm", "configs", "train.yaml")
+    for path in (ROOT / "bundles" / "ept_derm" / "configs").iterdir():
+        assert Path("mine/ept_derm/configs", path.name).read_bytes() == path.read_bytes()
+    assert [path.name for path in Path("mine").iterdir()] == ["ept_derm"]
+    assert main(["sweep", "copy", "quick"]) == 0
+    assert Path("quick.yaml").read_bytes() == (ROOT / "sweeps" / "quick.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bundle", "copy", "ept_derm"], "ept_derm is there already and stays as it is"),
+        (["sweep", "copy", "quick"], "quick.yaml is there already and stays as it is"),
+        (["sweep", "copy", "quik"], "sweep 'quik' does not come with monai_ept: did you mean 'quick'?"),
+        (["bundle", "copy", "derm"], "bundle 'derm' does not come with monai_ept: did you mean 'ept_derm'?"),
+    ],
+)
+def test_refused(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("ept_derm").mkdir()
+    Path("quick.yaml").write_text("mine")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert not list(Path("ept_derm").iterdir()) and Path("quick.yaml").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The scripts of a fresh environment with our wheel and the libraries of this one; nothing is downloaded."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("monai_ept", "bundles", "sweeps"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "models"))
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    run(*pip, "wheel", "--no-build-isolation", *offline, "-w", folder, source)
+    (wheel,) = folder.glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
+    scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    run(*pip, "--python", scripts / "python", "install", *offline, wheel)
+    where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    libraries = Path(run(scripts / "python", "-c", where).strip())
+    (libraries / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
+    return scripts
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_wheel_is_a_front_door(installed, tmp_path):
+    place = run(installed / "python", "-c", "import monai_ept; print(monai_ept.__file__)", cwd=tmp_path)
+    assert Path(place.strip()).is_relative_to(installed.parent)
+    ept = installed / "monai-ept"
+    assert "ept_derm" in run(ept, "bundle", "list", cwd=tmp_path)
+    assert "quick" in run(ept, "sweep", "list", cwd=tmp_path)
+    run(ept, "sweep", "copy", "quick", cwd=tmp_path)
+    assert "54 cells" in run(ept, "benchmark", "run", "quick.yaml", "--dry-run", cwd=tmp_path)
+    run(ept, "bundle", "copy", "ept_derm", cwd=tmp_path)
+    config = ["--config_file", "ept_derm/configs/train.yaml", "--epochs", 1, "--shots", 1, "--img_size", 64]
+    said = run(installed / "python", "-m", "monai.bundle", "run", *config, cwd=tmp_path)
+    assert "balanced_accuracy" in said
+    assert list((tmp_path / "runs").rglob("delta.safetensors"))
