@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import numbers
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["WriteError", "remove_partials", "usable_folder", "write_whole"]
+__all__ = ["WriteError", "plain_json", "remove_partials", "usable_folder", "write_whole"]
 
 
 class WriteError(OSError):
@@ -79,3 +83,23 @@ def remove_partials(folder: str | os.PathLike, name: str) -> None:
     for leftover in Path(folder).glob(f"{name}.*.partial"):
         with contextlib.suppress(OSError):
             leftover.unlink()
+
+
+def plain_json(value: Any) -> Any:
+    """
+    The same in the words of JSON: numpy's numbers as Python's, keys as text, and null for what is no finite number.
+
+    Example::
+
+        >>> plain_json({1: (0.5, float("nan"))})
+        {'1': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if math.isfinite(value) else None

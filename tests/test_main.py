@@ -88,16 +88,6 @@ def help_of(arguments, capsys):
 
 
 PAGES = ["", "methods", "analyze", "benchmark", "benchmark run", "benchmark report", "bundle copy", "sweep list"]
-    "",
-    "methods",
-    "analyze",
-    "benchmark",
-    "benchmark run",
-    "benchmark report",
-    "bundle",
-    "bundle copy",
-    "sweep list",
-]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "compare", "sync"])

@@ -8,39 +8,35 @@ A table is written whole or not at all, and the same predictions give the same b
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ept.files import remove_partials, usable_folder, write_whole
+from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import Interval
+from monai_ept.reporting.axes import tidy
+from monai_ept.reporting.csv_file import write_csv
+from monai_ept.reporting.figure import BLUE, GREY, INK, PAPER, RED, figure_of, save_figure
 from monai_ept.reporting.metrics_table import metrics_table
 
 __all__ = [
     "confusion_counts",
     "draw_confusion_matrix",
     "draw_reliability",
-    "figure_of",
     "metrics_table",
     "plot_reliability",
-    "save_figure",
     "write_confusion_matrix",
-    "write_csv",
     "write_metrics",
     "write_per_class",
     "write_predictions",
     "write_report",
 ]
-
-BLUE, RED, GREY = "#2b6ca3", "#c44e52", "#8a8a8a"
-INK, PAPER = "#222222", "#ffffff"
 
 
 def write_report(
@@ -171,7 +167,7 @@ def write_metrics(
         },
         **{name: value for name, value in metrics.items() if name not in scalars},
     }
-    text = json.dumps(_without_nan(content), indent=1, ensure_ascii=False)
+    text = json.dumps(plain_json(content), indent=1, ensure_ascii=False)
     rows = [
         [name, *(_cell(v) for v in (value, *(intervals[name][1:] if name in intervals else ("", ""))))]
         for name, value in scalars.items()
@@ -228,22 +224,6 @@ def _named(label: Any, class_names: Sequence[str], task: str) -> str:
 
 def _cell(value: Any) -> str:
     return "" if value == "" or (isinstance(value, float) and math.isnan(value)) else f"{value:.8g}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return write_whole(path, buffer.getvalue())
 
 
 # --------------------------------------------------------------------------------------------------------- figures
@@ -321,7 +301,7 @@ def _confusion_labels(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes.set_xlim(0, widest * 1.2)
     axes.set_ylim(number - 0.4, -0.6)
     axes.set_xlabel(f"images, of {counts[0].sum()}")
-    _tidy(axes)
+    tidy(axes, labelsize=9)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure
 
@@ -394,7 +374,7 @@ def plot_reliability(
     lower.set_xlabel(names[0])
     lower.set_ylabel("images" if task == "multiclass" else "labels")
     for axes in (upper, lower):
-        _tidy(axes)
+        tidy(axes, labelsize=9)
     return error
 
 
@@ -403,27 +383,3 @@ def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.
     middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     half = z * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
     return middle - half, middle + half
-
-
-def figure_of(width: float, height: float, layout: Any = "constrained") -> Any:
-    """An empty figure of that many inches."""
-    # Not pyplot: it would choose a backend for the whole process and keep every figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout=layout, facecolor=PAPER)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _tidy(axes: Any) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(labelsize=9, length=3)
-
-
-def save_figure(figure: Any, path: Path, dpi: int = 150) -> Path:
-    """Write a figure, whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return write_whole(path, buffer.getvalue())

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from monai_ept.data.records import Record
-from monai_ept.evaluation.evaluation_files import BLUE, RED, figure_of, save_figure
 from monai_ept.handlers.collect_predictions import PredictionTable
+from monai_ept.reporting.axes import short
+from monai_ept.reporting.figure import BLUE, RED, figure_of, save_figure
 
 __all__ = ["draw_gallery", "picture_of"]
 
@@ -87,19 +88,15 @@ def _caption(
     if task == "multiclass":
         decision = int(probabilities.argmax())
         right = label is None or decision == int(label)
-        said = f"{_short(class_names[decision])} {probabilities[decision]:.2f}"
-        return (said if right else f"{said}\nis {_short(class_names[int(label)])}"), right
+        said = f"{short(class_names[decision], 15)} {probabilities[decision]:.2f}"
+        return (said if right else f"{said}\nis {short(class_names[int(label)], 15)}"), right
     decisions = probabilities >= threshold
     truth = decisions if label is None else label.astype(bool)
-    lines = [_short(name) for name, yes in zip(class_names, decisions & truth, strict=True) if yes]
+    lines = [short(name, 15) for name, yes in zip(class_names, decisions & truth, strict=True) if yes]
     # What is wrong comes first: there is room for three lines.
-    wrong = [f"not {_short(name)}" for name, yes in zip(class_names, decisions & ~truth, strict=True) if yes]
-    wrong += [f"missed {_short(name)}" for name, yes in zip(class_names, ~decisions & truth, strict=True) if yes]
+    wrong = [f"not {short(name, 15)}" for name, yes in zip(class_names, decisions & ~truth, strict=True) if yes]
+    wrong += [f"missed {short(name, 15)}" for name, yes in zip(class_names, ~decisions & truth, strict=True) if yes]
     lines = [*wrong, *lines] or ["nothing"]
     if len(lines) > 3:
         lines = [*lines[:2], f"… and {len(lines) - 2} more"]
     return "\n".join(lines), not wrong
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 15 else f"{name[:14]}…"

@@ -14,7 +14,7 @@ import torch
 from ignite.metrics import Metric
 from monai.utils import look_up_option
 
-from monai_ept.metrics import classification_metrics
+from monai_ept.metrics import classification_metrics, probabilities_of
 
 __all__ = ["CollectPredictions", "PredictionTable", "better"]
 
@@ -132,7 +132,7 @@ class CollectPredictions(Metric):
         labels = [row[2] for row in unique if row[2] is not None]
         return PredictionTable(
             ids=[row[0] for row in unique],
-            probabilities=scores if self.inputs == "probabilities" else _activated(scores, self.task),
+            probabilities=scores if self.inputs == "probabilities" else probabilities_of(scores, self.task),
             labels=np.stack(labels).astype(np.int64) if len(labels) == len(unique) else None,
         )
 
@@ -150,8 +150,3 @@ class CollectPredictions(Metric):
 def better(current: float, best: float) -> bool:
     """Whether a score beats the best one, for ``metric_cmp_fn``; MONAI's own is stuck once the best one is NaN."""
     return not math.isnan(current) and (math.isnan(best) or current > best)
-
-
-def _activated(scores: np.ndarray, task: str) -> np.ndarray:
-    tensor = torch.from_numpy(scores)
-    return (tensor.softmax(-1) if task == "multiclass" else tensor.sigmoid()).numpy()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+from monai_ept.metrics.interval import Interval
 from monai_ept.reporting.statistics import Estimate
 
 __all__ = ["bytes_of", "difference", "many", "number", "p_value", "score", "seconds", "share", "signed", "whole"]
@@ -26,20 +27,17 @@ def signed(value: float) -> str:
     return text if math.isnan(value) or text.startswith("−") else f"+{text}"
 
 
-def score(found: Estimate) -> str:
+def score(found: Interval) -> str:
     """``.384 ± .021``, without an interval where there is none."""
-    return number(found.mean) if math.isnan(found.low) else f"{number(found.mean)} ± {number(found.half)}"
+    return f"{number(found.value)} ± {number(found.half)}" if found.known else number(found.value)
 
 
 def difference(found: Estimate) -> str:
     """``+.021 ± .015``; empty where there is none, and without ± where nothing can be said about the spread."""
     if math.isnan(found.mean):
         return ""
-    return (
-        signed(found.mean)
-        if math.isnan(found.low) or math.isnan(found.p)
-        else f"{signed(found.mean)} ± {number(found.half)}"
-    )
+    text = signed(found.mean)
+    return f"{text} ± {number(found.half)}" if found.interval.known and not math.isnan(found.p) else text
 
 
 def p_value(value: float) -> str:

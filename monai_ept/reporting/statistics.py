@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-__all__ = ["Estimate", "estimate", "holm", "paired", "stratified_estimate"]
+from monai_ept.metrics.interval import Interval
+
+__all__ = ["NOTHING", "Estimate", "estimate", "holm", "paired", "stratified_estimate"]
 
 Key = TypeVar("Key")
 
@@ -18,26 +20,35 @@ EQUAL = 1e-12
 
 class Estimate(NamedTuple):
     """
-    A mean, the ends of its 95 % interval, and a test of whether it is zero.
+    A mean with its 95 % interval, and a test of whether it is zero.
 
-    ``low`` and ``high`` are NaN where nothing varies that could be measured: for a single value. ``p`` is two-sided
-    and NaN where no test can be made: for a single value, and for values that are all the same but not zero, of whose
-    spread nothing is known.
+    The interval has no ends where nothing varies that could be measured: for a single value. ``p`` is two-sided and
+    NaN where no test can be made: for a single value, and for values that are all the same but not zero, of whose
+    spread nothing is known. ``number`` is how many values there were.
     """
 
-    mean: float
-    low: float
-    high: float
+    interval: Interval
     p: float = math.nan
     number: int = 0
 
     @property
+    def mean(self) -> float:
+        return self.interval.value
+
+    @property
+    def low(self) -> float:
+        return self.interval.low
+
+    @property
+    def high(self) -> float:
+        return self.interval.high
+
+    @property
     def half(self) -> float:
-        """Half the width of the interval, the number after ±."""
-        return self.high - self.mean
+        return self.interval.half
 
 
-NOTHING = Estimate(math.nan, math.nan, math.nan)
+NOTHING = Estimate(Interval(math.nan))
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -52,8 +63,8 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     Example::
 
-        >>> estimate([0.50, 0.54, 0.52])[:3]
-        (0.52, 0.47031724577365654, 0.5696827542263435)
+        >>> estimate([0.50, 0.54, 0.52]).interval
+        Interval(value=0.52, low=0.47031724577365654, high=0.5696827542263435)
     """
     return stratified_estimate([values]) if values else NOTHING
 
@@ -81,17 +92,17 @@ def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
     means = [math.fsum(values) / len(values) for values in strata]
     mean = math.fsum(means) / len(means)
     if any(len(values) == 1 for values in strata):
-        return Estimate(mean, math.nan, math.nan, math.nan, number)
+        return Estimate(Interval(mean), math.nan, number)
     size = max(abs(value) for values in strata for value in values)
     if size == 0:
-        return Estimate(0.0, 0.0, 0.0, 1.0, number)
+        return Estimate(Interval(0.0, 0.0, 0.0), 1.0, number)
     squares = [  # of the standard errors of the samples' means
         math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1) / len(values)
         for values, middle in zip(strata, means, strict=True)
     ]
     total = math.fsum(squares)
     if math.sqrt(total) <= EQUAL * size:
-        return Estimate(mean, mean, mean, math.nan, number)
+        return Estimate(Interval(mean, mean, mean), math.nan, number)
     from scipy.stats import t
 
     error = math.sqrt(total) / len(strata)
@@ -100,7 +111,7 @@ def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
     )
     half = float(t.ppf(0.975, freedom)) * error
     p = 2 * float(t.sf(abs(mean) / error, freedom))
-    return Estimate(mean, mean - half, mean + half, p, number)
+    return Estimate(Interval(mean, mean - half, mean + half), p, number)
 
 
 def paired(values: Mapping[Key, float], others: Mapping[Key, float]) -> list[float]:

@@ -22,7 +22,16 @@ from monai_ept.reporting.metrics_table import metrics_html, metrics_table
 from monai_ept.runs.build_network import make_backbone
 from monai_ept.runs.data_loading import load_data
 
-__all__ = ["DELTA_FILE", "HISTORY_FILE", "RECORD_FILE", "SPLIT_FILE", "FitResult", "find_training", "read_record", "write_record"]
+__all__ = [
+    "DELTA_FILE",
+    "HISTORY_FILE",
+    "RECORD_FILE",
+    "SPLIT_FILE",
+    "FitResult",
+    "find_training",
+    "read_record",
+    "write_record",
+]
 
 DELTA_FILE = "delta.safetensors"
 SPLIT_FILE = "split.json"
@@ -72,7 +81,9 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """The table of metrics, where a notebook shows a result."""
-        return f"{metrics_html(self.metrics, self.intervals)}<p>adapter: {html.escape(str(self.paths.get('delta')))}</p>"
+        return (
+            f"{metrics_html(self.metrics, self.intervals)}<p>adapter: {html.escape(str(self.paths.get('delta')))}</p>"
+        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> FitResult:

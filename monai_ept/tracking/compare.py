@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.markdown import by_number, markdown_table
 from monai_ept.reporting.statistics import estimate, paired
 from monai_ept.tracking.mlflow_client import tracking_store, without_password
@@ -23,8 +24,6 @@ __all__ = ["Comparison", "Row", "compare"]
 
 PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
 """The metric that is compared unless another is asked for: the first of these that most runs have."""
-
-LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
 REPETITION = ("seed", "split_seed", "split_hash")
 """What differs between the repetitions of one setting: the choice of images and all other chance."""
@@ -187,11 +186,6 @@ def compare(
     return Comparison(chosen, baseline, _rows(list(latest.values()), chosen, baseline), notes)
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of a metric is more."""
-    return metric.rpartition("/")[2] in LOWER_IS_BETTER
-
-
 class _Run(NamedTuple):
     start: int
     cell: tuple[str, str, str, str]  # source, backbone, shots, method
@@ -244,7 +238,7 @@ def _rows(runs: Sequence[_Run], metric: str, baseline: str) -> list[Row]:
     pick = min if lower_is_better(metric) else max
     rows = []
     for (source, backbone, shots, method), results in values.items():
-        mean, low, high, *_ = estimate(list(results.values()))
+        mean, low, high = estimate(list(results.values())).interval
         base = values.get((source, backbone, shots, baseline), {})
         pairs = paired(results, base) if method != baseline else []
         difference = estimate(pairs)

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from monai_ept.metrics import probabilities_of
 from monai_ept.model import TunedViT, _own_name
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 
@@ -116,8 +117,7 @@ class PyfuncModel:
         images = torch.as_tensor(np.ascontiguousarray(model_input, dtype=np.float32))
         with torch.inference_mode():
             logits = torch.cat([self.net(chunk) for chunk in images.split(CHUNK)])
-        answer = logits.softmax(dim=-1) if self.task == "multiclass" else logits.sigmoid()
-        return answer.numpy()
+        return probabilities_of(logits, self.task).numpy()
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:

@@ -15,6 +15,7 @@ from monai_ept.__main__ import main
 from monai_ept.benchmark.report import build_report, read_folder, read_tracked, save_report
 from monai_ept.benchmark.report.figures.factors import _apart, _depths
 from monai_ept.benchmark.report.figures.style import place_labels
+from monai_ept.metrics import Interval
 from monai_ept.reporting.numbers import difference, number, p_value, score, seconds, signed
 from monai_ept.reporting.statistics import Estimate, estimate
 from tests.benchmark.report_folder import TABLE, made_up, write_sweep
@@ -127,7 +128,7 @@ def test_markdown_and_csv_say_the_same(saved):
         row = by_key[label, column.shots or ""]
         assert float(row["mean"]) == pytest.approx(found.score.mean)
         assert (row["p_adjusted"] == "") == (found.p_adjusted != found.p_adjusted)
-        assert score(found.score) in text and len(row["cells"].split()) == len(found.cells)
+        assert score(found.score.interval) in text and len(row["cells"].split()) == len(found.cells)
     cells = list(csv.DictReader(io.StringIO(paths["cells"].read_text())))
     assert [sum(row["status"] == status for row in cells) for status in ("finished", "failed", "missing")] == [70, 1, 1]
     assert sum(row["in_table"] == "1" for row in cells) == len(report.table.cells) == 70 - 6
@@ -222,8 +223,8 @@ def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_
     assert {found.chosen for found in first.choices} <= {"lr=0.0006", "lr=0.01"}
     assert [(one.chosen, one.scores) for one in second.choices] == [(one.chosen, one.scores) for one in first.choices]
     for key, found in first.table.scores.items():
-        assert second.table.scores[key].score == pytest.approx(found.score, nan_ok=True)
-        assert second.table.scores[key].difference == pytest.approx(found.difference, nan_ok=True)
+        assert second.table.scores[key].score.interval == pytest.approx(found.score.interval, nan_ok=True)
+        assert second.table.scores[key].difference.p == pytest.approx(found.difference.p, nan_ok=True)
     for one, other in zip(first.costs, second.costs, strict=True):
         assert (one.delta, one.head) == (other.delta, other.head) and one.train == pytest.approx(other.train)
         assert one.head == (7 * (bench.backbone(cell, 3).num_features + 1),) * 2 and one.memory >= 0
@@ -239,8 +240,8 @@ def test_numbers_are_written_as_they_are_read():
         ".384", "−.021", "1.000", "12.500", ".000", "–",
     ]  # fmt: skip
     assert [signed(value) for value in (0.0214, -0.0214, 0.0)] == ["+.021", "−.021", "+.000"]
-    assert score(estimate([0.4])) == ".400" and score(Estimate(0.4, 0.3, 0.5)) == ".400 ± .100"
-    assert difference(Estimate(-0.1, -0.12, -0.08, 0.01)) == "−.100 ± .020" and difference(estimate([])) == ""
+    assert score(estimate([0.4]).interval) == ".400" and score(Interval(0.4, 0.3, 0.5)) == ".400 ± .100"
+    assert difference(Estimate(Interval(-0.1, -0.12, -0.08), 0.01)) == "−.100 ± .020" and difference(estimate([])) == ""
     # A p value is never rounded across the level that decides.
     assert [p_value(p) for p in (0.0004, 0.004, 0.0496, 0.0504, 0.03, 0.5, 0.999)] == [
         "< .001", ".004", ".0496", ".05", ".03", ".50", "1",

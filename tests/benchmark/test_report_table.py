@@ -13,8 +13,8 @@ from monai_ept.benchmark.report import CellResult, build_report, read_folder
 from monai_ept.benchmark.report.choose import choose
 from monai_ept.benchmark.report.results import with_own_labels
 from monai_ept.benchmark.report.table import Column, build_table
+from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.statistics import holm
-from monai_ept.tracking.compare import lower_is_better
 from tests.benchmark.report_folder import TABLE, made_up, write_cell, write_sweep
 
 BASE = {"name": "small", "sources": ["synthetic_derm"], "shots": [5], "samplings": 4, "methods": ["linear", "bias"]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_ept.runs.build_network import make_network
 from monai_ept.methods import list_methods
+from monai_ept.runs.build_network import make_network
 
 NAMES = ["a", "b", "c"]
 

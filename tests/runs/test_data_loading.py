@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from monai_ept.runs.data_loading import choose_classes, load_data
 from monai_ept.bundle.images_to_predict import embedded_images
 from monai_ept.data import RecordSet
+from monai_ept.runs.data_loading import choose_classes, load_data
 
 SMALL = {"num_per_class": 3, "num_test_per_class": 1, "img_size": 16}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.evaluation.evaluation_files import BLUE, GREY, INK, RED, figure_of
+from monai_ept.reporting.figure import BLUE, GREY, INK, RED, figure_of
 
 __all__ = ["BLUE", "GREY", "INK", "RED", "class_colours", "figure_of", "panels", "quiet", "robust_limits", "short"]
 

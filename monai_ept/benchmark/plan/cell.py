@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["PAPER", "SPLIT", "Cell", "method_name"]
+from monai_ept.engines.recipe import Recipe, recipe_of
 
-PAPER: Mapping[str, Any] = {
+__all__ = ["SPLIT", "Cell", "method_name"]
+
+USUAL: Mapping[str, Any] = {
     "epochs": 20,
     "batch_size": 4,
     "lr": 6e-4,
@@ -26,9 +28,13 @@ PAPER: Mapping[str, Any] = {
     "max_norm": None,
     "augment": True,
     "amp": "off",
+    "tuned_start": False,
+    "select": "last",
+    "val_interval": None,
+    "key_metric": None,
 }
-"""The paper's recipe, and all that a recipe can say. A cell's id names what differs from it, so that these values are
-never changed: cells that are done would then be done again."""
+"""The paper's recipe with its learning rate written out. A cell's id names what differs from it, so that these values
+are never changed: cells that are done would then be done again."""
 
 SPLIT: Mapping[str, Any] = {"by": "group", "test_fraction": None, "sampling": "fresh"}
 """Arguments of ``few_shot_split`` that a source may set, and their defaults; they belong to ids as the recipe does."""
@@ -58,7 +64,7 @@ class Cell:
         shots: images or groups per class.
         sampling: seed of the split.
         seed: seed of everything else.
-        recipe: all of ``PAPER``'s keys.
+        recipe: all settings of a ``Recipe``.
         frozen: only the head trains; what the method adds stays as it was initialised.
         group: cells that stand for one curve or table.
         grid: settings that come from a grid.
@@ -107,7 +113,7 @@ class Cell:
             "shots": self.shots,
             "sampling": self.sampling,
             "seed": self.seed,
-            "recipe": {key: value for key, value in self.recipe.items() if value != PAPER.get(key)},
+            "recipe": self._unusual(),
         }
         split = {key: value for key, value in self.split.items() if value != SPLIT.get(key)}
         extra = {"img_size": self.img_size, "frozen": self.frozen, "split": split}
@@ -115,6 +121,17 @@ class Cell:
         if self.val != "none":
             content["val"] = self.val
         return content
+
+    def _unusual(self) -> dict[str, Any]:
+        recipe = {key: value for key, value in self.recipe.items() if key in USUAL}
+        if recipe.get("lr") is None and recipe.get("optimizer", "sgd") == "sgd":
+            recipe["lr"] = USUAL["lr"]
+        return {key: value for key, value in recipe.items() if value != USUAL[key]}
+
+    @property
+    def training_recipe(self) -> Recipe:
+        """How it is trained; cells of the first release wrote no name, and were the paper's with changes."""
+        return recipe_of({"name": "paper", **self.recipe})
 
     @property
     def id(self) -> str:

@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monai_ept.benchmark.plan.cell import PAPER, SPLIT, Cell, method_name
+from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
 from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
+from monai_ept.engines.recipe import SETTINGS, recipe_of
 from monai_ept.methods import build_methods, method_class
 
 __all__ = ["Variant", "sweep_cells", "variants"]
@@ -91,10 +92,11 @@ def variants(entry: Mapping[str, Any]) -> Iterator[Variant]:
         group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
         for point in itertools.product(*entry["grid"].values()):
             grid = dict(zip(entry["grid"], point, strict=True))
-            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in PAPER}}
-            full = {**settings, **{key: value for key, value in grid.items() if key not in PAPER}}
+            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in SETTINGS}}
+            full = {**settings, **{key: value for key, value in grid.items() if key not in SETTINGS}}
+            recipe_of(recipe)  # an error now, not after hours
             if isinstance(entry["method"], str):
-                build_methods(entry["method"], **full)  # an error now, not after hours
+                build_methods(entry["method"], **full)
             yield Variant(
                 method=entry["method"],
                 settings=full,

@@ -7,16 +7,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_ept.benchmark.plan.cell import PAPER, SPLIT
+from monai_ept.benchmark.plan.cell import SPLIT
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
+from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
-from monai_ept.networks.precision import PRECISIONS
 
 __all__ = ["Sweep", "expand", "read_sweep", "sweep_from"]
 
@@ -50,7 +51,7 @@ class Sweep:
         shots: numbers of shots.
         samplings: seeds of splits.
         seeds: seeds of everything else.
-        recipe: of the training, see ``PAPER``.
+        recipe: all settings of the ``Recipe`` of its trainings.
         methods: mappings with ``method`` and ``label``, and the method's settings beside them.
         val: validation images beside the training images.
         reference: label of the method that a report compares with.
@@ -76,13 +77,16 @@ class Sweep:
         return yaml.safe_dump(json.loads(json.dumps(asdict(self))), sort_keys=False, allow_unicode=True)
 
 
-def read_sweep(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Sweep:
+def read_sweep(
+    path: str | os.PathLike, overrides: Sequence[str] = (), *, begun_in: str | os.PathLike | None = None
+) -> Sweep:
     """
     Read a sweep file.
 
     Args:
         path: the YAML file.
         overrides: ``"key=value"`` or ``"recipe.epochs=5"``; the value is read as YAML.
+        begun_in: folder of the sweep, where it may have begun with the first release, whose recipe was the paper's.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -108,14 +112,18 @@ def read_sweep(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Sweep:
         _override(content, key.split("."), _load_yaml(text), key)
     content.setdefault("name", path.stem)
     try:
-        return sweep_from(content)
+        return sweep_from(content, _base(Path(begun_in or Path("runs") / str(content["name"])) / "sweep.yaml"))
     except (ValueError, TypeError) as error:
         raise ValueError(f"sweep file {path}: {error}") from None
 
 
-def sweep_from(content: Mapping[str, Any]) -> Sweep:
+def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sweep:
     """
     A sweep from what a sweep file holds.
+
+    Args:
+        content: of the file.
+        base: the recipe that one without a name changes.
 
     Raises:
         ValueError: naming what is wrong.
@@ -129,8 +137,9 @@ def sweep_from(content: Mapping[str, Any]) -> Sweep:
     name = str(content["name"])
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"name {name!r} must be of letters, digits, '.', '_' and '-': it becomes a folder and a tag.")
+    base = recipe_of(base)
     val = check_choice("val", content.get("val") or "none", ("none", "shots", "rest"))
-    recipe = _recipe(content.get("recipe", "paper"), PAPER)
+    recipe = _recipe(content.get("recipe") or {}, base)
     methods = tuple(_method(item, recipe, val) for item in _list("methods", content["methods"]))
     return Sweep(
         name=name,
@@ -172,6 +181,19 @@ def expand(value: Any) -> Any:
     return full
 
 
+def _base(begun: Path) -> Recipe:
+    """The recipe that a sweep's own settings change: the default, or that with which its folder was begun."""
+    recipe = (_load_yaml(begun.read_text(encoding="utf-8")) or {}).get("recipe") if begun.is_file() else None
+    if not isinstance(recipe, dict) or "name" in recipe:
+        return recipe_of("default")
+    warnings.warn(
+        f"{begun} was begun when a sweep's recipe was the paper's unless it said otherwise, and goes on so: "
+        "write 'name: paper' into the recipe.",
+        stacklevel=3,
+    )
+    return recipe_of({"name": "paper", "lr": 6e-4})
+
+
 def _load_yaml(text: str) -> Any:
     """YAML in which ``6e-4`` is a number, as in YAML 1.2; PyYAML takes it for a text."""
     import yaml
@@ -190,8 +212,8 @@ def _override(content: Any, keys: list[str], value: Any, name: str) -> None:
         if isinstance(content, list) and key.isdigit() and int(key) < len(content):
             content = content[int(key)]
         elif isinstance(content, dict):
-            if content.get(key) == "paper" and key == "recipe":
-                content[key] = {}
+            if key == "recipe" and isinstance(content.get(key), str):
+                content[key] = {"name": content[key]}
             content = content.setdefault(key, {})
         else:
             raise ValueError(f"--set {name}: there is nothing at {key!r}.")
@@ -246,28 +268,14 @@ def _backbone(item: Any) -> dict[str, Any]:
     }
 
 
-def _recipe(value: Any, base: Mapping[str, Any]) -> dict[str, Any]:
-    if value == "paper":
-        return dict(PAPER)
-    if not isinstance(value, Mapping):
-        raise ValueError(f"recipe must be 'paper' or a mapping of {', '.join(PAPER)}, got {value!r}.")
-    for key in value:
-        if key not in PAPER:
-            raise ValueError(f"a recipe has no {key!r}: {did_you_mean(key, PAPER)}")
-    recipe = {**base, **value}
-    check_whole("epochs", recipe["epochs"])
-    check_whole("batch_size", recipe["batch_size"])
-    check_whole("warmup_steps", recipe["warmup_steps"], least=0)
-    check_number("lr", recipe["lr"], above=0)
-    check_number("momentum", recipe["momentum"], least=0, below=1)
-    check_choice("optimizer", recipe["optimizer"], ("sgd", "adamw"))
-    check_choice("schedule", recipe["schedule"], ("cosine", "constant"))
-    for key in ("augment", "class_weighting"):
-        if not isinstance(recipe[key], bool):
-            raise ValueError(f"{key} must be true or false, got {recipe[key]!r}.")
-    recipe["amp"] = recipe["amp"] or "off"  # YAML reads a plain off as false
-    check_choice("amp", recipe["amp"], PRECISIONS)
-    return recipe
+def _recipe(value: Any, base: Recipe) -> dict[str, Any]:
+    """All settings of a recipe: one by name, or the base with changes."""
+    if isinstance(value, Mapping) and "name" not in value:
+        value = {**base.to_dict(), **{key: item for key, item in value.items() if item is not None}}
+    recipe = recipe_of(value)
+    if recipe.select != "last":
+        raise ValueError(f"a sweep takes the last epoch of each cell, got select: {recipe.select}: leave select out.")
+    return recipe.to_dict()
 
 
 def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
@@ -300,7 +308,7 @@ def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
         "label": None if entry.get("label") is None else str(entry["label"]),
         "group": None if entry.get("group") is None else str(entry["group"]),
         "frozen": frozen,
-        "recipe": _recipe(entry.get("recipe") or {}, recipe),
+        "recipe": _recipe(entry.get("recipe") or {}, recipe_of(recipe)),
         "grid": dict(grid),
         "factors": dict(factors),
         **settings,

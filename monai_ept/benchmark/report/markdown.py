@@ -50,7 +50,7 @@ def score_table(table: Table, backbone: str, *, short: bool = False) -> str:
 def _cell(found: Score | None, short: bool) -> str:
     if found is None:
         return ""
-    text = f"**{score(found.score)}**" if found.best else score(found.score)
+    text = f"**{score(found.score.interval)}**" if found.best else score(found.score.interval)
     if short:
         return f"{text} {('', '▲', '▼')[found.verdict]}".strip()
     gain = difference(found.difference)

@@ -21,7 +21,7 @@ from monai_ept.benchmark.report.sections import sections
 from monai_ept.benchmark.report.table import build_table
 from monai_ept.benchmark.report.tables import cells_csv, choices_csv, results_csv
 from monai_ept.files import usable_folder, write_whole
-from monai_ept.tracking.compare import lower_is_better
+from monai_ept.metrics import lower_is_better
 
 __all__ = ["build_report", "save_report"]
 

@@ -208,7 +208,7 @@ def _choices(report: Report) -> Section | None:
     rows = [
         [choice.backbone] * several
         + [choice.label, choice.source, choice.shots, choice.chosen or "none"]
-        + [" · ".join(f"{value}: {score(found)}" for value, found in choice.scores.items()), choice.remark]
+        + [" · ".join(f"{value}: {score(found.interval)}" for value, found in choice.scores.items()), choice.remark]
         for choice in choices
     ]
     head = ["backbone"] * several + ["method", "data", "shots", "chosen", "validation score of each value", "remark"]

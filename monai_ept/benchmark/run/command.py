@@ -44,7 +44,7 @@ def _run(args: argparse.Namespace) -> None:
     from monai_ept.benchmark.plan.sweep_file import read_sweep
     from monai_ept.benchmark.run.run_sweep import run_sweep
 
-    sweep = read_sweep(args.sweep, args.set)
+    sweep = read_sweep(args.sweep, args.set, begun_in=args.out)
     if args.dry_run:
         print(_plan(sweep, sweep_cells(sweep), args))
         return

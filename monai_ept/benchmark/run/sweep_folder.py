@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.sweep_file import Sweep
-from monai_ept.files import remove_partials, usable_folder, write_whole
+from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.methods import build_methods
 
 __all__ = ["SweepFolder"]
@@ -99,7 +98,7 @@ class SweepFolder:
 
     def write_result(self, cell: Cell, result: Mapping[str, Any]) -> None:
         """Write or replace a cell's ``result.json``."""
-        text = json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain_json(result), indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(self.cell(cell) / "result.json", text + "\n")
 
 
@@ -107,16 +106,3 @@ def complete_methods(cell: Cell) -> list[dict[str, Any]]:
     """The settings of a cell's methods with every default."""
     methods = build_methods(cell.method, **cell.method_settings)
     return json.loads(json.dumps([method.settings() for method in methods]))
-
-
-def _plain(value: Any) -> Any:
-    """Values as JSON has them; what is no finite number becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return value

@@ -23,17 +23,11 @@ from monai_ept.benchmark.run.worker_cache import FORWARD_BATCH, Workbench, cell_
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
 from monai_ept.engines import (
-    build_trainer,
-    class_weights,
-    cosine_schedule,
-    describe_run,
+    Training,
     evaluate_table,
-    make_loss,
-    make_optimizer,
     predict,
 )
 from monai_ept.engines.frozen_layers import UpperPart, trained_level
-from monai_ept.engines.recipe import default_weight_decay
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
@@ -59,8 +53,8 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     """
     Train and test.
 
-    Result and ``fit`` agree: the same network, batches, augmentation and steps follow from the same seed. What is left
-    out is what a sweep has no use for: checkpoints, a report and the bootstrap.
+    It is the training of ``fit``. What is left out is what a sweep has no use for: checkpoints, a report and the
+    bootstrap.
 
     Args:
         cell: what to do.
@@ -79,11 +73,13 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     memory = PeakMemory(bench.device)
     with _timed(seconds, "build"):
         net = bench.network(cell, data)
-        params = describe_run(net, split, _settings(cell))
+        cell.training_recipe.prepare(net)
         start = {name: tensor.detach().clone() for name, tensor in _trained(net).items()}
         c_start = _sinks(net)
     with _timed(seconds, "train"):
-        history = _train(cell, bench, net, split, data)
+        training = _training(cell, bench, net, split, data)
+        params: dict[str, Any] = {**training.params, **({"frozen": True} if cell.frozen else {})}
+        history = training.train()
     tables, evaluations = {}, {}
     names = list(data.class_names)
     with _timed(seconds, "test"):
@@ -157,54 +153,22 @@ def failure(cell: Cell, error: BaseException | str, began: float, details: str =
     )
 
 
-def _settings(cell: Cell) -> dict[str, Any]:
-    recipe = cell.recipe
-    settings = {
-        "seed": cell.seed,
-        **recipe,
-        "weight_decay": _weight_decay(recipe),
-        "max_norm": "none" if recipe["max_norm"] is None else recipe["max_norm"],
-        "select": "last",
-    }
-    if recipe["optimizer"] != "sgd":
-        settings.pop("momentum")
-    return {**settings, "frozen": cell.frozen} if cell.frozen else settings
-
-
-def _weight_decay(recipe: Mapping[str, Any]) -> float:
-    return default_weight_decay(recipe["optimizer"]) if recipe["weight_decay"] is None else recipe["weight_decay"]
-
-
-def _train(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, data: RecordSet) -> list[dict[str, Any]]:
-    recipe = cell.recipe
-    images = bench.images(cell, net, split.train, train=recipe["augment"])
-    network, dataset = _shortened(cell, bench, net, images, fixed=not recipe["augment"])
-    loader = SeededDataLoader(
-        dataset, batch_size=recipe["batch_size"], shuffle=True, num_workers=0, seed=cell.seed, drop_last=False
-    )
-    optimizer = make_optimizer(
-        net, recipe["optimizer"], recipe["lr"], momentum=recipe["momentum"], weight_decay=recipe["weight_decay"]
-    )
-    steps = recipe["epochs"] * len(loader)
-    scheduler = None
-    if recipe["schedule"] == "cosine":
-        scheduler = cosine_schedule(optimizer, steps, warmup_steps=recipe["warmup_steps"])
-    weights = class_weights(split.train, net.num_classes) if recipe["class_weighting"] else None
-    trainer = build_trainer(
-        network,
-        loader,
-        epochs=recipe["epochs"],
-        optimizer=optimizer,
-        scheduler=scheduler,
-        loss_function=make_loss(data.task, weights).to(bench.device),
-        device=bench.device,
-        amp=recipe["amp"],
-        max_norm=recipe["max_norm"],
+def _training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, data: RecordSet) -> Training:
+    """The training of a cell, on images that are decoded already and without the part of the network that is frozen."""
+    recipe = cell.training_recipe
+    images = bench.images(cell, net, split.train, train=recipe.augment)
+    network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
+    return Training(
+        net,
+        split,
+        recipe,
+        data=data,
         seed=cell.seed,
+        device=bench.device,
+        network=network,
+        train_set=dataset,
         progress=False,
     )
-    trainer.run()
-    return trainer.state.history
 
 
 def _predict(

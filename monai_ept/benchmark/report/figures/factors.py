@@ -24,8 +24,8 @@ from monai_ept.benchmark.report.figures.style import (
 )
 from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.table import Column, Table
+from monai_ept.reporting.figure import COLOURS, MARKERS
 from monai_ept.reporting.statistics import Estimate
-from monai_ept.tracking.figure import COLOURS, MARKERS
 
 __all__ = ["draw_factors"]
 

@@ -17,7 +17,7 @@ from monai_ept.benchmark.report.figures.style import (
     within_scores,
 )
 from monai_ept.benchmark.report.table import Score, Table
-from monai_ept.tracking.figure import COLOURS, MARKERS
+from monai_ept.reporting.figure import COLOURS, MARKERS
 
 __all__ = ["draw_shots"]
 

@@ -105,7 +105,7 @@ def styled(salt: str = "report") -> Iterator[None]:
 
 def empty_figure(height: float, width: float = WIDTH) -> Any:
     """A figure of that many inches; call it where ``styled`` holds."""
-    from monai_ept.evaluation.evaluation_files import figure_of
+    from monai_ept.reporting.figure import figure_of
 
     return figure_of(width, height)
 

@@ -44,7 +44,7 @@ def test_two_samples_are_scipys_welch_test(first, second):
 
 def test_values_by_hand():
     found = estimate([1.0, 2.0, 3.0])  # standard error 1/√3, t(0.975, 2) = 4.302653
-    assert found.half == pytest.approx(4.302652729911275 / math.sqrt(3))
+    assert found.interval.half == pytest.approx(4.302652729911275 / math.sqrt(3))
     assert found.p == pytest.approx(1 - 2 * math.sqrt(12) / math.sqrt(2 + 12) / 2)  # Student's t with 2 degrees
 
 
@@ -59,9 +59,10 @@ def test_the_interval_covers_and_the_test_errs_as_often_as_they_say():
 
 def test_where_nothing_can_be_said_nothing_is_said():
     single = estimate([0.4])
-    assert (single.mean, single.number) == (0.4, 1) and all(map(math.isnan, (single.low, single.high, single.p)))
-    assert all(map(math.isnan, estimate([])[:4])) and estimate([]).number == 0
-    assert estimate([0.0, 0.0, 0.0]) == (0.0, 0.0, 0.0, 1.0, 3)
+    assert (single.mean, single.number) == (0.4, 1) and not single.interval.known and math.isnan(single.p)
+    nothing = estimate([])
+    assert all(map(math.isnan, (*nothing.interval, nothing.p))) and nothing.number == 0
+    assert estimate([0.0, 0.0, 0.0]) == ((0.0, 0.0, 0.0), 1.0, 3)
     # The same difference five times, up to rounding, would be proof of anything.
     same = estimate([0.3 - 0.2, 0.4 - 0.3, 0.5 - 0.4])
     assert math.isnan(same.p) and same.mean == pytest.approx(0.1)

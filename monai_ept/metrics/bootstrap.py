@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The bootstrap over groups: how far a number would move with other patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from monai_ept.metrics.checked_batch import ArrayLike, Inputs, Task, check_batch, name_missing
+from monai_ept.metrics.classification import METRICS, metric_names
+from monai_ept.metrics.interval import Interval, percentile_interval
+
+__all__ = ["bootstrap_interval", "draw_groups", "group_weights", "rows_of_groups"]
+
+
+def bootstrap_interval(
+    y_pred: ArrayLike,
+    y: ArrayLike,
+    *,
+    inputs: Inputs,
+    task: Task = "multiclass",
+    metrics: Sequence[str] | str = ("accuracy", "balanced_accuracy", "auc", "map"),
+    class_names: Sequence[str] | None = None,
+    threshold: float = 0.5,
+    num_bins: int = 15,
+    paper: bool = False,
+    groups: Sequence[Any] | None = None,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Percentile bootstrap over the test images: how far a metric would move with another test set of this size.
+
+    It says nothing about another choice of the few training images; that takes several splits. A resample in which a
+    metric is undefined (a rare class drew no image and no other class is left) is left out of the percentiles.
+
+    Args:
+        y_pred: as in :py:func:`classification_metrics`.
+        y: as in :py:func:`classification_metrics`.
+        inputs: "logits" or "probabilities".
+        task: "multiclass" or "multilabel".
+        metrics: names from :py:data:`METRIC_NAMES`. All of them are computed on the same resamples.
+        class_names: one name per class.
+        threshold: multi-label decision threshold.
+        num_bins: bins of the expected calibration error.
+        paper: count an absent class as 0 in ``map``.
+        groups: one patient, study or lesion per image: whole groups are drawn then, since images of one patient are
+            not independent. Without it, images are drawn.
+        num_resamples: number of resamples.
+        confidence: share of resamples inside the interval.
+        seed: same seed, same interval.
+
+    Raises:
+        ValueError: for the reasons of :py:func:`classification_metrics`, or when a metric is unknown, groups do not
+            match the images, ``num_resamples`` is below 1, or ``confidence`` is not between 0 and 1.
+
+    Returns:
+        metric name → :py:class:`Interval` of the value on all images and both ends.
+
+    Example::
+
+        >>> bootstrap_interval([[2.0, 0.0], [0.5, 1.0]], [0, 1], inputs="logits", metrics="accuracy")
+        {'accuracy': Interval(value=1.0, low=1.0, high=1.0)}
+    """
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    known = metric_names(task)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"metrics has the unknown name {unknown[0]!r}; for task={task!r} choose from {list(known)}.")
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples is {num_resamples}, but at least 1 resample is needed.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1, for example 0.95.")
+    batch = check_batch(y_pred, y, inputs, task, class_names, threshold, num_bins, paper)
+    name_missing(batch)
+
+    members = list(rows_of_groups(range(len(batch.onehot)) if groups is None else groups).values())
+    if groups is not None and len(groups) != len(batch.onehot):
+        raise ValueError(f"groups has {len(groups)} entries, but there are {len(batch.onehot)} images.")
+    samples = [
+        [METRICS[name](resample)[0] for name in names]
+        for resample in map(batch.take, draw_groups(members, num_resamples, seed))
+    ]
+    return {
+        name: percentile_interval(METRICS[name](batch)[0], drawn, confidence)
+        for name, drawn in zip(names, zip(*samples, strict=True), strict=True)
+    }
+
+
+def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:
+    """The rows of every group, in the order in which groups first appear."""
+    rows: dict[Any, list[int]] = {}
+    for index, group in enumerate(groups):
+        rows.setdefault(group, []).append(index)
+    return {group: np.asarray(indices) for group, indices in rows.items()}
+
+
+def draw_groups(members: Sequence[np.ndarray], num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """
+    As many groups as there are, drawn with replacement, again and again.
+
+    Args:
+        members: the rows of each group.
+        num_resamples: how often.
+        seed: same seed, same draws.
+
+    Yields:
+        the rows of the drawn groups, some of them several times.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    for _ in range(num_resamples):
+        yield np.concatenate([members[i] for i in rng.integers(0, len(members), size=len(members))])
+
+
+def group_weights(groups: Sequence[Any], num_resamples: int, seed: int) -> np.ndarray:
+    """
+    How often each image is drawn when whole groups are, for measures that take weights.
+
+    Args:
+        groups: patient, study or lesion of each image; they are drawn in the order of their names.
+        num_resamples: how often.
+        seed: same seed, same draws.
+
+    Returns:
+        counts of shape (resamples, images).
+
+    Example::
+
+        >>> group_weights(["a", "a", "b"], 2, seed=0)
+        array([[0., 0., 2.],
+               [1., 1., 1.]])
+    """
+    rows = rows_of_groups(map(str, groups))
+    members = [rows[group] for group in sorted(rows)]
+    drawn = [np.bincount(one, minlength=len(groups)) for one in draw_groups(members, num_resamples, seed)]
+    return np.asarray(drawn, dtype=np.float64)

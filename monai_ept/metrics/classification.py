@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Classification metrics for few-shot results: one call, a plain dictionary of floats, no silent special cases.
+
+The numbers come from MONAI (AUC, average precision, confusion counts, calibration bins) and scikit-learn (kappa). What
+is added here is what goes wrong around them: the activation is applied exactly once, a class that no image carries is
+NaN and named instead of 0 or somebody else's value, and bad input is an error before anything is computed.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
+
+__all__ = ["METRICS", "METRIC_NAMES", "classification_metrics", "lower_is_better", "metric_names"]
+
+METRIC_NAMES = (
+    "accuracy",
+    "balanced_accuracy",
+    "auc",
+    "map",
+    "sensitivity",
+    "specificity",
+    "f1",
+    "kappa",
+    "ece",
+    "brier",
+)
+"""The scalars that :py:func:`classification_metrics` returns for both tasks; multi-label adds ``exact_match``."""
+
+LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of a metric is more; what stands before a slash, as in ``test/ece``, does not matter."""
+    return metric.rpartition("/")[2] in LOWER_IS_BETTER
+
+
+def classification_metrics(
+    y_pred: ArrayLike,
+    y: ArrayLike,
+    *,
+    inputs: Inputs,
+    task: Task = "multiclass",
+    class_names: Sequence[str] | None = None,
+    threshold: float = 0.5,
+    num_bins: int = 15,
+    paper: bool = False,
+) -> dict[str, Any]:
+    """Every metric of an evaluation in one plain dictionary.
+
+    Multi-class: the decision is the highest probability; AUC, average precision, sensitivity, specificity and F1 are
+    one class against the rest. Multi-label: every label is a decision of its own at ``threshold``, and every scalar is
+    the mean over labels, except ``exact_match``, the share of images with all labels right.
+
+    A class that no image carries has NaN in every per-class metric, is listed under ``"absent"``, is named in a
+    warning, and is left out of every mean. A class that every image carries has no AUC and no specificity; it is
+    listed under ``"always_present"``.
+
+    Args:
+        y_pred: scores of shape (images, classes), tensor, array or list of per-image tensors.
+        y: multi-class: class indices of shape (images,); multi-label: 0 or 1 of shape (images, classes).
+        inputs: what ``y_pred`` holds, "logits" or "probabilities". Softmax (multi-class) or sigmoid (multi-label) is
+            applied to logits, and to nothing else.
+        task: "multiclass" or "multilabel".
+        class_names: one name per class; "class_0", "class_1", … if left out.
+        threshold: multi-label: a probability of at least this is a yes.
+        num_bins: bins of equal width for the expected calibration error.
+        paper: count an absent class as 0 in ``map``, as the paper's released code does, instead of leaving it out.
+
+    Raises:
+        ValueError: when scores or labels are empty, not finite, of the wrong shape or out of range, or when an
+            argument has no meaning.
+
+    Returns:
+        the scalars of :py:data:`METRIC_NAMES` as floats, ``"num_images"``, ``"per_class"`` (metric → class name →
+        float), ``"support"`` (class name → number of images), ``"absent"`` and ``"always_present"`` (class names).
+
+    Example::
+
+        >>> result = classification_metrics([[2.0, 0.0], [0.5, 1.0], [1.0, 0.0]], [0, 1, 1], inputs="logits",
+        ...                                 class_names=["benign", "malignant"])
+        >>> round(result["accuracy"], 3), round(result["per_class"]["sensitivity"]["malignant"], 3)
+        (0.667, 0.5)
+    """
+    batch = check_batch(y_pred, y, inputs, task, class_names, threshold, num_bins, paper)
+    absent, always = name_missing(batch)
+
+    result: dict[str, Any] = {}
+    per_class: dict[str, dict[str, float]] = {}
+    for name in metric_names(task):
+        result[name], values = METRICS[name](batch)
+        if values is not None:
+            key = "average_precision" if name == "map" else name
+            per_class[key] = dict(zip(batch.class_names, values.tolist(), strict=True))
+    support = batch.onehot.sum(axis=0).tolist()
+    return {
+        **result,
+        "num_images": len(batch.onehot),
+        "per_class": per_class,
+        "support": dict(zip(batch.class_names, support, strict=True)),
+        "absent": absent,
+        "always_present": always,
+    }
+
+
+def metric_names(task: str) -> tuple[str, ...]:
+    """The scalars there are for a task."""
+    return (*METRIC_NAMES, "exact_match") if task == "multilabel" else METRIC_NAMES
+
+
+# Every metric is a function of the checked batch that returns its scalar and, where it has them, its per-class values.
+
+
+def _mean(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(denominator > 0, numerator / denominator, math.nan)
+
+
+def _confusion(batch: CheckedBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """True negatives, false positives, false negatives and true positives per class, NaN for absent classes."""
+    from monai.metrics import get_confusion_matrix
+
+    per_image = get_confusion_matrix(torch.from_numpy(batch.decisions), torch.from_numpy(batch.onehot))
+    counts = per_image.double().sum(dim=0).numpy()
+    counts[~batch.present] = math.nan
+    true_positive, false_positive, true_negative, false_negative = counts.T
+    return true_negative, false_positive, false_negative, true_positive
+
+
+def _accuracy(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    right = batch.decisions == batch.onehot
+    if batch.task == "multiclass":
+        return float(right.all(axis=1).mean()), None
+    values = np.where(batch.present, right.mean(axis=0), math.nan)
+    return _mean(values), values
+
+
+def _exact_match(batch: CheckedBatch) -> tuple[float, None]:
+    return float((batch.decisions == batch.onehot).all(axis=1).mean()), None
+
+
+def _sensitivity(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+    _, _, false_negative, true_positive = _confusion(batch)
+    values = _ratio(true_positive, true_positive + false_negative)
+    return _mean(values), values
+
+
+def _specificity(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+    true_negative, false_positive, _, _ = _confusion(batch)
+    values = _ratio(true_negative, true_negative + false_positive)
+    return _mean(values), values
+
+
+def _balanced_accuracy(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    sensitivity = _sensitivity(batch)
+    if batch.task == "multiclass":
+        return sensitivity[0], None
+    values = (sensitivity[1] + _specificity(batch)[1]) / 2
+    return _mean(values), values
+
+
+def _f1(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+    _, false_positive, false_negative, true_positive = _confusion(batch)
+    values = _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
+    return _mean(values), values
+
+
+def _auc(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+    from monai.metrics import compute_roc_auc
+
+    values = _ranked(batch, compute_roc_auc)
+    return _mean(values), values
+
+
+def _map(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+    from monai.metrics import compute_average_precision
+
+    values = _ranked(batch, compute_average_precision)
+    values[batch.onehot.all(axis=0)] = 1.0  # no negative can rank above a positive; MONAI says NaN, scikit-learn 1
+    return _mean(np.where(batch.zero_in_map, 0.0, values)), values
+
+
+def _ranked(batch: CheckedBatch, metric: Callable[..., Any]) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # missing classes are named once, by name, in name_missing
+        values = metric(torch.from_numpy(batch.probabilities), torch.from_numpy(batch.onehot), average="none")
+    return np.array(values, dtype=np.float64).reshape(-1)
+
+
+def _kappa(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    from sklearn.metrics import cohen_kappa_score
+
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore")  # one class only, decided right everywhere: 0 / 0, which is NaN
+        if batch.task == "multiclass":
+            labels, decisions = batch.onehot.argmax(axis=1), batch.decisions.argmax(axis=1)
+            return float(cohen_kappa_score(labels, decisions, labels=range(batch.onehot.shape[1]))), None
+        values = np.full(batch.onehot.shape[1], math.nan)
+        for index in np.flatnonzero(batch.present):
+            values[index] = cohen_kappa_score(batch.onehot[:, index], batch.decisions[:, index], labels=[0, 1])
+    return _mean(values), values
+
+
+def _ece(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    if batch.task == "multiclass":
+        # the usual definition: is the top class right as often as its probability says?
+        right = (batch.decisions == batch.onehot).all(axis=1)[:, None]
+        confidence = batch.probabilities.max(axis=1)[:, None]
+        return float(_calibration_error(confidence, right, batch.num_bins)[0]), None
+    values = _calibration_error(batch.probabilities, batch.onehot, batch.num_bins)
+    values = np.where(batch.present, values, math.nan)
+    return _mean(values), values
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int) -> np.ndarray:
+    """Expected calibration error of every column."""
+    from monai.metrics import calibration_binning
+
+    # MONAI bins along the last axis, in float32
+    predicted, observed, counts = calibration_binning(
+        torch.from_numpy(confidence.T[None].copy()), torch.from_numpy(right.T[None].astype(np.float64)), num_bins
+    )
+    gaps = (predicted - observed).abs().nan_to_num() * counts  # empty bins are NaN and weigh nothing
+    return np.asarray((gaps.double().sum(-1) / counts.double().sum(-1))[0].numpy())
+
+
+def _brier(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    squared = (batch.probabilities - batch.onehot) ** 2
+    if batch.task == "multiclass":
+        # scikit-learn's convention: summed over classes, halved for two classes, where it is the binary Brier score
+        total = float(squared.sum(axis=1).mean())
+        return total / 2 if squared.shape[1] == 2 else total, None
+    values = np.where(batch.present, squared.mean(axis=0), math.nan)
+    return _mean(values), values
+
+
+METRICS: dict[str, Callable[[CheckedBatch], tuple[float, np.ndarray | None]]] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "auc": _auc,
+    "map": _map,
+    "sensitivity": _sensitivity,
+    "specificity": _specificity,
+    "f1": _f1,
+    "kappa": _kappa,
+    "ece": _ece,
+    "brier": _brier,
+    "exact_match": _exact_match,
+}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is done to axes: fewer lines around them, limits that can be compared, labels that do not collide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from monai_ept.reporting.figure import LINE
+
+__all__ = ["TOP", "equal_spans", "place_labels", "quiet", "robust_limits", "short", "tidy", "within_scores"]
+
+
+def tidy(axes: Any, grid: str = "", *, labelsize: float | None = None) -> None:
+    """Fewer lines around axes, and those of a grid behind what is drawn."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=3, **({} if labelsize is None else {"labelsize": labelsize}))
+    if grid:
+        axes.set_axisbelow(True)
+        axes.grid(axis=grid, color=LINE, linewidth=0.8)
+
+
+def quiet(axes: Any, *, ticks: bool = False) -> None:
+    """The same for a small panel, without ticks unless they are asked for."""
+    tidy(axes)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#b8c0c8")
+    axes.tick_params(labelsize=8, length=2.5, color="#b8c0c8")
+    if not ticks:
+        axes.set_xticks([])
+        axes.set_yticks([])
+
+
+def short(name: str, length: int = 18) -> str:
+    """A name that fits over a small panel."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def robust_limits(values: Any, share: float = 1.0, margin: float = 0.08) -> tuple[float, float]:
+    """Limits of an axis that leave out a percentage of outliers at each end."""
+    import numpy as np
+
+    low, high = np.percentile(values, [share, 100 - share])
+    pad = margin * (high - low) or 1.0
+    return float(low - pad), float(high + pad)
+
+
+TOP = 1.02
+"""Where the axis of a score ends: the marker of a perfect one is seen whole."""
+
+
+def equal_spans(panels: Sequence[Any], axis: str = "y", top: float = math.inf) -> None:
+    """Let all panels span as much as the widest, each where its own values are: slopes can be compared."""
+    limits = [getattr(axes, f"get_{axis}lim")() for axes in panels]
+    span = max(high - low for low, high in limits)
+    for axes, (low, high) in zip(panels, limits, strict=True):
+        end = (low + high + span) / 2
+        if high <= top:
+            end = min(end, top)
+        getattr(axes, f"set_{axis}lim")(end - span, end)
+
+
+def within_scores(axes: Any, means: Sequence[float]) -> None:
+    """Where all means lie between 0 and 1, so does the axis: intervals of few repetitions reach further."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0) if min(means) >= 0 else low, min(high, TOP) if max(means) <= 1 else high)
+
+
+def place_labels(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """
+    Positions near the wanted ones, none nearer than ``gap`` to another, in the same order.
+
+    Labels that collide become a block that stands where its members wanted to be on average.
+
+    Example::
+
+        >>> place_labels([0.0, 0.1, 5.0], 1.0)
+        [-0.45, 0.55, 5.0]
+    """
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    blocks: list[list[Any]] = []  # [sum of what members want relative to the block's start, members]
+    for index in order:
+        blocks.append([wanted[index], [index]])
+        while len(blocks) > 1 and _start(blocks[-2], gap) + gap * len(blocks[-2][1]) > _start(blocks[-1], gap):
+            total, members = blocks.pop()
+            blocks[-1][0] += total - gap * len(blocks[-1][1]) * len(members)
+            blocks[-1][1] += members
+    placed = [0.0] * len(wanted)
+    for block in blocks:
+        start = min(max(_start(block, gap), low), high - gap * (len(block[1]) - 1))
+        for number, index in enumerate(block[1]):
+            placed[index] = round(start + gap * number, 12)
+    return placed
+
+
+def _start(block: list[Any], gap: float) -> float:
+    return block[0] / len(block[1])

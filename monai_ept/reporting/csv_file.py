@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tables as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from monai_ept.files import write_whole
+
+__all__ = ["write_csv"]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], *, digits: int = 8) -> Path:
+    """
+    Write a table, whole or not at all; the same rows give the same bytes.
+
+    Args:
+        path: where to.
+        header: names of the columns.
+        rows: text as it is, numbers with so many digits; what is not there, None or NaN, is empty.
+        digits: of a number that is not whole.
+
+    Raises:
+        WriteError: when it cannot be written.
+
+    Returns:
+        the path.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_text(value, digits) for value in row] for row in rows)
+    return write_whole(path, buffer.getvalue())
+
+
+def _text(value: Any, digits: int) -> str:
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
+        return ""
+    if isinstance(value, Real) and not isinstance(value, int):
+        return f"{value:.{digits}g}"
+    return str(value)

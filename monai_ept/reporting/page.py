@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The page that every report is: one HTML file with everything in it, which needs no network and runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from monai_ept.reporting.figure import Picture
+
+__all__ = ["Cell", "Link", "Section", "Table", "build_page"]
+
+
+class Link(NamedTuple):
+    """Text that leads somewhere, if there is somewhere to lead."""
+
+    text: str
+    to: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    A cell of a table that is more than text.
+
+    Args:
+        text: what it says.
+        spread: the same, in grey behind it, such as "± .02".
+        below: small lines under it.
+        kind: "ahead", "behind", "good", "bad" or "same", which gives it a colour.
+        bold: whether the text is.
+        to: where the text leads.
+        links: in place of the text.
+    """
+
+    text: str = ""
+    spread: str = ""
+    below: Sequence[str] = ()
+    kind: str = ""
+    bold: bool = False
+    to: str = ""
+    links: Sequence[Link] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    A table.
+
+    Args:
+        head: names of columns.
+        rows: text or cells.
+        numbers: columns that are numbers, by index.
+        groups: names of columns that stand together, from the second on, with how many those are; a second head.
+        marked: rows with a background of their own, by index.
+        names: what links to each row call it.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    numbers: Collection[int] = ()
+    groups: Sequence[tuple[str, int]] = ()
+    marked: Collection[int] = ()
+    names: Sequence[str] = ()
+
+    @property
+    def starts(self) -> set[int]:
+        """Columns with which a group begins."""
+        return {1 + sum(count for _, count in self.groups[:index]) for index in range(len(self.groups))}
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    A part of the page, of whatever of these there is, in this order.
+
+    Args:
+        title: the heading.
+        small: beside it, in grey.
+        sentences: what the numbers say, in a list.
+        text: how they were made, in paragraphs.
+        code: text that is shown as it is.
+        tables: tables.
+        pictures: each with its caption.
+        notes: what to know beside it.
+        folded: opened only by a click, where the medium can.
+    """
+
+    title: str
+    small: str = ""
+    sentences: Sequence[str] = ()
+    text: Sequence[str] = ()
+    code: str = ""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+    folded: bool = False
+
+
+def build_page(title: str, about: Sequence[str], short: Sequence[str], sections: Sequence[Section]) -> str:
+    """
+    The page's HTML.
+
+    Args:
+        title: its headline.
+        about: what it is about, in short phrases.
+        short: the sentences that stand on top.
+        sections: everything else.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    template = environment.get_template("page.html.jinja")
+    return template.render(title=title, about=about, short=short, sections=sections)
