@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A frozen backbone, a method that adapts it, and a head."""
+"""A frozen backbone, a method that adapts it, and a head.
+
+Longer than our files are: it is one class, whose docstrings are what users read.
+"""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import torch
@@ -16,11 +18,11 @@ from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_ept.checks import check_number, check_whole
-from monai_ept.delta import Delta, DeltaError, fingerprint, read_delta, write_delta
-from monai_ept.methods import Ept, Method, build_methods
+from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
+from monai_ept.delta_contents import describe, take_over
+from monai_ept.methods import Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
-from monai_ept.networks.embedded_prompt import resize_tokens
-from monai_ept.networks.tuner import innermost, own_modules, own_parameters
+from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
 
@@ -65,6 +67,7 @@ class TunedViT(nn.Module):
         in_channels: channels of the images; a backbone given as a module knows its own.
         dropout: dropout before the head.
         class_names: names of the classes, kept in the delta file.
+        backbone_name: what a delta file calls a backbone that is given as a module; its class by default.
         settings: settings of a method given by name.
 
     Raises:
@@ -93,6 +96,7 @@ class TunedViT(nn.Module):
         in_channels: int = 3,
         dropout: float = 0.0,
         class_names: Sequence[str] | None = None,
+        backbone_name: str | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -105,9 +109,11 @@ class TunedViT(nn.Module):
         self._merged = False
 
         module = _backbone_module(backbone, pretrained, img_size, in_channels)
-        self.backbone_name = backbone if isinstance(backbone, str) else _class_name(module)
-        self._by_name = isinstance(backbone, str)
-        self.vit = vit_face(module, None if self._by_name else img_size)
+        self.by_name = isinstance(backbone, str)
+        if self.by_name and backbone_name not in (None, backbone):
+            raise ValueError(f"backbone_name is {backbone_name!r} but the backbone is {backbone!r}: leave it out.")
+        self.backbone_name = backbone if isinstance(backbone, str) else backbone_name or _class_name(module)
+        self.vit = vit_face(module, None if self.by_name else img_size)
         self.backbone = self.vit.module
         self._adapt()
         wanted = [method.make_head(self.vit.embed_dim, num_classes, dropout) for method in self.methods]
@@ -132,10 +138,11 @@ class TunedViT(nn.Module):
                     first.setdefault(id(param), position)
         trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
         self._trained_by = {name: first[id(param)] for name, param in trained.items()}
-        self._set_methods(self.methods)
+        self.set_methods(self.methods)
         self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
 
-    def _set_methods(self, methods: tuple[Method, ...]) -> None:
+    def set_methods(self, methods: tuple[Method, ...]) -> None:
+        """Let the same methods go on with other settings, of which only their learning rates count from now on."""
         self.methods = methods
         self._lr_scales = {name: methods[position].lr_scale for name, position in self._trained_by.items()}
 
@@ -153,7 +160,7 @@ class TunedViT(nn.Module):
             >>> net.methods[0].start, net.methods[0].prompt_lr_scale
             (0.0, 30.0)
         """
-        self._set_methods(tuple(method.begin(self.vit) for method in self.methods))
+        self.set_methods(tuple(method.begin(self.vit) for method in self.methods))
 
     def train(self, mode: bool = True) -> TunedViT:
         """
@@ -307,19 +314,19 @@ class TunedViT(nn.Module):
         methods = {position: method.folded() for position, method in enumerate(self.methods)}
         left = {position: method for position, method in methods.items() if method is not None}
         net._merged = self._merged or len(left) < len(methods)
-        trained_by = {_own_name(name): list(left).index(by) for name, by in self._trained_by.items() if by in left}
+        trained_by = {own_name(name): list(left).index(by) for name, by in self._trained_by.items() if by in left}
         net._trained_by = {
-            name: trained_by[_own_name(name)] for name, param in net.backbone.named_parameters() if param.requires_grad
+            name: trained_by[own_name(name)] for name, param in net.backbone.named_parameters() if param.requires_grad
         }
-        net._set_methods(tuple(left.values()))
-        names = {_own_name(name): name for name, _ in net.backbone.named_parameters()}
-        net._originals = {names[_own_name(name)]: original for name, original in net._originals.items()}
+        net.set_methods(tuple(left.values()))
+        names = {own_name(name): name for name, _ in net.backbone.named_parameters()}
+        net._originals = {names[own_name(name)]: original for name, original in net._originals.items()}
         return net
 
     def fingerprint(self) -> str:
         """A short name of the frozen weights; position embeddings, which depend on the image size, do not count."""
-        trained = {_own_name(name) for name in self._lr_scales}
-        frozen = {_own_name(name): tensor for name, tensor in self.backbone.state_dict().items()}
+        trained = {own_name(name) for name in self._lr_scales}
+        frozen = {own_name(name): tensor for name, tensor in self.backbone.state_dict().items()}
         left_out = trained.union(self.vit.position_names)
         return fingerprint({name: frozen[name] for name in self._own_names - left_out if name in frozen})
 
@@ -329,42 +336,14 @@ class TunedViT(nn.Module):
         kept = {f"backbone.{name}": tensor for method in self.methods for name, tensor in method.kept(self.vit).items()}
         return {**trained, **kept, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
 
-    def _rebuilt(self) -> str:
+    def rebuilt_fingerprint(self) -> str:
         """A short name of the frozen tensors that the methods rebuild by themselves; empty where there are none."""
         rebuilt = {name: tensor for method in self.methods for name, tensor in method.rebuilt(self.vit).items()}
         return fingerprint(rebuilt) if rebuilt else ""
 
     def delta_metadata(self) -> dict[str, Any]:
         """What a delta file says about the network that it belongs to."""
-        import monai
-        import timm
-
-        from monai_ept import __version__
-
-        vit = self.vit
-        return {
-            "methods": [method.settings() for method in self.methods],
-            "backbone": {"name": self.backbone_name, "by_name": self._by_name, "fingerprint": self.fingerprint()},
-            "rebuilt": self._rebuilt(),
-            "num_classes": self.num_classes,
-            "class_names": self.class_names,
-            "dropout": self.dropout,
-            "in_channels": vit.in_channels,
-            "img_size": vit.img_size,
-            "patch_size": vit.patch_size,
-            "mean": vit.mean,
-            "std": vit.std,
-            "interpolation": vit.interpolation,
-            # Left out where there is none, so that a delta without is the same file as ever.
-            **({} if self.temperature == 1 else {"temperature": self.temperature}),
-            "packages": {
-                "monai_ept": __version__,
-                "monai": monai.__version__,
-                "timm": timm.__version__,
-                "torch": str(torch.__version__),
-                **{name: version(name) for method in self.methods for name in method.requires},
-            },
-        }
+        return describe(self)
 
     def save_delta(self, path: str | os.PathLike, **extra: Any) -> None:
         """
@@ -393,77 +372,7 @@ class TunedViT(nn.Module):
         Raises:
             DeltaError: when the file is damaged or belongs to another network.
         """
-        self._load(path, read_delta(path))
-
-    def _load(self, path: str | os.PathLike, delta: Delta) -> None:
-        about = delta.metadata
-        self._check_delta(path, about)
-        targets = self.delta_tensors()
-        if targets.keys() != delta.tensors.keys():
-            odd = sorted(targets.keys() ^ delta.tensors.keys())
-            raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
-        values = {name: self._fitted(path, about, name, value, targets[name]) for name, value in delta.tensors.items()}
-        with torch.no_grad():
-            for name, value in values.items():
-                targets[name].copy_(value)
-        begun = tuple(method.begun() for method in self.methods)
-        if about["methods"] == [_as_json(method.settings()) for method in begun]:
-            self._set_methods(begun)
-        self.class_names = self.class_names or about.get("class_names")
-        self.temperature = about.get("temperature", 1.0)
-
-    def _check_delta(self, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
-        ours = [_as_json(method.settings()) for method in self.methods]
-        begun = [_as_json(method.begun().settings()) for method in self.methods]
-        # A training begins with settings that nobody needs to name when the network is built again.
-        if about["methods"] not in (ours, begun) and _settings_today(about["methods"]) not in (ours, begun):
-            raise DeltaError(
-                f"delta {path} is of method {about['methods']}, this network has {ours}: "
-                "build the network with that method, or with TunedViT.from_delta."
-            )
-        if about["num_classes"] != self.num_classes:
-            raise DeltaError(
-                f"delta {path} is for {about['num_classes']} classes, this network has {self.num_classes}: "
-                "build the network with as many."
-            )
-        if self.class_names and about.get("class_names") and list(about["class_names"]) != self.class_names:
-            raise DeltaError(
-                f"delta {path} is for classes {', '.join(about['class_names'])}, this network has "
-                f"{', '.join(self.class_names)}: the logits would mean something else."
-            )
-        theirs, mine = about["backbone"], self.fingerprint()
-        if theirs["fingerprint"] != mine:
-            raise DeltaError(
-                f"delta {path} was trained on backbone {theirs['name']} with weights {theirs['fingerprint'][:8]}…, "
-                f"this network has {self.backbone_name} with weights {mine[:8]}…: give it the same pretrained weights."
-            )
-        if about.get("rebuilt", "") != self._rebuilt():
-            raise DeltaError(
-                f"delta {path} was trained with other frozen random tensors than method "
-                f"{self.method_name} makes here: "
-                "use the releases of the packages that its metadata name."
-            )
-
-    def _fitted(
-        self, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor, target: Tensor
-    ) -> Tensor:
-        """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
-        old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
-        if old_grid != list(self.vit.grid_size) and name.startswith("backbone."):
-            module_name, _, key = name.rpartition(".")
-            module: Any = dict(self.named_modules()).get(module_name)
-            if _own_name(name.removeprefix("backbone.")) in self.vit.position_names:
-                prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
-                value = resize_tokens(value[0], prefix, old_grid, self.vit.grid_size)[None]
-            elif hasattr(module, "resized"):
-                prefix = self.vit.num_prefix_tokens + self.vit.added_tokens
-                value = module.resized(key, value, prefix, old_grid, self.vit.grid_size)
-        if value.shape != target.shape:
-            raise DeltaError(
-                f"delta {path} has {name!r} of shape {tuple(value.shape)}, this network {tuple(target.shape)}: "
-                "it belongs to another network."
-            )
-        return value
+        take_over(self, path, read_delta(path))
 
     @classmethod
     def from_delta(
@@ -503,7 +412,9 @@ class TunedViT(nn.Module):
             dropout=about["dropout"],
             class_names=about["class_names"],
         )
-        net._load(path, delta)
+        take_over(net, path, delta)
+        if not about["backbone"]["by_name"]:
+            net.backbone_name = about["backbone"]["name"]
         return net
 
 
@@ -514,15 +425,11 @@ class EPTWrapper(TunedViT):
     Args:
         backbone: name of a timm ViT, or a module: a timm ViT or a MONAI ``ViT``, 2-D or 3-D.
         num_classes: number of logits.
-        prompt_length: number of prompts per token and layer.
-        prompt_layers: ``"deep"``, ``"shallow"``, or a list of layer indices.
-        prompt_init: ``"normal"``, ``"uniform"``, ``"zero"``, ``"kaiming"`` or ``"identity"``.
-        embed: ``"concat"``, ``"scaled_concat"``, ``"add"`` or ``"multiply"``.
-        pretrained: for a backbone by name: True (hub), False (random), or the path of a local checkpoint.
-        img_size: size of the images; the backbone's own by default.
-        in_channels: channels of the images.
-        dropout: dropout before the head.
-        class_names: names of the classes, kept in the delta file.
+        settings: any setting of ``monai_ept.methods.Ept`` (``prompt_length``, ``prompt_layers``, ``prompt_init``,
+            ``embed``, ``start``, ``prompt_lr_scale``, ``per``), and any argument of ``TunedViT`` but ``method``.
+
+    Raises:
+        ValueError: when an argument is out of range or a setting is not known.
 
     Example::
 
@@ -531,32 +438,8 @@ class EPTWrapper(TunedViT):
         39400
     """
 
-    def __init__(
-        self,
-        backbone: str | nn.Module,
-        num_classes: int,
-        *,
-        prompt_length: int = 100,
-        prompt_layers: str | Sequence[int] = "deep",
-        prompt_init: str = "normal",
-        embed: str = "concat",
-        pretrained: bool | str | os.PathLike = False,
-        img_size: int | Sequence[int] | None = None,
-        in_channels: int = 3,
-        dropout: float = 0.0,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        method = Ept(prompt_length=prompt_length, prompt_layers=prompt_layers, prompt_init=prompt_init, embed=embed)
-        super().__init__(
-            backbone,
-            num_classes,
-            method=method,
-            pretrained=pretrained,
-            img_size=img_size,
-            in_channels=in_channels,
-            dropout=dropout,
-            class_names=class_names,
-        )
+    def __init__(self, backbone: str | nn.Module, num_classes: int, **settings: Any) -> None:
+        super().__init__(backbone, num_classes, method="ept", **settings)
 
 
 def _backbone_module(
@@ -609,20 +492,3 @@ def _checked_names(class_names: Sequence[str] | None, num_classes: int) -> list[
     if len(names) != num_classes or len(set(names)) != num_classes:
         raise ValueError(f"class_names must be {num_classes} different names, one per class, got {names}.")
     return names
-
-
-def _own_name(name: str) -> str:
-    """The name that a weight had before anything was wrapped around its module."""
-    return ".".join(part for part in name.split(".") if part != "inner")
-
-
-def _settings_today(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """A delta's methods as this release would write them down: later releases may know more settings."""
-    try:
-        return [_as_json(method.settings()) for method in build_methods(list(methods))]
-    except (ImportError, TypeError, ValueError):
-        return None
-
-
-def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import subprocess
 import sys
 import textwrap
@@ -396,3 +397,39 @@ def test_a_monai_vit_keeps_its_head(x):
               classification=True)  # fmt: skip
     EPTWrapper(vit, 3)
     assert vit(torch.zeros(1, 1, 32, 32, 32))[0].shape == (1, 2)
+
+
+@pytest.mark.parametrize("settings", [{"prompt_length": 7}, {"per": "head", "start": 1.0, "prompt_lr_scale": 5.0}])
+def test_the_wrapper_takes_any_setting_of_ept(settings):
+    net = EPTWrapper(timm_vit(), 3, dropout=0.1, **settings)
+    assert net.methods == (Ept(**settings),)
+    assert net.dropout == 0.1
+
+
+def test_the_wrapper_knows_what_is_no_setting():
+    with pytest.raises(ValueError, match="method 'ept' has no setting 'promt_length': did you mean 'prompt_length'"):
+        EPTWrapper(timm_vit(), 3, promt_length=7)
+
+
+def test_a_module_may_have_a_name(tmp_path):
+    net = TunedViT(timm_vit(), 3, backbone_name="our hospital's")
+    assert net.delta_metadata()["backbone"]["name"] == "our hospital's"
+    net.save_delta(tmp_path / "delta")
+    again = TunedViT.from_delta(tmp_path / "delta", backbone=timm_vit())
+    assert again.delta_metadata() == net.delta_metadata()
+    with pytest.raises(ValueError, match="backbone_name is 'other' but the backbone is 'test_vit': leave it out"):
+        TunedViT("test_vit", 3, backbone_name="other")
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:You are using the legacy TorchScript")
+@pytest.mark.parametrize("backbone", [timm_vit, lambda: monai_vit(2)], ids=["timm", "monai"])
+@pytest.mark.parametrize("method", ["ept", "damp", {"name": "ept", "embed": "scaled_concat"}, ["vpt", "ept"]], ids=str)
+def test_the_old_onnx_exporter_leaves_the_batch_open(method, backbone):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    net = TunedViT(backbone(), 3, method=method).eval()
+    x = images_for(net.vit)
+    file = io.BytesIO()
+    torch.onnx.export(net, (x,), file, dynamo=False, input_names=["image"], dynamic_axes={"image": {0: "batch"}})
+    x5 = torch.cat([x, x, x[:1]])
+    (answer,) = onnxruntime.InferenceSession(file.getvalue()).run(None, {"image": x5.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), net(x5).detach(), rtol=1e-4, atol=1e-5)

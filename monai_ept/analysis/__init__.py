@@ -10,8 +10,8 @@ from monai_ept._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from monai_ept.analysis.analysis import Analysis, analyze
+    from monai_ept.analysis.collect import Features, collect_features
     from monai_ept.analysis.distances import Change, ClassDistances, class_distances, compare_features, separability
-    from monai_ept.analysis.features import Features, collect_features
     from monai_ept.analysis.kept_attention import KeptAttention, ScalingMaps
     from monai_ept.analysis.prompt_sinks import LayerSinks, learned_sinks
     from monai_ept.analysis.temperature import TemperatureFit, fit_temperature

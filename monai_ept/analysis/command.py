@@ -39,11 +39,11 @@ def _run(args: argparse.Namespace) -> None:
     import yaml
 
     from monai_ept.analysis.analysis import analyze
-    from monai_ept.analysis.subject import find_subject, record_analysis
+    from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis
     from monai_ept.delta import store_temperature
 
     options = name_value_pairs("--option", args.option)
-    subject = find_subject(
+    trained = find_network_and_images(
         run=args.training,
         delta=args.delta,
         pretrained=args.pretrained,
@@ -54,20 +54,20 @@ def _run(args: argparse.Namespace) -> None:
         tracking_uri=args.tracking_uri,
         out_dir=args.out or "analysis",
     )
-    val = getattr(subject.images, "val", subject.val)
+    val = getattr(trained.images, "val", trained.val)
     if args.calibrate and not val:
         raise ValueError("--calibrate needs validation images, and there are none: make the split with val='shots'.")
     if args.calibrate and args.part == "val":
         raise ValueError("--calibrate finds the temperature on the validation images: choose another --part.")
     found = analyze(
-        subject.net,
-        subject.images,
+        trained.net,
+        trained.images,
         val=val,
         part=args.part,
-        out_dir=args.out or (subject.folder / "analysis" if subject.folder is not None else Path("analysis")),
-        class_names=subject.data.class_names,
+        out_dir=args.out or (trained.folder / "analysis" if trained.folder is not None else Path("analysis")),
+        class_names=trained.data.class_names,
         max_images=args.max_images,
-        transform_settings=subject.transform_settings,
+        transform_settings=trained.transform_settings,
         seed=args.seed,
         device=args.device,
         progress=sys.stderr.isatty(),
@@ -77,13 +77,13 @@ def _run(args: argparse.Namespace) -> None:
         if found.temperature.at_edge:
             raise ValueError(
                 f"the validation images cannot determine a temperature (it ran to {found.temperature.temperature:.3g}, "
-                f"the end of what was searched): {subject.delta} stays as it is; the page is {found.paths['page']}."
+                f"the end of what was searched): {trained.delta} stays as it is; the page is {found.paths['page']}."
             )
-        store_temperature(subject.delta, found.temperature.temperature)
-        print(f"temperature {found.temperature.temperature:.4g} stored in {subject.delta}")
+        store_temperature(trained.delta, found.temperature.temperature)
+        print(f"temperature {found.temperature.temperature:.4g} stored in {trained.delta}")
     print(f"page        {found.paths['page']}")
     if not args.no_track:
-        said = record_analysis(subject, found.numbers, list(found.paths.values()), args.calibrate)
+        said = record_analysis(trained, found.numbers, list(found.paths.values()), args.calibrate)
         if said:
             print(said)
 

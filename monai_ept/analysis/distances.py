@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "resampled", "separability"]
+from monai_ept.metrics import group_weights, percentile_interval
+
+__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "separability", "single_classes"]
 
 RESAMPLES = 500
 
@@ -121,7 +123,7 @@ def separability(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    groups_of = {int(k): len({groups[i] for i in np.flatnonzero(classes == k).tolist()}) for k in np.unique(classes)}
+    groups_of = _groups_of(classes, groups)
     if len(groups_of) < 2 or min(groups_of.values()) < 2:
         raise ValueError(
             f"a linear classifier is tested on other groups than it is trained on, and the classes have "
@@ -169,7 +171,7 @@ def compare_features(
         balanced accuracy of :func:`separability`, on classes of two groups or more.
     """
     onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
-    weights = resampled(groups, RESAMPLES, seed)
+    weights = group_weights(groups, RESAMPLES, seed)
     both = [features - features.mean(axis=0) for features in (pretrained, tuned)]
     changes: dict[str, Change] = {}
     for name in ("within", "between", "total", "within_share"):
@@ -184,9 +186,7 @@ def compare_features(
 
         samples = [silhouette_samples(features, classes) for features in both]
         changes["silhouette"] = _change(lambda one, weight: float(one @ weight / weight.sum()), samples, weights)
-    usable = np.isin(
-        classes, [k for k in present if len({groups[i] for i in np.flatnonzero(classes == k).tolist()}) > 1]
-    )
+    usable = np.isin(classes, [k for k, number in _groups_of(classes, groups).items() if number > 1])
     parts = 0
     if len(np.unique(classes[usable])) > 1:
         kept = [group for group, use in zip(groups, usable, strict=True) if use]
@@ -211,13 +211,37 @@ def _change(
     ones = np.ones(weights.shape[1])
     before, after = (measure(one, ones) for one in both)
     drawn = [measure(both[1], weight) - measure(both[0], weight) for weight in weights if weight.any()]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if drawn else (np.nan, np.nan)
-    return Change(before, after, float(low), float(high))
+    return Change(before, after, *percentile_interval(after - before, drawn)[1:])
 
 
-def resampled(groups: Sequence[str], number: int, seed: int) -> np.ndarray:
-    """How often each image is drawn when whole groups are, ``(resamples, images)``."""
-    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    drawn = rng.integers(0, len(names), size=(number, len(names)))
-    return np.stack([np.bincount(row, minlength=len(names))[member] for row in drawn]).astype(np.float64)
+def _groups_of(classes: np.ndarray, groups: Sequence[str]) -> dict[int, int]:
+    """How many groups the images of each class come from."""
+    return {int(k): len({groups[i] for i in np.flatnonzero(classes == k).tolist()}) for k in np.unique(classes)}
+
+
+def single_classes(labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """
+    One class per image, for what compares classes with each other.
+
+    Args:
+        labels: class indices ``(images,)``, or 0/1 ``(images, classes)``: there an image counts for its label if it
+            has only one, as "no label" if it has none, and for no class (-1) if it has several.
+        class_names: one name per class.
+
+    Returns:
+        class of each image, and the names of all classes.
+
+    Example::
+
+        >>> single_classes(np.array([[1, 0], [0, 0], [1, 1]]), ["ulcer", "polyp"])
+        (array([ 0,  2, -1]), ['ulcer', 'polyp', 'no label'])
+    """
+    names = list(class_names)
+    if labels.ndim == 1:
+        return labels.astype(np.int64), names
+    number = labels.sum(axis=1)
+    classes = np.where(number == 1, labels.argmax(axis=1), -1)
+    if (number == 0).any():
+        classes[number == 0] = len(names)
+        names.append("no label")
+    return classes, names

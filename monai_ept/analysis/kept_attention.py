@@ -15,17 +15,22 @@ from torch import Tensor
 from monai_ept.model import TunedViT
 from monai_ept.networks import PromptedAttention, tuners
 
-__all__ = ["KeptAttention", "ScalingMaps", "prompted_layers"]
+__all__ = ["KeptAttention", "ScalingMaps", "prompted_layers", "scaled_layers"]
 
 
 def prompted_layers(net: TunedViT) -> dict[int, PromptedAttention]:
-    """Layers whose attention a prompt scales, by index; "add" and "multiply" prompts scale nothing."""
+    """Layers whose attention has a prompt, by index."""
     found = {}
     for index, block in enumerate(net.vit.blocks):
         for _, tuner in tuners(block):
-            if isinstance(tuner, PromptedAttention) and tuner.prompt.embed in ("concat", "scaled_concat"):
+            if isinstance(tuner, PromptedAttention):
                 found[index] = tuner
     return found
+
+
+def scaled_layers(net: TunedViT) -> dict[int, PromptedAttention]:
+    """Those of them whose prompt scales it."""
+    return {index: layer for index, layer in prompted_layers(net).items() if layer.prompt.scales_attention}
 
 
 class KeptAttention:
@@ -41,7 +46,7 @@ class KeptAttention:
     """
 
     def __init__(self, net: TunedViT) -> None:
-        self.layers = prompted_layers(net)
+        self.layers = scaled_layers(net)
         self._seen: dict[int, Tensor] = {}
         self._hooks: list[Any] = []
 
@@ -99,7 +104,7 @@ class ScalingMaps:
     @classmethod
     def empty(cls, net: TunedViT, num_images: int) -> ScalingMaps | None:
         """Maps of no image yet; None where no prompt scales anything."""
-        layers = list(prompted_layers(net))
+        layers = list(scaled_layers(net))
         if not layers:
             return None
         prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
@@ -137,13 +142,13 @@ class ScalingMaps:
     @property
     def class_means(self) -> np.ndarray:
         """Mean over the images of each class, ``(classes, layers, tokens)``; NaN for a class without any."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             return self.class_totals / self.counts[:, None, None]
 
     def to_map(self, tokens: np.ndarray) -> np.ndarray:
         """Values of tokens ``(…, tokens)`` as maps over the image ``(…, rows, columns)``; of a volume its middle."""
         maps = tokens[..., self.num_prefix :].reshape(*tokens.shape[:-1], *self.grid)
         if len(self.grid) == 3:
-            # The same slice, the same way up, as engines.gallery shows of the volume.
+            # The same slice, the same way up, as evaluation.gallery shows of the volume.
             maps = np.rot90(maps[..., self.grid[2] // 2], axes=(-2, -1))
         return maps

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.analysis.distances import resampled
-from monai_ept.metrics import classification_metrics
+from monai_ept.metrics import classification_metrics, group_weights, percentile_interval, probabilities_of
 
-__all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "probabilities_at", "sureness"]
+__all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "sureness"]
 
 LOWEST, HIGHEST = 0.05, 20.0
 RESAMPLES = 200
@@ -61,11 +60,10 @@ def fit_temperature(
     """
     if not len(logits):
         raise ValueError("there is no validation image to find a temperature on: make the split with val='shots'.")
-    weights = resampled(groups if groups is not None else [str(i) for i in range(len(logits))], RESAMPLES, seed)
+    weights = group_weights(range(len(logits)) if groups is None else groups, RESAMPLES, seed)
     drawn = [_best(logits, labels, task, weight) for weight in weights]
-    low, high = np.percentile(drawn, [2.5, 97.5])
     best = _best(logits, labels, task, np.ones(len(logits)))
-    return TemperatureFit(best, float(low), float(high), len(logits))
+    return TemperatureFit(*percentile_interval(best, drawn), len(logits))
 
 
 def _best(logits: np.ndarray, labels: np.ndarray, task: str, weights: np.ndarray) -> float:
@@ -95,15 +93,6 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, task: str) -
     return float(_losses(logits, labels, task).mean())
 
 
-def probabilities_at(logits: np.ndarray, temperature: float, task: str) -> np.ndarray:
-    """Probabilities of logits at a temperature."""
-    scaled = logits / temperature
-    if task == "multilabel":
-        return np.asarray(np.exp(-np.logaddexp(0, -scaled)))
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-
-
 def sureness(logits: np.ndarray, labels: np.ndarray, temperature: float, task: str) -> dict[str, float]:
     """
     Calibration measures on labelled images at a temperature.
@@ -114,7 +103,7 @@ def sureness(logits: np.ndarray, labels: np.ndarray, temperature: float, task: s
     """
     import warnings
 
-    probabilities = probabilities_at(logits, temperature, task)
+    probabilities = probabilities_of(logits / temperature, task)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # absent classes are named where the network is evaluated
         metrics: dict[str, Any] = classification_metrics(probabilities, labels, inputs="probabilities", task=task)  # type: ignore[arg-type]

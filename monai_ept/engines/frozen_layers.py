@@ -21,9 +21,6 @@ from monai_ept.networks.tuner import innermost, own_parameters, tuners
 
 __all__ = ["UpperPart", "frozen_tuners", "lower_part", "trained_level"]
 
-AFTER_BLOCKS = ("norm", "fc_norm", "attn_pool", "head_drop", "head", "classification_head")
-"""What stands behind the blocks in the backbones of timm and MONAI."""
-
 
 def frozen_tuners(net: TunedViT) -> str:
     """A name of what methods have put into a network and nothing trains; empty for a plain backbone."""
@@ -143,12 +140,12 @@ def _level(net: TunedViT, holds: Any) -> int:
     own = backbone.parameters(recurse=False)
     if net.backbone is not backbone or any(param.requires_grad for param in own):
         return 0
-    blocks = net.vit.blocks
+    blocks, after = net.vit.blocks, net.vit.after_blocks
     for name, child in backbone.named_children():
-        if child is not blocks and name not in AFTER_BLOCKS and not holds(child):
+        if child is not blocks and name not in after and not holds(child):
             return 0
     for index, block in enumerate(blocks):
         if not holds(block):
             return index
-    above = [child for name, child in backbone.named_children() if name in AFTER_BLOCKS]
+    above = [child for name, child in backbone.named_children() if name in after]
     return len(blocks) + all(holds(child) for child in above)

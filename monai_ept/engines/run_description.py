@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from torch import nn
 from monai_ept.data.split import FewShotSplit
 from monai_ept.networks.unwrap_network import unwrap
 
-__all__ = ["describe_run"]
+__all__ = ["describe_run", "source_commit"]
 
 
 def describe_run(network: nn.Module, split: FewShotSplit, settings: Mapping[str, Any]) -> dict[str, str | int | float]:
@@ -60,7 +61,7 @@ def describe_run(network: nn.Module, split: FewShotSplit, settings: Mapping[str,
             **{f"version.{name}": number for name, number in about["packages"].items()},
         }
     )
-    commit = _git_commit()
+    commit = source_commit()
     if commit:
         described["git_commit"] = commit
     device = next(net.parameters()).device
@@ -74,16 +75,26 @@ def _flat(value: Any) -> str | int | float:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _git_commit() -> str | None:
-    """The commit of our own source, where it is a checkout and no installed package."""
+def source_commit(folder: str | os.PathLike | None = None) -> str | None:
+    """
+    The commit of a package's source.
+
+    Args:
+        folder: the package; our own by default.
+
+    Returns:
+        its 40 digits, with ``-dirty`` where something has changed since; None where the package is no part of a
+        repository, as in an environment that lies inside one.
+    """
+    folder = Path(__file__).parents[1] if folder is None else Path(folder)
+    if not _git(folder, "ls-files", "__init__.py"):
+        return None
+    return _git(folder, "describe", "--always", "--abbrev=40", "--match=", "--dirty")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--match=", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
+        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None if found.returncode == 0 else None

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from monai_ept.handlers.clip_gradients import ClipGradients
 from monai_ept.handlers.delta_checkpoint import DeltaCheckpoint
 from monai_ept.handlers.epoch_history import EpochHistory
-from monai_ept.handlers.guard import NanGuard
+from monai_ept.handlers.nan_guard import NanGuard
 from monai_ept.handlers.progress import Progress
 from monai_ept.handlers.seed_each_epoch import SeedEachEpoch
 from monai_ept.networks.precision import at_precision

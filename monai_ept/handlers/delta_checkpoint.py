@@ -7,12 +7,10 @@ from __future__ import annotations
 import io
 import json
 import logging
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.utils import look_up_option
@@ -22,10 +20,11 @@ from torch.optim import Optimizer
 from monai_ept.files import WriteError, remove_partials, usable_folder, write_whole
 from monai_ept.networks.unwrap_network import unwrap
 
-__all__ = ["CheckpointError", "DeltaCheckpoint"]
+__all__ = ["CheckpointError", "DeltaCheckpoint", "last_good_state"]
 
 FORMAT = "monai_ept.checkpoint"
-VERSION = 1
+VERSION = 2
+"""Version 1, which is read too, held random states besides: every epoch sets its own (``SeedEachEpoch``)."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +37,10 @@ class DeltaCheckpoint:
     """
     Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
 
-    A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, random
-    states, epoch, best score and the history of epochs. The backbone is not in it. It is written aside and moved, so
-    that a kill at any moment leaves the one before. It is read with ``weights_only=True``: no code in it is ever run.
+    A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, epoch,
+    best score and the history of epochs. The backbone is not in it, and no random states: with ``SeedEachEpoch`` an
+    epoch is the same whether the process trained those before it or resumes. It is written aside and moved, so that
+    a kill at any moment leaves the one before. It is read with ``weights_only=True``: no code in it is ever run.
 
     In ``folder`` there will be ``last.pt``, ``best.pt`` where there is an evaluator, and at the end
     ``delta.safetensors``, the result. The place in the list of handlers does not matter: writing comes after all
@@ -182,7 +182,6 @@ class DeltaCheckpoint:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "random": _random_state(),
             "best": {"metric": float(best.best_metric), "epoch": int(best.best_metric_epoch)},
             "history": list(getattr(state, "history", [])),
         }
@@ -223,9 +222,9 @@ class DeltaCheckpoint:
             ) from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"{path} is no checkpoint of monai_ept: give the folder of a training.")
-        if content.get("version") != VERSION:
+        if content.get("version") not in (1, VERSION):
             raise CheckpointError(
-                f"checkpoint {path} has version {content.get('version')}, this release reads {VERSION}: "
+                f"checkpoint {path} has version {content.get('version')}, this release reads up to {VERSION}: "
                 "go on with the release of monai_ept that wrote it."
             )
         return content
@@ -246,7 +245,6 @@ class DeltaCheckpoint:
             self.scheduler.load_state_dict(content["scheduler"])
         if getattr(engine, "scaler", None) is not None and content["scaler"]:
             engine.scaler.load_state_dict(content["scaler"])
-        _set_random_state(content["random"])
         state = engine.state
         state.epoch = content["epoch"]
         state.iteration = content["epoch"] * (state.epoch_length or 0)
@@ -270,27 +268,15 @@ class DeltaCheckpoint:
                 targets[name].copy_(value)
 
 
+def last_good_state(engine: Any) -> str:
+    """What is left of a training that ends early, for its last message."""
+    written = getattr(engine.state, "last_checkpoint", None) if engine is not None else None
+    if written is None:
+        return "no checkpoint was written yet."
+    path, epoch = written
+    return f"the last good state is {path} (epoch {epoch}): the same command with resume goes on from there."
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON has it, so that what was written and what is here can be compared."""
     return json.loads(json.dumps(values, default=str))
-
-
-def _random_state() -> dict[str, Any]:
-    version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "python": [version, list(words), gauss],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random_state(state: Mapping[str, Any]) -> None:
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])

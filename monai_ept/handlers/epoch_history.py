@@ -8,15 +8,15 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_ept.handlers.loss import base_lr, step_loss
+from monai_ept.handlers.step_values import step_loss, step_lr, watch_lr
 
 __all__ = ["EpochHistory"]
 
 
 class EpochHistory:
     """
-    Keeps ``engine.state.history``: for each epoch its number, mean loss, the learning rate of its last
-    step, and validation metrics.
+    Keeps ``engine.state.history``: for each epoch its number, mean loss, the base learning rate of its last step, and
+    validation metrics.
 
     A checkpoint holds it, so that a resumed training has all of its epochs.
 
@@ -31,7 +31,6 @@ class EpochHistory:
     def __init__(self, evaluator: Any = None) -> None:
         self.evaluator = evaluator
         self._losses: list[float] = []
-        self._lr = 0.0
         self._validated: tuple[int, dict[str, float]] | None = None
         self._trainer: Any = None
 
@@ -39,7 +38,7 @@ class EpochHistory:
         self._trainer = engine
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
-        engine.add_event_handler(Events.ITERATION_STARTED, self._step_started)
+        watch_lr(engine)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         if self.evaluator is not None:
@@ -49,15 +48,14 @@ class EpochHistory:
         if engine.state.epoch == 0 or not hasattr(engine.state, "history"):  # else a checkpoint has brought it
             engine.state.history = []
 
-    def _step_started(self, engine: Any) -> None:
-        self._lr = base_lr(engine)  # at its end the schedule has gone on already
-
     def _step(self, engine: Any) -> None:
-        self._losses.append(step_loss(engine))
+        loss = step_loss(engine)
+        if loss is not None:
+            self._losses.append(loss)
 
     def _epoch(self, engine: Any) -> None:
         row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": sum(self._losses) / max(len(self._losses), 1)}
-        row["lr"] = self._lr
+        row["lr"] = step_lr(engine)
         if self._validated is not None and self._validated[0] == engine.state.epoch:
             row["val"] = self._validated[1]
         engine.state.history.append(row)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ignite.engine import Engine, Events
 
+from monai_ept.handlers.step_values import single_number, step_loss, step_lr, watch_lr
 from monai_ept.metrics import Interval
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ class MLflowTracking:
     """
     Records a training in MLflow: one unique run, always closed, and never in the way.
 
-    Attached to a trainer it opens the run when the training starts, and records loss and learning rate of each step,
-    seconds and peak memory of each epoch, and the metrics of every attached evaluator. The run stays open for the test
-    results, until ``finish``. An exception closes it as FAILED, Ctrl-C and SIGTERM as KILLED. Attach it after other
-    handlers of exceptions: it raises them again. MONAI's own ``MLFlowHandler`` shares runs between trainings and
+    Attached to a trainer it opens the run when the training starts, and records loss and base learning rate of each
+    step, seconds and peak memory of each epoch, and the metrics of every attached evaluator. The run stays open for the
+    test results, until ``finish``. An exception closes it as FAILED, Ctrl-C and SIGTERM as KILLED. Attach it after
+    other handlers of exceptions: it raises them again. MONAI's own ``MLFlowHandler`` shares runs between trainings and
     leaves them open, which is why it is not used here.
 
     Of several processes only the first records, and only there MLflow is contacted, once the training starts.
@@ -99,6 +100,7 @@ class MLflowTracking:
         if not self.enabled:
             return
         self._trainer = engine
+        watch_lr(engine)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
@@ -183,11 +185,7 @@ class MLflowTracking:
         self.close(status_of(error))
 
     def _step(self, engine: Any) -> None:
-        values = {"loss": _loss(engine.state.output)}
-        optimizer = getattr(engine, "optimizer", None)
-        if optimizer is not None:
-            values["lr"] = optimizer.param_groups[0]["lr"]
-        self.log(values, engine.state.iteration, "train")
+        self.log({"loss": step_loss(engine), "lr": step_lr(engine)}, engine.state.iteration, "train")
 
     def _epoch(self, engine: Any) -> None:
         costs = {"epoch_seconds": engine.state.times.get(Events.EPOCH_COMPLETED.name), **_peak_memory()}
@@ -225,25 +223,9 @@ def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
         elif isinstance(value, Interval):
             yield from ((key, value.value), (f"{key}_low", value.low), (f"{key}_high", value.high))
         else:
-            number = _number(value)
+            number = single_number(value)
             if number is not None:
                 yield key, number
-
-
-def _number(value: Any) -> float | None:
-    """A number, or what holds exactly one."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    if getattr(value, "size", None) == 1 or (isinstance(value, torch.Tensor) and value.numel() == 1):
-        return float(value.item())
-    return None
-
-
-def _loss(output: Any) -> Any:
-    """The loss in what a trainer puts out: MONAI's dictionary, one for each image, or the number itself."""
-    if isinstance(output, Sequence) and not isinstance(output, str) and output:
-        output = output[0]
-    return output.get("loss") if isinstance(output, Mapping) else output
 
 
 def _peak_memory() -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from ignite.engine import Engine, Events
 
-from monai_ept.handlers.loss import base_lr, step_loss
+from monai_ept.handlers.step_values import step_loss, step_lr, watch_lr
 
 __all__ = ["Progress"]
 
@@ -34,7 +34,7 @@ class Progress:
         self.stream = stream
         self._bar: Any = None
         self._losses: list[float] = []
-        self._lr = 0.0
+        self._lr: float | None = None
         self._began = 0.0
         self._first = 0
         self._hooked = False
@@ -42,7 +42,7 @@ class Progress:
     def attach(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
             engine.add_event_handler(Events.STARTED, self._started)
-            engine.add_event_handler(Events.ITERATION_STARTED, self._step_started)
+            watch_lr(engine)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
             engine.add_event_handler(Events.COMPLETED, self._close)
 
@@ -74,11 +74,11 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {state.epoch}/{state.max_epochs}", refresh=False)
 
-    def _step_started(self, engine: Any) -> None:
-        self._lr = base_lr(engine)  # at its end the schedule has gone on already
-
     def _step(self, engine: Any) -> None:
-        self._losses.append(step_loss(engine))
+        self._lr = step_lr(engine)
+        loss = step_loss(engine)
+        if loss is not None:
+            self._losses.append(loss)
         if self._bar is not None:
             self._bar.set_postfix_str(self._now(), refresh=False)
             self._bar.update()
@@ -98,10 +98,9 @@ class Progress:
         )
 
     def _now(self) -> str:
-        parts = [
-            f"loss {sum(self._losses) / max(len(self._losses), 1):.4f}",
-            f"lr {self._lr:.2e}",
-        ]
+        parts = [f"loss {sum(self._losses) / max(len(self._losses), 1):.4f}"]
+        if self._lr is not None:
+            parts.append(f"lr {self._lr:.2e}")
         name = self.evaluator.state.key_metric_name if self.evaluator is not None else None
         if name is not None and name in self.evaluator.state.metrics:
             parts.append(f"val {name} {self.evaluator.state.metrics[name]:.3f}")

@@ -80,7 +80,6 @@ class Vpt(Method):
                 dropout=self.dropout,
             )
             vit.wrap_block(index, tokens)
-        vit.added_tokens += self.num_tokens
 
 
 class PromptTokens(Tuner):
@@ -109,7 +108,7 @@ class PromptTokens(Tuner):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(inner)
-        self.num_tokens = num_tokens
+        self.num_tokens = self.added_tokens = num_tokens
         self.position = position
         self.leave = leave
         self.dropout = dropout

@@ -65,7 +65,8 @@ def attention_weights(
     if embed in ("add", "multiply"):
         return scores.softmax(-1)
     length = prompt.shape[-1]
-    joined = torch.cat([prompt.expand(*scores.shape[:-1], length), scores], dim=-1)
+    # Broadcast by arithmetic: a traced ONNX graph holds the shape that expand is given, and takes that batch size only.
+    joined = torch.cat([prompt + 0 * q[..., :1], scores], dim=-1)
     return joined.softmax(-1)[..., length:]
 
 

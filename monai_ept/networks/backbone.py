@@ -30,7 +30,6 @@ class ViTFace:
         blocks: its transformer blocks, with whatever methods have wrapped around them.
         embed_dim: width of a token.
         num_prefix_tokens: class token and registers, which stand before the patches.
-        added_tokens: tokens that a method puts between these and the patches, in every block.
         grid_size: patches along each spatial axis.
         patch_size: pixels or voxels along each side of a patch.
         img_size: the image size that the backbone is built for.
@@ -38,13 +37,13 @@ class ViTFace:
         mean, std, interpolation: how its pretraining saw images; None where nobody knows.
         position_names: parameters that depend on the image size.
         final_norms: norms between the last block and the pooled features.
+        after_blocks: everything that stands behind the blocks, if it is there.
     """
 
     module: Any  # an nn.Module, whose attributes no type checker knows
     blocks: nn.ModuleList
     embed_dim: int
     num_prefix_tokens: int
-    added_tokens: int = 0
     grid_size: tuple[int, ...]
     patch_size: tuple[int, ...]
     in_channels: int
@@ -53,6 +52,7 @@ class ViTFace:
     interpolation: str | None = None
     position_names: ClassVar[tuple[str, ...]] = ()
     final_norms: ClassVar[tuple[str, ...]] = ()
+    after_blocks: ClassVar[tuple[str, ...]] = ()
 
     def _read_pretraining(self) -> None:
         known = getattr(self.module, "pretrained_cfg", None) or {}
@@ -79,8 +79,16 @@ class ViTFace:
         return _product(self.grid_size)
 
     @property
+    def added_tokens(self) -> int:
+        """Tokens that tuners have put between prefix tokens and patches, in every block."""
+        added, module = 0, self.blocks[0]
+        while isinstance(module, Tuner):
+            added, module = added + module.added_tokens, module.inner
+        return added
+
+    @property
     def num_tokens(self) -> int:
-        """Tokens of each layer: prefix tokens, tokens added by a method, and patches."""
+        """Tokens of each layer: prefix tokens, those that tuners have added, and patches."""
         return self.num_prefix_tokens + self.added_tokens + self.num_patches
 
     def block(self, index: int) -> Any:
@@ -183,6 +191,7 @@ class TimmViT(ViTFace):
 
     position_names = ("pos_embed",)
     final_norms = ("norm", "fc_norm")
+    after_blocks = ("norm", "fc_norm", "attn_pool", "head_drop", "head")
     needs = ("blocks", "patch_embed", "num_prefix_tokens", "forward_features", "forward_head", "reset_classifier")
 
     def __init__(self, module: nn.Module, img_size: int | Sequence[int] | None = None) -> None:
@@ -225,6 +234,7 @@ class MonaiViT(ViTFace):
 
     position_names = ("patch_embedding.position_embeddings",)
     final_norms = ("norm",)
+    after_blocks = ("norm", "classification_head")
 
     def __init__(self, module: ViT, img_size: int | Sequence[int] | None = None) -> None:
         self.module = module

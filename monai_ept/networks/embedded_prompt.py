@@ -57,6 +57,7 @@ class EmbeddedPrompt(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = check_choice("embed", embed, EMBEDDINGS)
+        self.init, self.start = check_choice("init", init, PROMPT_INITS), start
         self.num_heads = num_heads
         paired = embed in ("add", "multiply")
         if paired and num_heads is not None:
@@ -64,7 +65,7 @@ class EmbeddedPrompt(nn.Module):
         length = num_tokens if paired else check_whole("prompt_length", prompt_length)
         rows = (num_tokens,) if num_heads is None else (check_whole("num_heads", num_heads), 1)
         self.logits = nn.Parameter(torch.empty(*rows, length))
-        self._initialise(check_choice("init", init, PROMPT_INITS))
+        self._initialise(init)
         if start is not None:
             if embed != "concat":
                 raise ValueError(f"start sets the logsumexp of concat prompts and has no meaning for embed={embed!r}.")
@@ -106,6 +107,32 @@ class EmbeddedPrompt(nn.Module):
         self.logits.copy_(logits + (start - logits.logsumexp(-1, keepdim=True)))
 
     @property
+    def scales_attention(self) -> bool:
+        """Whether tokens keep a share of their attention; what is added or multiplied moves it and keeps all of it."""
+        return self.embed in ("concat", "scaled_concat")
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether ``sink`` is all that the prompt does; other prompts act differently on each image."""
+        return self.embed == "concat"
+
+    @property
+    def start_of_sink(self) -> tuple[float, float] | None:
+        """
+        Mean and scatter (standard deviation) of the values at which ``sink`` starts.
+
+        Start values are drawn at random and not kept: a thousand fresh ones tell. None where nobody knows, since one
+        zero per token is also what a folded prompt says of itself.
+        """
+        if self.init == "zero" and self.logits.shape[-1] == 1:
+            return None if self.start is None else (self.start, 0.0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            fresh = EmbeddedPrompt(1000, self.logits.shape[-1], embed=self.embed, init=self.init, start=self.start)
+        sink = fresh.sink.detach().double()
+        return float(sink.mean()), float(sink.std())
+
+    @property
     def sink(self) -> Tensor:
         """``logsumexp`` of each row: all that a ``"concat"`` prompt does, one number per token or head."""
         return self.logits.float().logsumexp(-1) if self.logits.dtype.itemsize < 4 else self.logits.logsumexp(-1)
@@ -119,7 +146,7 @@ class EmbeddedPrompt(nn.Module):
                 f"the prompt was made for {self.logits.shape[0]} tokens and met {q.shape[-2]}: "
                 "build the network with the img_size of its images."
             )
-        if self.embed == "concat":
+        if self.is_sink:
             return sink_attention(q, k, v, self.sink, scale, mask=mask, dropout=dropout)
         return prompted_attention(q, k, v, self.logits, scale, embed=self.embed, mask=mask, dropout=dropout)
 
@@ -130,7 +157,7 @@ class EmbeddedPrompt(nn.Module):
         Raises:
             ValueError: when the prompt's effect depends on the image and is not one number.
         """
-        if self.embed != "concat":
+        if not self.is_sink:
             raise ValueError(
                 f"a prompt with embed={self.embed!r} cannot be folded: its effect depends on the image; "
                 "only concat prompts are one number per token."
@@ -151,7 +178,7 @@ class EmbeddedPrompt(nn.Module):
         if self.num_heads is not None:
             return logits
         resized = resize_tokens(logits, num_prefix_tokens, old_grid, new_grid)
-        if self.embed == "concat":
+        if self.is_sink:
             sink = resize_tokens(logits.logsumexp(-1, keepdim=True), num_prefix_tokens, old_grid, new_grid)
             return resized + sink - resized.logsumexp(-1, keepdim=True)
         if self.embed in ("add", "multiply"):

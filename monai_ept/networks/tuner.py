@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["Tuner", "innermost", "own_modules", "own_parameters", "tuners", "tuners_disabled"]
+__all__ = ["Tuner", "innermost", "own_modules", "own_name", "own_parameters", "tuners", "tuners_disabled"]
 
 
 class Tuner(nn.Module):
@@ -23,6 +23,8 @@ class Tuner(nn.Module):
     Args:
         inner: the module to stand around.
     """
+
+    added_tokens = 0  # how many more tokens the inner module sees than come in
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -68,6 +70,11 @@ def own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     for name, owner in own_modules(module):
         for key, param in owner.named_parameters(recurse=False):
             yield f"{name}.{key}" if name else key, param
+
+
+def own_name(name: str) -> str:
+    """The name that a weight had before anything was wrapped around its module."""
+    return ".".join(part for part in name.split(".") if part != "inner")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], 
 def _text(value: Any, digits: int) -> str:
     if value is None or (isinstance(value, Real) and math.isnan(value)):
         return ""
-    if isinstance(value, Real) and not isinstance(value, int):
+    if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.{digits}g}"
     return str(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,8 +147,9 @@ class Picture:
     width: int | None = None
 
     @classmethod
-    def drawn(cls, name: str, title: str, caption: str, figure: Any) -> Picture:
-        """From matplotlib's figure; the same figure gives the same bytes."""
+    def drawn(cls, parts: Sequence[str], title: str, caption: str, figure: Any) -> Picture:
+        """From matplotlib's figure, named after parts; the same figure gives the same bytes."""
+        name = "-".join("".join(sign if sign.isalnum() else "-" for sign in part)[:40] for part in parts)
         svg = io.BytesIO()
         with styled(name):
             figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})

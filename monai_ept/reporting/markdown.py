@@ -30,17 +30,20 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def markdown_of(title: str, short: Sequence[str], sections: Sequence[Section], figures: str = "figures") -> str:
+def markdown_of(
+    title: str, about: Sequence[str], short: Sequence[str], sections: Sequence[Section], figures: str = "figures"
+) -> str:
     """
     What ``build_page`` shows, as Markdown.
 
     Args:
         title: the headline.
+        about: what it is about, in short phrases.
         short: the sentences that stand on top.
         sections: everything else.
         figures: the folder with the pictures' PNGs, as seen from the file.
     """
-    parts = [f"# {title}", _bullets(short)]
+    parts = [f"# {title}", " · ".join(about), _bullets(short)]
     for section in sections:
         parts.append(f"## {section.title}{f', {section.small}' if section.small else ''}")
         parts += [_bullets(section.sentences), *section.text]

@@ -9,7 +9,21 @@ import math
 from monai_ept.metrics.interval import Interval
 from monai_ept.reporting.statistics import Estimate
 
-__all__ = ["bytes_of", "difference", "many", "number", "p_value", "score", "seconds", "share", "signed", "whole"]
+__all__ = [
+    "bytes_of",
+    "decimal",
+    "difference",
+    "many",
+    "measured",
+    "number",
+    "p_value",
+    "percent",
+    "score",
+    "seconds",
+    "share",
+    "signed",
+    "whole",
+]
 
 
 def number(value: float) -> str:
@@ -25,6 +39,44 @@ def signed(value: float) -> str:
     """A difference with its sign, ``+.021``."""
     text = number(value)
     return text if math.isnan(value) or text.startswith("−") else f"+{text}"
+
+
+def decimal(value: float, digits: int = 3, *, signed: bool = False) -> str:
+    """
+    Any number with so many digits after the point.
+
+    Example::
+
+        >>> decimal(-0.0123), decimal(0.5, 1, signed=True)
+        ('−0.012', '+0.5')
+    """
+    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+
+def measured(value: float, *, signed: bool = False) -> str:
+    """
+    A number of any size: three digits after the point below 10, four in all from there on; a dash for none.
+
+    Example::
+
+        >>> measured(0.25), measured(-1234.5), measured(math.nan)
+        ('0.250', '−1234', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    return decimal(value, signed=signed) if abs(value) < 10 else f"{value:{'+' if signed else ''}.4g}".replace("-", "−")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """
+    A share in hundredths.
+
+    Example::
+
+        >>> percent(0.366)
+        '36.6 %'
+    """
+    return f"{decimal(100 * share, digits)} %"
 
 
 def score(found: Interval) -> str:

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from monai_ept.metrics import probabilities_of
-from monai_ept.model import TunedViT, _own_name
+from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
+from monai_ept.networks.tuner import own_name
 
 __all__ = ["PyfuncModel", "load_model_files", "save_model_files"]
 
@@ -53,7 +54,7 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str,
         )
     net.save_delta(folder / DELTA)
     with net.disabled():  # trained weights are in the delta: here they are as they came
-        weights = {_own_name(key): tensor.detach().cpu().clone() for key, tensor in net.backbone.state_dict().items()}
+        weights = {own_name(key): tensor.detach().cpu().clone() for key, tensor in net.backbone.state_dict().items()}
     save_file({key: tensor.contiguous() for key, tensor in weights.items() if key in net._own_names}, folder / BACKBONE)
     config = {
         "backbone": name["name"] if name["by_name"] else backbone,

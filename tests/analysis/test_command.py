@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from monai_ept import TunedViT, fit
 from monai_ept.__main__ import main
-from monai_ept.analysis.subject import find_subject
-from monai_ept.data import FewShotSplit, few_shot_split, load_source, register_source
+from monai_ept.analysis.network_and_images import find_network_and_images
+from monai_ept.data import FewShotSplit, few_shot_split, load_source
 from monai_ept.delta import read_delta
 from tests.engines.scenes import pictures
 
@@ -107,19 +107,20 @@ def test_a_delta_file_and_its_split(run, capsys):
     split = FewShotSplit.load(folder / "split.json", load_source("folder", rest[5], group_pattern=r"(\d+_\d+)_"))
     # Without a split the official test images are taken; nobody knows which others trained it.
     options = {"group_pattern": r"(\d+_\d+)_"}
-    subject = find_subject(delta=given[2], pretrained=rest[1], source="folder", dataset_dir=rest[5], options=options)
-    assert [record["id"] for record in subject.images] == [record["id"] for record in split.test]
-    assert subject.val == [] and subject.folder is None
+    found = find_network_and_images(
+        delta=given[2], pretrained=rest[1], source="folder", dataset_dir=rest[5], options=options
+    )
+    assert [record["id"] for record in found.images] == [record["id"] for record in split.test]
+    assert found.val == [] and found.folder is None
     assert main([*given, "--calibrate"]) == 2
     assert "--calibrate needs validation images" in capsys.readouterr().err
 
 
 def test_errors_are_one_sentence(run, place, capsys):
     folder, rest = run
-    weights, synthetic = rest[:2], ["--source", "synthetic", "--option", "lazy=true"]
+    synthetic = ["--source", "synthetic", "--option", "lazy=true"]
     cases = {
         "name what to analyse with either --run or --delta": [],
-        "pass --source, one of csv": ["--run", str(folder), *weights],
         "a delta does not say what images": ["--delta", str(folder / "delta.safetensors")],
         "nowhere is no folder, and there is no": ["--run", "nowhere"],
         "has no delta.safetensors": ["--run", str(place / "shapes"), *rest],
@@ -134,21 +135,18 @@ def test_errors_are_one_sentence(run, place, capsys):
     assert read_delta(folder / "delta.safetensors").metadata.get("temperature") is None
 
 
-def test_the_source_of_a_run_is_known_where_its_name_says_it(run, place):
+def test_a_run_knows_how_its_images_are_read(run, place):
     folder, rest = run
-    register_source("shapes", lambda dataset_dir: load_source("folder", dataset_dir, group_pattern=r"(\d+_\d+)_"))
-    from monai_ept.data.sources import registry
-
-    try:
-        subject = find_subject(run=folder, pretrained=rest[1], dataset_dir=place / "shapes")
-    finally:
-        del registry._SOURCES["shapes"]
-    assert subject.folder == folder and len(subject.images.val) > 0
-    assert np.isfinite(subject.net.head[1].weight.detach().numpy()).all()
+    found = find_network_and_images(run=folder, pretrained=rest[1])
+    assert found.folder == folder and len(found.images.val) > 0
+    assert np.isfinite(found.net.head[1].weight.detach().numpy()).all()
+    shutil.copytree(place / "shapes", place / "moved")
+    moved = find_network_and_images(run=folder, pretrained=rest[1], dataset_dir=place / "moved")
+    assert all("moved" in str(record["image"]) for record in moved.images.test)
 
 
 def test_a_bundles_training_needs_nothing_else(place, tmp_path, capsys):
-    from monai_ept.bundle.training import begin_training
+    from monai_ept.engines import Training
     from monai_ept.runs.build_network import make_network
     from monai_ept.runs.data_loading import load_data
 
@@ -157,16 +155,8 @@ def test_a_bundles_training_needs_nothing_else(place, tmp_path, capsys):
     network = {"backbone": BACKBONE, "pretrained": str(place / "weights.safetensors"), "img_size": 32, "method": "damp"}
     data = load_data(**images)
     net = make_network(data.class_names, **network)
-    begin_training(
-        "ept_derm",
-        tmp_path / "trained",
-        network=net,
-        data=data,
-        split=few_shot_split(data, 1),
-        data_settings=images,
-        network_settings=network,
-        transform_settings={"keep_aspect": True},
-    )
+    origin = {"name": "ept_derm", "data": images, "network": network, "transforms": {"keep_aspect": True}}
+    Training(net, few_shot_split(data, 1), data=data, folder=tmp_path / "trained", origin=origin).begin()
     net.save_delta(tmp_path / "trained" / "delta.safetensors")
     capsys.readouterr()
     assert main(["analyze", "--run", str(tmp_path / "trained")]) == 0
@@ -174,4 +164,4 @@ def test_a_bundles_training_needs_nothing_else(place, tmp_path, capsys):
     assert "c is fixed at 4.6" in said and "no validation images" in said and "MLflow" not in said
     page = (tmp_path / "trained" / "analysis" / "analysis.html").read_text(encoding="utf-8")
     assert "21 test images of synthetic_derm" in page and "32×32" in page
-    assert find_subject(run=tmp_path / "trained").transform_settings == {"keep_aspect": True}
+    assert find_network_and_images(run=tmp_path / "trained").transform_settings == {"keep_aspect": True}

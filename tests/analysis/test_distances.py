@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, silhouette_score
 
 from monai_ept.analysis import class_distances, compare_features, separability
-from monai_ept.analysis.classes import single_classes
-from monai_ept.analysis.project_2d import density_levels, first_component, plane, tsne, turned
+from monai_ept.analysis.distances import single_classes
 
 
 def clusters(seed: int = 0, images: int = 90, width: int = 6, classes: int = 3, apart: float = 2.0):
@@ -104,36 +103,3 @@ def test_images_of_several_labels_count_for_no_class():
     assert classes.tolist() == [0, 1, -1, 2] and names == ["ulcer", "polyp", "no label"]
     classes, names = single_classes(labels[:3], ["ulcer", "polyp"])
     assert classes.tolist() == [0, 1, -1] and names == ["ulcer", "polyp"]
-
-
-def test_projections():
-    features, _, _ = clusters()
-    line = first_component(features)
-    assert line.var() == pytest.approx(np.linalg.eigvalsh(np.cov(features.T, bias=True))[-1])
-    # Mirrored features are the same picture, since the sign follows from the loadings.
-    np.testing.assert_allclose(np.abs(first_component(-features)), np.abs(line))
-    assert first_component(np.ones((3, 4))).tolist() == [0, 0, 0]
-    points = plane(features)
-    np.testing.assert_allclose(points, plane(features * 7), rtol=1e-6)  # no unit
-    assert points[:, 0].var() > points[:, 1].var() and plane(features[:, :1]).shape == (90, 2)
-    np.testing.assert_array_equal(tsne(features[:30]), tsne(features[:30]))
-
-
-def test_a_projection_is_turned_and_not_stretched():
-    points = plane(clusters()[0])
-    quarter = np.array([[0, -1], [1, 0]])
-    np.testing.assert_allclose(turned(points @ quarter * [1, 1] + 3, points), points, atol=1e-9)
-    np.testing.assert_allclose(turned(points * [-2, 2], points), points * 2, atol=1e-9)
-
-
-def test_contours_hold_the_share_of_points_that_they_say():
-    points = np.random.default_rng(0).normal(size=(400, 2)) * [2, 1]
-    xs, ys = np.linspace(-9, 9, 120), np.linspace(-5, 5, 100)
-    density, levels = density_levels(points, xs, ys)
-    assert density.shape == (100, 120) and levels == sorted(levels)
-    cell = (xs[1] - xs[0]) * (ys[1] - ys[0])
-    assert density.sum() * cell == pytest.approx(1, abs=0.01)
-    # Of a normal distribution, the region that holds half of it is known.
-    assert (density >= levels[1]).sum() * cell == pytest.approx(2 * np.pi * 2 * np.log(2), rel=0.15)
-    assert density_levels(points[:5], xs, ys) is None
-    assert density_levels(np.stack([np.arange(20.0)] * 2, axis=1), xs, ys) is None

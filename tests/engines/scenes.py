@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import Dataset
+from monai.engines import SupervisedTrainer
 
 from monai_ept import FitResult, TunedViT, fit
-from monai_ept.data import FewShotSplit, RecordSet, few_shot_split
+from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader, few_shot_split
+from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer, network_transforms
 from monai_ept.engines.recipe import SETTINGS
 from tests.backbones import timm_vit
 
@@ -57,3 +60,20 @@ def result_bytes(folder: Path) -> dict[str, bytes]:
     """What must be equal when two trainings are."""
     names = ("delta.safetensors", "history.json", "evaluation/metrics.json", "evaluation/predictions.csv")
     return {name: (Path(folder) / name).read_bytes() for name in names}
+
+
+def loader_of(net: TunedViT, records: list[dict], batch_size: int = 5) -> SeededDataLoader:
+    """Images as an evaluation reads them, with labels where they have one."""
+    rows = [{key: record[key] for key in ("image", "label", "id") if key in record} for record in records]
+    return SeededDataLoader(Dataset(rows, network_transforms(net)), batch_size=batch_size)
+
+
+def trainer_of(
+    net: TunedViT, epochs: int = 2, lr: float = 1e-2, optimizer: str = "sgd", **options: Any
+) -> SupervisedTrainer:
+    """A trainer of three steps an epoch."""
+    dataset = Dataset(small_split(pictures()).train, network_transforms(net, train=True))
+    loader = SeededDataLoader(dataset, batch_size=4, shuffle=True, seed=0)
+    optim = make_optimizer(net, optimizer, lr)
+    settings = {"loss_function": make_loss(), "scheduler": cosine_schedule(optim, epochs * len(loader)), **options}
+    return build_trainer(net, loader, epochs=epochs, optimizer=optim, progress=False, **settings)

@@ -40,7 +40,7 @@ def report(tmp_path_factory, small_disk):
     if small_disk is not None:
         command.append(str(small_disk))
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -7,24 +7,13 @@ import copy
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch import nn
 
 from monai_ept import TunedViT
-from monai_ept.data import SeededDataLoader
-from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer, network_transforms
 from tests.backbones import images_for, monai_vit, timm_vit
-from tests.engines.scenes import pictures, small_net, small_split
-
-
-def trainer_of(net, epochs=2, lr=1e-2, optimizer="sgd", **options):
-    dataset = Dataset(small_split(pictures()).train, network_transforms(net, train=True))
-    loader = SeededDataLoader(dataset, batch_size=4, shuffle=True, seed=0)
-    optim = make_optimizer(net, optimizer, lr)
-    settings = {"loss_function": make_loss(), "scheduler": cosine_schedule(optim, epochs * len(loader)), **options}
-    return build_trainer(net, loader, epochs=epochs, optimizer=optim, progress=False, **settings)
+from tests.engines.scenes import small_net, trainer_of
 
 
 def test_trains_the_delta_and_nothing_else():

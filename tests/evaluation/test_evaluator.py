@@ -9,20 +9,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, Compose
 
-from monai_ept.data import SeededDataLoader
 from monai_ept.engines import build_evaluator, evaluate, evaluate_table, network_transforms, predict
 from monai_ept.handlers import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import classification_metrics
-from tests.engines.scenes import CLASSES, pictures, small_net
-
-
-def loader_of(net, records, batch_size=5):
-    dataset = Dataset([{k: r[k] for k in r if k in ("image", "label", "id")} for r in records], network_transforms(net))
-    return SeededDataLoader(dataset, batch_size=batch_size)
+from tests.engines.scenes import CLASSES, loader_of, pictures, small_net
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,7 @@ import re
 
 from monai_ept.engines import build_evaluator
 from monai_ept.handlers import Progress
-from tests.engines.scenes import pictures, small_net
-from tests.engines.test_evaluation import loader_of
-from tests.engines.test_training import trainer_of
+from tests.engines.scenes import loader_of, pictures, small_net, trainer_of
 
 
 class Terminal(io.StringIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
         self.start()
 
     def start(self) -> None:
@@ -44,7 +44,7 @@ class Server:
     @property
     def uri(self) -> str:
         """Its address, as soon as it answers."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
@@ -62,6 +62,15 @@ class Server:
             self.process = None
 
 
+def _free_port() -> int:
+    """A port that stays free while the server is away: none of those that systems give to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("mlflow"))
@@ -71,20 +80,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """Every test in a folder of its own, without a store in the environment."""
+    """Every test in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """MLflow takes seconds to create its tables: it does so once, and tests take copies."""
-    from monai_ept.tracking.mlflow_client import open_client
-
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    open_client(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture

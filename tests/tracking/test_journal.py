@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-import os
 import resource
-import signal
 
 import pytest
 
 from monai_ept.tracking.journal import Journal
-from monai_ept.tracking.process_lock import ProcessLock
 
 OPENING = {"id": "0123456789abcdef", "run_name": "first", "experiment": "x", "tracking_uri": "http://host"}
 
@@ -106,33 +102,3 @@ def test_journals_stay_in_order_when_the_second_ends(tmp_path, monkeypatch):
         names.append(journal.folder.name[:25])
         journal.close()
     assert names == ["20231114-221320-300000000", "20231114-221321-002579737"]
-
-
-def test_a_lock_has_one_holder_and_its_death_frees_it(tmp_path):
-    """Also when worker processes of the holder live on, as those of a DataLoader do for seconds."""
-    path = tmp_path / "lock"
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-
-    def hold() -> None:
-        lock = ProcessLock(path)
-        worker = context.Process(target=signal.pause)
-        theirs.send((lock.acquire(), worker.start(), worker.pid))
-        signal.pause()
-
-    holder = context.Process(target=hold)
-    holder.start()
-    held, _, worker = ours.recv()
-    lock = ProcessLock(path)
-    try:
-        assert held and not lock.acquire()
-        os.kill(holder.pid, signal.SIGKILL)
-        holder.join()
-        os.kill(worker, 0)  # still there
-        assert lock.acquire()
-        assert not ProcessLock(path).acquire()  # nor twice in one process
-        lock.release()
-        with ProcessLock(path):
-            assert not lock.acquire()
-    finally:
-        os.kill(worker, signal.SIGKILL)

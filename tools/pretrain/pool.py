@@ -48,9 +48,9 @@ class Pool:
             raise FileNotFoundError(f"{folder} is no pool of pictures: make one with make_pool.")
         self.chunk = json.loads((folder / SETTINGS_FILE).read_text())["chunk"]
         chunks = [folder / f"{index:05d}" for index in range(-(-number // self.chunk))]
-        for chunk in chunks:
-            if not chunk.with_suffix(".safetensors").exists():
-                raise FileNotFoundError(f"{chunk}.safetensors is not there: make the pool of {number} pictures first.")
+        for file in (chunk.with_suffix(".safetensors") for chunk in chunks):
+            if not file.exists():
+                raise FileNotFoundError(f"{file} is not there: make the pool of {number} pictures first.")
         self.number = number
         self.images = [np.load(chunk.with_suffix(".npy"), mmap_mode="r") for chunk in chunks]
         told = [load_file(chunk.with_suffix(".safetensors")) for chunk in chunks]

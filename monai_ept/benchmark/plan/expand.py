@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
 
 from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
 from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
@@ -113,11 +113,12 @@ def _several(method: Any, key: str, value: Any) -> bool:
     """Whether a list under a setting is a list of values, and not one value that is a list."""
     if not isinstance(value, list) or not isinstance(method, str):
         return False
-    kind = next((str(f.type) for f in dataclasses.fields(method_class(method)) if f.name == key), "")
-    if "Sequence" not in kind:
+    hint = get_type_hints(method_class(method)).get(key)
+    kinds = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Sequence]
+    if not kinds:
         return True
     # Layers are named by a word or by a list of numbers, targets by a list of words.
-    return all(isinstance(item, list) or (isinstance(item, str) and "Sequence[int]" in kind) for item in value)
+    return all(isinstance(item, list) or (isinstance(item, str) and get_args(kinds[0]) == (int,)) for item in value)
 
 
 def _label(method: Any, settings: Mapping[str, Any]) -> str:

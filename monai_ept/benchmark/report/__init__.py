@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 from monai_ept._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from monai_ept.benchmark.report.contents import Report
-    from monai_ept.benchmark.report.folder import read_folder
-    from monai_ept.benchmark.report.report import build_report, save_report
-    from monai_ept.benchmark.report.results import CellResult, SweepResults
-    from monai_ept.benchmark.report.tracked import read_tracked
+    from monai_ept.benchmark.report.build import build_report, save_report
+    from monai_ept.benchmark.report.compare_runs import Comparison, compare
+    from monai_ept.benchmark.report.content import Report
+    from monai_ept.benchmark.report.from_folder import read_folder
+    from monai_ept.benchmark.report.from_mlflow import read_tracked
+    from monai_ept.benchmark.report.results import SweepResults
 
-__all__ = ["CellResult", "Report", "SweepResults", "build_report", "read_folder", "read_tracked", "save_report"]
+__all__ = [
+    "Comparison",
+    "Report",
+    "SweepResults",
+    "build_report",
+    "compare",
+    "read_folder",
+    "read_tracked",
+    "save_report",
+]
 
 __getattr__ = lazy_exports(__name__)

@@ -29,10 +29,11 @@ def _run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: when it is not said what to read.
     """
-    from monai_ept.benchmark.report.folder import read_folder
-    from monai_ept.benchmark.report.markdown import score_table
-    from monai_ept.benchmark.report.report import build_report, save_report
-    from monai_ept.benchmark.report.tracked import read_tracked
+    from monai_ept.benchmark.report.build import build_report, save_report
+    from monai_ept.benchmark.report.from_folder import read_folder
+    from monai_ept.benchmark.report.from_mlflow import read_tracked
+    from monai_ept.benchmark.report.score_table import brief_table
+    from monai_ept.reporting.markdown import table_of
 
     if bool(args.folder) == bool(args.sweep):
         raise ValueError("name either the sweep's folder, or --sweep and its name to read it from MLflow.")
@@ -46,7 +47,7 @@ def _run(args: argparse.Namespace) -> None:
     for text in report.reading:
         print(f"- {text}")
     for backbone in report.table.backbones:
-        print(f"\n{report.table.metrics}, {backbone}\n\n{score_table(report.table, backbone, short=True)}")
+        print(f"\n{report.table.metrics}, {backbone}\n\n{table_of(brief_table(report.table, backbone))}")
     if report.table.reference:
         print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()

@@ -22,7 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """Compare, print the table and write the files."""
-    from monai_ept.tracking import compare
+    from monai_ept.benchmark.report import compare
 
     tags = name_value_pairs("--tag", args.tag)
     table = compare(

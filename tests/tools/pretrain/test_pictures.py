@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,8 @@ def test_a_picture_follows_from_seed_and_index_in_any_process():
         "import sys; from tools.pretrain.pictures import make_picture; "
         "make_picture(1, 4, 40); sys.stdout.write(make_picture(1, 5, 40).image.tobytes().hex())"
     )
-    theirs = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    command, root = [sys.executable, "-c", code], Path(__file__).parents[3]
+    theirs = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert bytes.fromhex(theirs) == ours
     assert make_picture(1, 6, 40).image.tobytes() != ours != make_picture(2, 5, 40).image.tobytes()
 

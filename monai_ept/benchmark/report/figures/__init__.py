@@ -8,13 +8,13 @@ from monai_ept.benchmark.report.figures.differences import draw_differences
 from monai_ept.benchmark.report.figures.factors import draw_factors
 from monai_ept.benchmark.report.figures.repeats import draw_repeats
 from monai_ept.benchmark.report.figures.shots import draw_shots
-from monai_ept.benchmark.report.figures.style import Picture
-from monai_ept.benchmark.report.table import Table
+from monai_ept.benchmark.report.scores import Scores
+from monai_ept.reporting.figure import Picture
 
-__all__ = ["Picture", "draw_figures"]
+__all__ = ["draw_figures"]
 
 
-def draw_figures(table: Table) -> list[Picture]:
+def draw_figures(table: Scores) -> list[Picture]:
     """All figures that the table has numbers for, in the order of the page."""
     sources = list(dict.fromkeys((column.backbone, column.source) for column in table.singles))
     found: list[Picture | None] = [draw_differences(table, backbone) for backbone in table.backbones]

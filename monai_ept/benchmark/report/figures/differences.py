@@ -7,18 +7,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from monai_ept.benchmark.report.figures.style import (
-    AHEAD,
-    BEHIND,
-    GREY,
-    INK,
-    Picture,
-    empty_figure,
-    styled,
-    tidy,
-)
-from monai_ept.benchmark.report.table import Column, Score, Table
+from monai_ept.benchmark.report.scores import Column, Score, Scores
+from monai_ept.reporting.axes import tidy
+from monai_ept.reporting.figure import AHEAD, BEHIND, GREY, INK, Picture, figure_of, styled
 from monai_ept.reporting.numbers import signed
+from monai_ept.reporting.statistics import NOTHING
 
 __all__ = ["draw_differences"]
 
@@ -26,7 +19,7 @@ MOST = 4
 """Panels beside each other."""
 
 
-def draw_differences(table: Table, backbone: str) -> Picture | None:
+def draw_differences(table: Scores, backbone: str) -> Picture | None:
     """Difference to the reference with its interval, methods by columns; None without anything to compare."""
     labels = [label for label in table.labels if label != table.reference]
     columns = [
@@ -40,7 +33,7 @@ def draw_differences(table: Table, backbone: str) -> Picture | None:
     labels = [label for label in labels if any((label, column) in table.scores for column in columns)]
     lines = _lines(columns)
     with styled("differences"):
-        figure = empty_figure(len(lines) * (0.75 + 0.27 * len(labels)) + 0.3)
+        figure = figure_of(11.5, len(lines) * (0.75 + 0.27 * len(labels)) + 0.3)
         panels = figure.subplots(len(lines), max(map(len, lines)), squeeze=False, sharey=True, sharex=True)
         for line, row in zip(lines, panels, strict=True):
             for column, axes in zip(line, row, strict=False):
@@ -51,7 +44,7 @@ def draw_differences(table: Table, backbone: str) -> Picture | None:
         panels[0, 0].set_xlim(low, high)
         figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
         return Picture.drawn(
-            f"differences-{_slug(backbone)}" if len(table.backbones) > 1 else "differences",
+            ["differences", *[backbone] * (len(table.backbones) > 1)],
             f"Difference to {table.reference}" + (f": {backbone}" if len(table.backbones) > 1 else ""),
             f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
             "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
@@ -60,11 +53,11 @@ def draw_differences(table: Table, backbone: str) -> Picture | None:
         )
 
 
-def _limits(table: Table, labels: list[str], columns: list[Column]) -> tuple[float, float]:
+def _limits(table: Scores, labels: list[str], columns: list[Column]) -> tuple[float, float]:
     """The same for all panels, with zero and with room for the numbers beside what is coloured."""
     scores = [_score(table, label, column) for label in labels for column in columns]
-    found = [score.difference for score in scores if not math.isnan(score.difference.mean)]
-    ends = [end for one in found for end in ((one.low, one.high) if one.low == one.low else (one.mean,))]
+    found = [score.difference.interval for score in scores if not math.isnan(score.difference.mean)]
+    ends = [end for one in found for end in (one[1:] if one.known else one[:1])]
     low, high = min(0.0, *ends), max(0.0, *ends)
     room = (high - low) or 0.01
     left = any(score.verdict and score.difference.mean < 0 for score in scores)
@@ -83,21 +76,21 @@ def _lines(columns: list[Column]) -> list[list[Column]]:
     return lines
 
 
-def _panel(axes: Any, table: Table, column: Column, labels: list[str]) -> None:
+def _panel(axes: Any, table: Scores, column: Column, labels: list[str]) -> None:
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
     for row, label in enumerate(labels):
         score = _score(table, label, column)
-        found = score.difference
-        if math.isnan(found.mean):
+        found = score.difference.interval
+        if math.isnan(found.value):
             continue
         colour = {1: AHEAD, -1: BEHIND, 0: GREY}[score.verdict]
-        if not math.isnan(found.p):
+        if not math.isnan(score.difference.p):
             axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
-        axes.plot(found.mean, row, "o", color=colour, markersize=6.5, zorder=3)
+        axes.plot(found.value, row, "o", color=colour, markersize=6.5, zorder=3)
         if score.verdict:
-            right = found.mean > 0  # away from the line at zero
+            right = found.value > 0  # away from the line at zero
             axes.annotate(
-                signed(found.mean), (found.high if right else found.low, row), (4 if right else -4, 0),
+                signed(found.value), (found.high if right else found.low, row), (4 if right else -4, 0),
                 textcoords="offset points", va="center", ha="left" if right else "right", fontsize=9.5, color=colour,
                 fontweight="bold",
             )  # fmt: skip
@@ -111,11 +104,5 @@ def _panel(axes: Any, table: Table, column: Column, labels: list[str]) -> None:
     tidy(axes, "x")
 
 
-def _score(table: Table, label: str, column: Column) -> Score:
-    from monai_ept.reporting.statistics import NOTHING
-
+def _score(table: Scores, label: str, column: Column) -> Score:
     return table.scores.get((label, column)) or Score(label, column, NOTHING)
-
-
-def _slug(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in text)[:40]

@@ -10,24 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_ept.benchmark.report.figures.style import (
-    GREY,
-    TOP,
-    Picture,
-    empty_figure,
-    equal_spans,
-    grid_of,
-    place_labels,
-    styled,
-    tidy,
-    within_scores,
-)
 from monai_ept.benchmark.report.results import plain
-from monai_ept.benchmark.report.table import Column, Table
-from monai_ept.reporting.figure import COLOURS, MARKERS
-from monai_ept.reporting.statistics import Estimate
+from monai_ept.benchmark.report.scores import Column, Scores
+from monai_ept.metrics import Interval
+from monai_ept.reporting.axes import TOP, equal_spans, place_labels, tidy, within_scores
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels, styled
 
-__all__ = ["draw_factors"]
+__all__ = ["depths_of", "draw_factors", "names_apart"]
 
 TITLES = {
     "prompt_length": "Score against prompt length",
@@ -44,15 +33,15 @@ class _Curve:
     """Points of one method, or one direction, in one panel."""
 
     name: str
-    points: list[tuple[float, Estimate]] = field(default_factory=list)
-    reference: Estimate | None = None
+    points: list[tuple[float, Interval]] = field(default_factory=list)
+    reference: Interval | None = None
 
 
-def draw_factors(table: Table, backbone: str, source: str) -> list[Picture]:
+def draw_factors(table: Scores, backbone: str, source: str) -> list[Picture]:
     """One figure for each factor that has at least two values on this data set."""
     factors: dict[str, dict[str, Any]] = defaultdict(dict)  # by factor and group: label -> value
     others: dict[str, dict[str, str]] = defaultdict(dict)
-    for cell in table.cells:
+    for cell in table.cells.itertuples():
         if cell.backbone == backbone and cell.source == source:
             for name, value in cell.factors.items():
                 factors[name][cell.label] = value
@@ -61,7 +50,7 @@ def draw_factors(table: Table, backbone: str, source: str) -> list[Picture]:
     pictures = []
     for name, values in factors.items():
         if len({plain(value) for value in values.values()}) > 1:
-            draw = _depth if name in LAYERS and _depths(values) else _factor
+            draw = _depth if name in LAYERS and depths_of(values) else _factor
             picture = draw(table, backbone, source, name, values, others[name])
             if picture is not None:
                 pictures.append(picture)
@@ -69,25 +58,25 @@ def draw_factors(table: Table, backbone: str, source: str) -> list[Picture]:
 
 
 def _factor(
-    table: Table, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
+    table: Scores, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
 ) -> Picture | None:
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values.values())
     order = list(dict.fromkeys(plain(value) for value in values.values()))
     columns = _columns(table, backbone, source, values)
     names = list(dict.fromkeys(groups.values()))
-    panels: dict[str, list[_Curve]] = {}
+    curves_of: dict[str, list[_Curve]] = {}
     for column in columns:
         curves = {group: _Curve(group) for group in names}
         for label, value in values.items():
             score = table.scores.get((label, column))
             if score is not None:
                 x = float(value) if numeric else float(order.index(plain(value)))
-                curves[groups[label]].points.append((x, score.score))
+                curves[groups[label]].points.append((x, score.score.interval))
         base = table.scores.get((table.reference, column))
         for curve in curves.values():
             curve.points.sort(key=lambda point: point[0])
-            curve.reference = base.score if base else None
-        panels[f"{column.shots}-shot"] = [curve for curve in curves.values() if curve.points]
+            curve.reference = base.score.interval if base else None
+        curves_of[f"{column.shots}-shot"] = [curve for curve in curves.values() if curve.points]
     word = name.replace("_", " ")
     places = [float(value) for value in values.values()] if numeric else []
     log = numeric and min(places) > 0 and max(places) / min(places) >= 20
@@ -100,15 +89,15 @@ def _factor(
         if numeric
         else {float(place): text.replace("_", "_\n") for place, text in enumerate(order)}
     )
-    return _draw(table, backbone, source, name, title, caption, panels, ticks, word, log=log, lines=numeric)
+    return _draw(table, backbone, source, name, title, caption, curves_of, ticks, word, log=log, lines=numeric)
 
 
 def _depth(
-    table: Table, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
+    table: Scores, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
 ) -> Picture | None:
-    depths = _depths(values)
+    depths = depths_of(values)
     columns = _columns(table, backbone, source, values)
-    panels: dict[str, list[_Curve]] = {}
+    curves_of: dict[str, list[_Curve]] = {}
     several = len(set(groups.values())) > 1
     for column in columns:
         curves: dict[str, _Curve] = {}
@@ -116,12 +105,12 @@ def _depth(
             score = table.scores.get((label, column))
             for direction, depth in depths[label].items() if score is not None else ():
                 key = f"{groups[label]} {DIRECTIONS[direction]}" if several else DIRECTIONS[direction]
-                curves.setdefault(key, _Curve(key)).points.append((float(depth), score.score))  # type: ignore[union-attr]
+                curves.setdefault(key, _Curve(key)).points.append((float(depth), score.score.interval))  # type: ignore[union-attr]
         base = table.scores.get((table.reference, column))
         for curve in curves.values():
             curve.points.sort(key=lambda point: point[0])
-            curve.reference = base.score if base else None
-        panels[f"{column.shots}-shot"] = [curves[key] for key in sorted(curves)]
+            curve.reference = base.score.interval if base else None
+        curves_of[f"{column.shots}-shot"] = [curves[key] for key in sorted(curves)]
     numbers = sorted({depth for ways in depths.values() for depth in ways.values()})
     caption = "Layers are added from the input upwards, or from the output downwards. "
     caption += f"Mean and 95 % interval over {table.unit}s."
@@ -129,12 +118,12 @@ def _depth(
         caption += f" Dashed, with its interval as a band: {table.reference}."
     ticks = {float(number): str(number) for number in numbers}
     return _draw(
-        table, backbone, source, name, "Score against the number of prompted layers", caption, panels, ticks,
+        table, backbone, source, name, "Score against the number of prompted layers", caption, curves_of, ticks,
         "prompted layers",
     )  # fmt: skip
 
 
-def _depths(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def depths_of(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """
     How many layers each value takes, from the bottom or from the top; all of them are both.
 
@@ -164,7 +153,7 @@ def _depths(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _columns(table: Table, backbone: str, source: str, values: Mapping[str, Any]) -> list[Column]:
+def _columns(table: Scores, backbone: str, source: str, values: Mapping[str, Any]) -> list[Column]:
     return [
         column
         for column in table.singles
@@ -175,56 +164,51 @@ def _columns(table: Table, backbone: str, source: str, values: Mapping[str, Any]
 
 
 def _draw(
-    table: Table,
+    table: Scores,
     backbone: str,
     source: str,
     name: str,
     title: str,
     caption: str,
-    panels: Mapping[str, Sequence[_Curve]],
+    curves_of: Mapping[str, Sequence[_Curve]],
     ticks: Mapping[float, str],
     word: str,
     *,
     log: bool = False,
     lines: bool = True,
 ) -> Picture | None:
-    if not panels:
+    if not curves_of:
         return None
     metric = table.metric_of[source].replace("_", " ")
     with styled(name):
-        rows, beside = grid_of(len(panels), 3)
-        figure = empty_figure(3.5 * rows, 5.5 if len(panels) == 1 else 11.5)
-        grid = figure.subplots(rows, beside, squeeze=False, sharex=True)
-        for axes, (heading, curves) in zip(grid.flat, panels.items(), strict=False):
+        figure, grid = panels(len(curves_of), 3, 5.5 if len(curves_of) == 1 else 3.83, 3.5, sharex=True)
+        for axes, (heading, curves) in zip(grid.flat, curves_of.items(), strict=True):
             _panel(axes, curves, lines, log)
-            within_scores(axes, [found.mean for curve in curves for _, found in curve.points])
+            within_scores(axes, [found.value for curve in curves for _, found in curve.points])
             axes.set_title(heading, loc="left", fontsize=11)
-            axes.set_xticks(list(ticks), _apart(ticks) if log else list(ticks.values()))
+            axes.set_xticks(list(ticks), names_apart(ticks) if log else list(ticks.values()))
             axes.minorticks_off()
             if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
                 axes.tick_params(axis="x", labelrotation=45)
             if not lines:
                 axes.set_xlim(-0.5, len(ticks) - 0.5)
             axes.tick_params(labelbottom=True)
-        for axes in list(grid.flat)[len(panels) :]:
-            axes.set_visible(False)
-        equal_spans([axes for axes, _ in zip(grid.flat, panels, strict=False)], top=TOP)
-        _direct_labels(grid, panels, table.reference)
+        equal_spans(list(grid.flat), top=TOP)
+        _direct_labels(grid.flat[-1], list(curves_of.values())[-1], table.reference)
         figure.supxlabel(word, fontsize=11)
         figure.supylabel(metric, fontsize=11)
         where = [backbone] * (len(table.backbones) > 1) + [source]
-        slug = ["".join(letter if letter.isalnum() else "-" for letter in part)[:40] for part in where]
         return Picture.drawn(
-            "-".join([name.replace("_", "-"), *slug]),
+            [name, *where],
             f"{title}: {', '.join(reversed(where))}",
             f"{metric.capitalize()}. {caption} All panels have the same scale, at different heights."
-            if len(panels) > 1
+            if len(curves_of) > 1
             else f"{metric.capitalize()}. {caption}",
             figure,
         )
 
 
-def _apart(ticks: Mapping[float, str]) -> list[str]:
+def names_apart(ticks: Mapping[float, str]) -> list[str]:
     """Names of ticks on a logarithmic axis, without those that would run into the next."""
     values = list(ticks)
     room = 0.1 * math.log(values[-1] / values[0])
@@ -248,28 +232,27 @@ def _panel(axes: Any, curves: Sequence[_Curve], lines: bool, log: bool) -> None:
             wide = (max(places) / min(places)) ** (0.012 * (number - (len(curves) - 1) / 2))
             places = [x * wide for x in places]
         axes.plot(
-            places, [found.mean for _, found in curve.points], color=colour, marker=marker, markersize=6.5,
+            places, [found.value for _, found in curve.points], color=colour, marker=marker, markersize=6.5,
             linewidth=1.8, linestyle="-" if lines else "", label=curve.name,
         )  # fmt: skip
         for x, (_, found) in zip(places, curve.points, strict=True):
-            if not math.isnan(found.low):
+            if found.known:
                 axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.5)
     base = curves[0].reference if curves else None
     if base is not None:
-        axes.axhline(base.mean, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
-        if not math.isnan(base.low):
+        axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
+        if base.known:
             axes.axhspan(base.low, base.high, color="#eeeeee", zorder=0)
-    tidy(axes)
+    tidy(axes, "y")
 
 
-def _direct_labels(grid: Any, panels: Mapping[str, Sequence[_Curve]], reference: str) -> None:
+def _direct_labels(axes: Any, curves: Sequence[_Curve], reference: str) -> None:
     """Names at the ends of the last panel's curves and of the reference's line."""
-    axes, curves = list(grid.flat)[len(panels) - 1], list(panels.values())[-1]
-    labels = [(curve.name, curve.points[-1][1].mean, COLOURS[n % len(COLOURS)]) for n, curve in enumerate(curves)]
+    labels = [(curve.name, curve.points[-1][1].value, COLOURS[n % len(COLOURS)]) for n, curve in enumerate(curves)]
     if len(labels) < 2:
         labels = []  # the figure's title names it
     if curves and curves[0].reference is not None:
-        labels.append((reference, curves[0].reference.mean, "#555555"))
+        labels.append((reference, curves[0].reference.value, "#555555"))
     if not labels:
         return
     low, high = axes.get_ylim()

@@ -10,19 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.benchmark.report.figures.style import (
-    AHEAD,
-    GREY,
-    INK,
-    TOP,
-    Picture,
-    empty_figure,
-    equal_spans,
-    grid_of,
-    styled,
-    tidy,
-)
-from monai_ept.benchmark.report.table import Column, Table
+from monai_ept.benchmark.report.scores import Column, Scores
+from monai_ept.reporting.axes import TOP, equal_spans, tidy
+from monai_ept.reporting.figure import AHEAD, GREY, INK, Picture, panels, styled
 
 __all__ = ["draw_repeats"]
 
@@ -32,11 +22,11 @@ FOR_A_BOX = 8
 """Repetitions of which quartiles mean something."""
 
 
-def draw_repeats(table: Table, backbone: str, source: str) -> Picture | None:
+def draw_repeats(table: Scores, backbone: str, source: str) -> Picture | None:
     """A dot for each cell, methods by columns; None when nothing is repeated often enough."""
     values = {
         column: {
-            label: [cell.metric(table.metric_of[source]) for cell in table.scores[label, column].cells]
+            label: table.scores[label, column].cells["value"].tolist()
             for label in table.labels
             if (label, column) in table.scores
         }
@@ -49,20 +39,16 @@ def draw_repeats(table: Table, backbone: str, source: str) -> Picture | None:
     labels = [label for label in table.labels if any(label in rows for rows in values.values())]
     metric = table.metric_of[source].replace("_", " ")
     with styled("repeats"):
-        lines, beside = grid_of(len(values), 3)
-        figure = empty_figure(lines * (0.8 + 0.3 * len(labels)) + 0.2, 6.5 if len(values) == 1 else 11.5)
-        panels = figure.subplots(lines, beside, squeeze=False, sharey=True)
-        for axes, (column, rows) in zip(panels.flat, values.items(), strict=False):
+        width, height = 6.5 if len(values) == 1 else 3.83, 0.9 + 0.3 * len(labels)
+        figure, grid = panels(len(values), 3, width, height, sharey=True)
+        for axes, (column, rows) in zip(grid.flat, values.items(), strict=True):
             _panel(axes, column, rows, labels, table.reference)
-        for axes in list(panels.flat)[len(values) :]:
-            axes.set_visible(False)
-        equal_spans([axes for axes, _ in zip(panels.flat, values, strict=False)], "x", top=TOP)
+        equal_spans(list(grid.flat), "x", top=TOP)
         figure.supxlabel(metric, fontsize=11)
         boxes = any(len(scores) >= FOR_A_BOX for rows in values.values() for scores in rows.values())
         parts = [backbone] * (len(table.backbones) > 1) + [source]
-        slug = ["".join(letter if letter.isalnum() else "-" for letter in part)[:40] for part in parts]
         return Picture.drawn(
-            "-".join(["repeats", *slug]),
+            ["repeats", *parts],
             f"Distribution over repeats: {', '.join(reversed(parts))}",
             f"{metric.capitalize()} of each training as a dot, the mean as a line"
             f"{', the middle half as a box' if boxes else ''}. Samplings draw other training images, seeds "

@@ -4,108 +4,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_ept.benchmark.report.figures.style import (
-    GREY,
-    Picture,
-    empty_figure,
-    grid_of,
-    place_labels,
-    styled,
-    tidy,
-    within_scores,
-)
-from monai_ept.benchmark.report.table import Score, Table
-from monai_ept.reporting.figure import COLOURS, MARKERS
+from monai_ept.benchmark.report.scores import Scores
+from monai_ept.metrics import Interval
+from monai_ept.reporting.axes import place_labels, tidy, within_scores
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, figure_of, panels, styled
 
-__all__ = ["draw_shots"]
+__all__ = ["curves_of", "draw_shots", "plot_shots"]
 
 FEW = 6
 """Methods that one panel can hold; more get a panel each."""
 FAINT = "#cfcfcf"
 
+CONNECTOR = {"arrowstyle": "-", "linewidth": 0.9, "linestyle": ":", "shrinkA": 0, "shrinkB": 5}
+"""From a curve's end to its name; dotted, so that it is not taken for data."""
 
-def draw_shots(table: Table, backbone: str, source: str) -> Picture | None:
+Curve = Sequence[Interval | None]
+
+
+def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
     """Mean and 95 % interval by number of shots; None with a single number."""
-    columns = [column for column in table.singles if column.backbone == backbone and column.source == source]
-    curves = {
-        label: [table.scores.get((label, column)) for column in columns]
-        for label in table.labels
-        if label not in table.groups  # those are curves of another figure
-    }
-    curves = {label: curve for label, curve in curves.items() if sum(score is not None for score in curve) > 1}
-    if len(columns) < 2 or not curves.keys() - {table.reference}:
+    shots, curves = curves_of(table, backbone, source)
+    curves = {label: curve for label, curve in curves.items() if sum(one is not None for one in curve) > 1}
+    if len(shots) < 2 or not curves.keys() - {table.reference}:
         return None
-    shots = [str(column.shots) for column in columns]
     metric = table.metric_of[source].replace("_", " ")
+    how = ""
     with styled("shots"):
-        figure = (
-            _together(curves, shots, metric, table.reference)
-            if len(curves) <= FEW
-            else _apart(curves, shots, metric, table.reference)
-        )
-        how = (
-            ""
-            if len(curves) <= FEW
-            else (
-                f" One panel for each method, from best to worst; all others in light grey"
-                f"{f', {table.reference} dashed' if table.reference else ''}."
-            )
-        )
+        if len(curves) <= FEW:
+            figure = figure_of(9.5, 5.0)
+            axes = figure.add_subplot()
+            plot_shots(axes, curves, shots, table.reference)
+            axes.set_ylabel(metric)
+        else:
+            how = " One panel for each method, from best to worst; all others in light grey"
+            how += f", {table.reference} dashed." if table.reference else "."
+            figure = _apart(curves, shots, metric, table.reference)
+        several = len(table.backbones) > 1
         return Picture.drawn(
-            "-".join(["shots", *_distinct(table, backbone, source)]),
-            f"Score against shots: {source}" + (f", {backbone}" if len(table.backbones) > 1 else ""),
+            ["shots", *[backbone] * several, source],
+            f"Score against shots: {source}" + (f", {backbone}" if several else ""),
             f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
             figure,
         )
 
 
-def _together(curves: dict[str, list[Score | None]], shots: list[str], metric: str, reference: str) -> Any:
-    figure = empty_figure(5.0, 9.5)
-    axes = figure.add_subplot()
-    looks = _looks(list(curves), reference)
+def curves_of(table: Scores, backbone: str, source: str) -> tuple[list[str], dict[str, Curve]]:
+    """Numbers of shots, and the score of each method at each; those of a group are curves of another figure."""
+    columns = [column for column in table.singles if column.backbone == backbone and column.source == source]
+    curves: dict[str, Curve] = {}
+    for label in table.labels:
+        scores = [table.scores.get((label, column)) for column in columns]
+        if label not in table.groups and any(scores):
+            curves[label] = [found.score.interval if found else None for found in scores]
+    return [str(column.shots) for column in columns], curves
+
+
+def plot_shots(axes: Any, curves: Mapping[str, Curve], shots: Sequence[str], reference: str) -> None:
+    """All curves on axes that are there, each with its name at its end."""
+    others = [label for label in curves if label != reference]
+    looks = {label: (COLOURS[i % 7], MARKERS[(i + i // 7) % 7]) for i, label in enumerate(others)}
+    looks[reference] = (GREY, "o")
+    apart = min(0.05, 0.4 / len(curves))
     ends = {}
     for number, (label, curve) in enumerate(curves.items()):
-        shift = 0.05 * (number - (len(curves) - 1) / 2)
+        shift = apart * (number - (len(curves) - 1) / 2)
         _curve(axes, curve, *looks[label], dashed=label == reference, shift=shift)
-        last = max(place for place, score in enumerate(curve) if score is not None)
-        ends[label] = last + shift, [score for score in curve if score is not None][-1].score.mean
-    _axes(axes, shots)
-    axes.set_ylabel(metric)
-    axes.set_xlabel("shots per class")
+        last = max(place for place, found in enumerate(curve) if found is not None)
+        ends[label] = last + shift, [found for found in curve if found is not None][-1].value
+    _shot_axis(axes, shots)
     within_scores(axes, [mean for _, mean in ends.values()])
     low, high = axes.get_ylim()
     places = place_labels([mean for _, mean in ends.values()], 0.058 * (high - low), low, high)
     for (label, end), place in zip(ends.items(), places, strict=True):
         axes.annotate(
-            label, end, (len(shots) - 0.72, place), va="center", color=looks[label][0],
+            label, end, (len(shots) - 0.68, place), va="center", color=looks[label][0],
             fontweight="bold", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": looks[label][0], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5},
+            arrowprops={**CONNECTOR, "color": looks[label][0]},
         )  # fmt: skip
     axes.set_ylim(low, high)
-    return figure
+    axes.set_xlabel("shots per class")
 
 
-def _apart(curves: dict[str, list[Score | None]], shots: list[str], metric: str, reference: str) -> Any:
+def _apart(curves: Mapping[str, Curve], shots: Sequence[str], metric: str, reference: str) -> Any:
     labels = [label for label in curves if label != reference]
-    rows, beside = grid_of(len(labels), 5)
-    figure = empty_figure(2.15 * rows + 0.5)
-    panels = figure.subplots(rows, beside, squeeze=False, sharex=True, sharey=True)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(labels):
-            axes.set_visible(False)
-            continue
+    figure, grid = panels(len(labels), 5, 2.3, 2.25, sharex=True, sharey=True)
+    for name, axes in zip(labels, grid.flat, strict=True):
         for label, curve in curves.items():
-            if label not in (labels[place], reference):
+            if label not in (name, reference):
                 _curve(axes, curve, FAINT, "", bars=False, width=1)
         if reference in curves:
             _curve(axes, curves[reference], GREY, "", bars=False, dashed=True, width=1.6)
-        _curve(axes, curves[labels[place]], COLOURS[0], "o")
-        _axes(axes, shots)
-        axes.set_title(labels[place], loc="left", fontsize=11, fontweight="bold", color=COLOURS[0])
+        _curve(axes, curves[name], COLOURS[0], "o")
+        _shot_axis(axes, shots)
+        axes.set_title(name, loc="left", fontsize=11, fontweight="bold", color=COLOURS[0])
         axes.tick_params(labelbottom=True)
-    within_scores(panels[0, 0], [score.score.mean for curve in curves.values() for score in curve if score])
+    within_scores(grid.flat[0], [found.value for curve in curves.values() for found in curve if found])
     figure.supylabel(metric, fontsize=11)
     figure.supxlabel("shots per class", fontsize=11)
     return figure
@@ -113,7 +109,7 @@ def _apart(curves: dict[str, list[Score | None]], shots: list[str], metric: str,
 
 def _curve(
     axes: Any,
-    curve: list[Score | None],
+    curve: Curve,
     colour: str,
     marker: str,
     *,
@@ -122,28 +118,17 @@ def _curve(
     width: float = 1.8,
     shift: float = 0.0,
 ) -> None:
-    points = [(place + shift, score.score) for place, score in enumerate(curve) if score is not None]
+    points = [(place + shift, found) for place, found in enumerate(curve) if found is not None]
     axes.plot(
-        [x for x, _ in points], [found.mean for _, found in points], color=colour, marker=marker, markersize=6,
+        [x for x, _ in points], [found.value for _, found in points], color=colour, marker=marker, markersize=6,
         linewidth=width, linestyle="--" if dashed else "-",
     )  # fmt: skip
     for x, found in points:
-        if bars and found.low == found.low:
+        if bars and found.known:
             axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.4)
 
 
-def _axes(axes: Any, shots: list[str]) -> None:
+def _shot_axis(axes: Any, shots: Sequence[str]) -> None:
     axes.set_xticks(range(len(shots)), shots)
     axes.set_xlim(-0.3, len(shots) - 0.7)
-    tidy(axes)
-
-
-def _looks(labels: list[str], reference: str) -> dict[str, tuple[str, str]]:
-    others = [label for label in labels if label != reference]
-    looks = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(others)}
-    return {**looks, reference: (GREY, "o")}
-
-
-def _distinct(table: Table, backbone: str, source: str) -> list[str]:
-    parts = [backbone] * (len(table.backbones) > 1) + [source]
-    return ["".join(letter if letter.isalnum() else "-" for letter in part)[:40] for part in parts]
+    tidy(axes, "y")

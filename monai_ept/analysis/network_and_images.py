@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The network to be analysed and its images, from what a user can name: a run, its folder, or a delta file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
+from monai_ept.data.records import Record
+from monai_ept.delta import read_delta
+from monai_ept.model import TunedViT
+from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
+from monai_ept.runs.fit_result import FitResult
+
+__all__ = ["NetworkAndImages", "find_network_and_images", "record_analysis"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NetworkAndImages:
+    """
+    A trained network and its images.
+
+    Args:
+        net: the network.
+        images: its split, or records of a data set where no split is known.
+        data: the whole data set.
+        delta: the delta file.
+        val: validation images where there is no split; a split has its own.
+        folder: folder of the training, whose MLflow run is added to; None where only a delta file is known.
+        run_id: the MLflow run, where it was named and has no folder here.
+        tracking_uri: the store of that run.
+        transform_settings: what the training gave its transforms.
+    """
+
+    net: TunedViT
+    images: FewShotSplit | list[Record]
+    data: RecordSet
+    delta: Path
+    val: list[Record] | None = None
+    folder: Path | None = None
+    run_id: str | None = None
+    tracking_uri: str | None = None
+    transform_settings: dict[str, Any] = field(default_factory=dict)
+
+
+def find_network_and_images(
+    *,
+    run: str | os.PathLike | None = None,
+    delta: str | os.PathLike | None = None,
+    pretrained: str | None = None,
+    source: str | None = None,
+    dataset_dir: str | Path | None = None,
+    split: str | os.PathLike | None = None,
+    options: Mapping[str, Any] | None = None,
+    tracking_uri: str | None = None,
+    out_dir: str | os.PathLike = "analysis",
+) -> NetworkAndImages:
+    """
+    Build the network and find the images.
+
+    Args:
+        run: folder of a training by ``fit`` or by a bundle, or the id of a run in MLflow.
+        delta: a delta file, instead of a run.
+        pretrained: weights of the backbone: a path, "true" (hub) or "false". By default those that a bundle recorded;
+            otherwise the hub's; the embedded backbone has its own.
+        source: name of the data source, that of the run by default.
+        dataset_dir: where the images are.
+        split: the split, as ``FewShotSplit.save`` wrote it; that of the run by default.
+        options: options of the source.
+        tracking_uri: the store of a run that is named by its id.
+        out_dir: where the files of such a run are downloaded to, in a folder "run", if they are not here.
+
+    Raises:
+        ValueError: when something is missing or does not go together.
+        FileNotFoundError: when there is no such run or file.
+        DataError: when the data are not those of the split.
+        ConnectionError: when MLflow does not answer.
+    """
+    if (run is None) == (delta is None):
+        raise ValueError("name what to analyse with either --run or --delta.")
+    if run is not None:
+        result, run_id = _finished_run(run, tracking_uri, Path(out_dir) / "run")
+        data = result.data(dataset_dir, source=source, options=options)
+        _check_classes(read_delta(result.delta_path).metadata, data, result.delta_path)
+        net = result.network(_weights(pretrained))
+        images, val = _images(data, split or result.paths["split"])
+        return NetworkAndImages(
+            net,
+            images,
+            data,
+            result.delta_path,
+            val,
+            folder=None if run_id else result.folder,
+            run_id=run_id,
+            tracking_uri=tracking_uri,
+            transform_settings=result.transform_settings,
+        )
+    assert delta is not None
+    path = Path(delta).expanduser()
+    if source is None:
+        sources = ", ".join(list_sources())
+        raise ValueError(f"a delta does not say what images it is for: pass --source, one of {sources}.")
+    about = read_delta(path).metadata  # before images are read, which may take long
+    data = load_source(source, dataset_dir, **(options or {}))
+    _check_classes(about, data, path)
+    weights = _weights(pretrained)
+    if weights is None:
+        weights = about["backbone"]["name"] != EMBEDDED_RANDOM
+    net = TunedViT.from_delta(path, pretrained=weights)
+    images, val = _images(data, split)
+    return NetworkAndImages(net, images, data, path, val)
+
+
+def _finished_run(run: str | os.PathLike, tracking_uri: str | None, place: Path) -> tuple[FitResult, str | None]:
+    """A finished training by its folder, or by the id of its run: from a folder here, else from MLflow."""
+    folder = Path(run).expanduser()
+    if folder.is_dir():
+        return FitResult.load(folder), None
+    from monai_ept.tracking.run_files import download_run, folder_of_run
+
+    found = folder_of_run(str(run))
+    if found is not None:
+        return FitResult.load(found), None
+    return FitResult.load(download_run(str(run), place, tracking_uri=tracking_uri)), str(run)
+
+
+def record_analysis(
+    found: NetworkAndImages, numbers: Mapping[str, float], files: Sequence[Path], calibrated: bool
+) -> str:
+    """
+    Add an analysis to the MLflow run of the training.
+
+    Args:
+        found: what was analysed.
+        numbers: scalars, recorded as ``analysis/<name>``.
+        files: what was written, put into the folder ``analysis`` of the run.
+        calibrated: whether the delta has got a temperature and is to be put into the run again.
+
+    Returns:
+        a sentence on what was done.
+    """
+    artifacts: dict[str, Sequence[Path]] = {"analysis": files, **({"model": [found.delta]} if calibrated else {})}
+    if found.run_id is not None:
+        from monai_ept.tracking.mlflow_client import open_client, patience, tracking_store, without_password
+
+        uri = tracking_store(found.tracking_uri)
+        with patience():
+            client = open_client(uri)
+            for name, value in numbers.items():
+                client.log_metric(found.run_id, f"analysis/{name}", value)
+            for folder, paths in artifacts.items():
+                for path in paths:
+                    client.log_artifact(found.run_id, str(path), folder)
+        return f"MLflow      added to run {found.run_id} in {without_password(uri)}"
+    from monai_ept.handlers import MLflowTracking
+
+    if found.folder is None:
+        return ""
+    tracking = MLflowTracking(attach_to=found.folder, tracking_uri=found.tracking_uri)
+    sent = tracking.finish(numbers, artifacts, prefix="analysis")
+    if tracking.run is None:
+        return ""
+    return f"MLflow      {'added to' if sent else 'records kept for'} run {tracking.run_id}"
+
+
+def _images(
+    data: RecordSet, split: str | os.PathLike | None
+) -> tuple[FewShotSplit | list[Record], list[Record] | None]:
+    if split is not None:
+        if not Path(split).is_file():
+            raise FileNotFoundError(f"split {split} does not exist: pass what FewShotSplit.save wrote.")
+        return FewShotSplit.load(Path(split), data), None
+    images = data.official("test")
+    if not images:
+        logger.warning(
+            "there is no split and %s has no official test images: all images are analysed, and those that the network "
+            "was trained on among them make it look better than it is; --split names the split.",
+            data.name,
+        )
+        return list(data.records), None
+    return images, data.official("val")
+
+
+def _check_classes(about: Mapping[str, Any], data: RecordSet, path: Path) -> None:
+    names = about.get("class_names")
+    if about["num_classes"] != data.num_classes or (names and list(names) != list(data.class_names)):
+        raise ValueError(
+            f"delta {path} is for {about['num_classes']} classes ({', '.join(names or ['without names'])}) and "
+            f"{data.name} has {data.num_classes} ({', '.join(data.class_names)}): pass the images it was trained for."
+        )
+
+
+def _weights(pretrained: str | None) -> bool | str | None:
+    return (
+        pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
+    )

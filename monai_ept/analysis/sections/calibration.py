@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Is the network as sure as it is right? ``calibration.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_ept.analysis.figures.reliability import draw_reliability
+from monai_ept.analysis.sections.output import Output
+from monai_ept.analysis.temperature import TemperatureFit, fit_temperature, sureness
+from monai_ept.data.records import Record
+from monai_ept.metrics import probabilities_of
+from monai_ept.reporting.numbers import measured, percent
+from monai_ept.reporting.page import Cell, Section, Table
+
+__all__ = ["Calibration", "about_calibration", "calibration_section", "measure_calibration"]
+
+MEASURES = {
+    "ece": ("Expected calibration error", "mean gap between how sure and how often right, lower is better"),
+    "brier": ("Brier score", "squared error of the probabilities, lower is better"),
+    "nll": ("Negative log-likelihood", "what the temperature is chosen to lower, on validation images"),
+}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """
+    How sure a network is on labelled images.
+
+    Args:
+        before: measures as it was trained, see ``sureness``.
+        temperature: what its logits are divided by, found here or stored before.
+        after: the same measures at the temperature; None when there is none.
+        fit: how the temperature was found; None when it was not found here.
+        mix: how far the shares of classes in the validation images are from those here (total variation).
+    """
+
+    before: dict[str, float]
+    temperature: float = 1.0
+    after: dict[str, float] | None = None
+    fit: TemperatureFit | None = None
+    mix: float | None = None
+
+
+def measure_calibration(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    task: str,
+    *,
+    stored: float = 1.0,
+    val_logits: np.ndarray | None = None,
+    val: Sequence[Record] = (),
+    seed: int = 0,
+) -> Calibration:
+    """
+    Measure it, and find a temperature on validation images.
+
+    Args:
+        logits: ``(images, classes)``, before any temperature.
+        labels: class indices, or 0/1 ``(images, classes)``.
+        task: "multiclass" or "multilabel".
+        stored: the temperature that counts where there are no validation images; 1 is none.
+        val_logits: logits of the validation images; None without any.
+        val: their records.
+        seed: of the temperature's interval.
+    """
+    before = sureness(logits, labels, 1.0, task)
+    if val_logits is None:
+        return Calibration(before, stored, sureness(logits, labels, stored, task) if stored != 1 else None)
+    val_labels = np.asarray([record["label"] for record in val], dtype=np.int64)
+    fit = fit_temperature(val_logits, val_labels, task, [str(record["group"]) for record in val], seed=seed)
+    apart = _shares(val_labels, logits.shape[1]) - _shares(labels, logits.shape[1])
+    after = sureness(logits, labels, fit.temperature, task)
+    return Calibration(before, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))
+
+
+def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """How the labels are shared out among the classes."""
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=num_classes)
+    return np.asarray(counts / max(counts.sum(), 1))
+
+
+def calibration_section(
+    out: Output, found: Calibration, logits: np.ndarray, labels: np.ndarray, *, task: str, part: str
+) -> Section:
+    """
+    Show how sure the network is, and what a temperature does for it.
+
+    Args:
+        out: where to write.
+        found: what was measured.
+        logits: that it was measured on.
+        labels: class indices, or 0/1 ``(images, classes)``.
+        task: "multiclass" or "multilabel".
+        part: which images they are of.
+    """
+    before, after, fit = found.before, found.after, found.fit
+    rows: list[Sequence[str | float]] = [[name, value, after[name] if after else ""] for name, value in before.items()]
+    if fit is not None:
+        ends = {"temperature": fit.temperature, "temperature_low": fit.low, "temperature_high": fit.high}
+        rows += [[name, "", value] for name, value in {**ends, "validation_images": fit.num_images}.items()]
+    out.csv("calibration", ["measure", "before", "after"], rows)
+
+    probabilities = {"as trained": probabilities_of(logits, task)}
+    if after is not None:
+        title = f"temperature {found.temperature:.3g}"
+        probabilities[title] = probabilities_of(logits / found.temperature, task)
+    pictures = out.picture(
+        "reliability",
+        draw_reliability,
+        *(probabilities, labels, task),
+        caption="How often the network is right (dots, with 95 % intervals) against how sure it says it is: dots below "
+        "the diagonal are too sure. Below, how many answers are how sure.",
+    )
+    notes = ["The temperature was found on validation images alone."] if fit is not None else []
+    if task == "multilabel":
+        notes.append("Titles give the error of all labels taken together; the sentence gives the mean over labels.")
+    table: list[list[str | Cell]] = [
+        [Cell(title, below=[what]), measured(before[name]), measured(after[name]) if after else "–"]
+        for name, (title, what) in MEASURES.items()
+    ]
+    return Section(
+        "Probabilities: is it as sure as it is right?",
+        sentences=about_calibration(found, task, part),
+        tables=[Table(["measure", "as trained", "with the temperature"], table, numbers=(1, 2))],
+        pictures=pictures,
+        notes=notes,
+    )
+
+
+def about_calibration(found: Calibration, task: str, part: str) -> list[str]:
+    """
+    How sure the network is, and what a temperature does for it.
+
+    Args:
+        found: what was measured.
+        task: "multiclass" or "multilabel".
+        part: which images it was measured on.
+    """
+    before, after, fit = found.before, found.after, found.fit
+    sure, right = before["confidence"], before["right"]
+    if task == "multiclass":
+        verdict = "as sure as it is right"
+        if abs(sure - right) > 0.01:
+            verdict = "too sure of itself" if sure > right else "not sure enough"
+        said = [
+            f"On the {part} images the network gives its answer {percent(sure, 0)} probability on average and is "
+            f"right in {percent(right, 0)}: it is {verdict}. Expected calibration error {before['ece']:.3f}."
+        ]
+    else:
+        said = [
+            f"On the {part} images labels get {percent(sure)} probability on average and {percent(right)} are there. "
+            f"Expected calibration error {before['ece']:.3f} (mean over labels)."
+        ]
+    if after is None:
+        said.append(
+            "There are no validation images, so no temperature was fitted: test images must not choose one. "
+            "A split made with val='shots' has some."
+        )
+        return said
+    if fit is None:
+        return [*said, f"With the temperature in the delta file the error is {after['ece']:.3f}."]
+    said.append(
+        f"A temperature of {fit.temperature:.3g}, found on {fit.num_images} validation images (95 % interval "
+        f"{fit.low:.3g} to {fit.high:.3g}), {_helped(before['ece'], after['ece'])} the error: {before['ece']:.3f} "
+        f"before, {after['ece']:.3f} after. It changes no decision."
+    )
+    if fit.at_edge:
+        said.append("It lies at the end of what was searched: these validation images cannot determine it.")
+    elif fit.low < 1 < fit.high:
+        said.append("The interval holds 1, which is no scaling: these validation images are too few to tell.")
+    if found.mix is not None and found.mix > 0.2:
+        said.append(
+            f"Classes are mixed otherwise in the validation images ({percent(found.mix, 0)} of them would have to "
+            "change class); what that does to the probabilities no temperature can undo."
+        )
+    return said
+
+
+def _helped(before: float, after: float) -> str:
+    if abs(after - before) < 0.005:
+        return "hardly changed"
+    return "lowered" if after < before else "raised"

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where the sections of an analysis write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_ept.reporting.csv_file import write_csv
+from monai_ept.reporting.figure import Picture, save_figure
+
+__all__ = ["Output"]
+
+
+@dataclass
+class Output:
+    """
+    A folder, and what was written there.
+
+    Args:
+        folder: it is there.
+        draws: whether pictures are wanted.
+        paths: what was written, by its name.
+    """
+
+    folder: Path
+    draws: bool = True
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    def csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Write ``NAME.csv``."""
+        self.paths[name] = write_csv(self.folder / f"{name}.csv", header, rows)
+
+    def picture(self, name: str, draw: Callable[..., Any], *args: Any, caption: str, dpi: int = 150) -> list[Picture]:
+        """Write ``NAME.png``, the figure that ``draw`` makes of ``args``; nothing where no pictures are wanted."""
+        if not self.draws:
+            return []
+        figure = draw(*args)
+        self.paths[name] = save_figure(figure, self.folder / f"{name}.png", dpi)
+        return [Picture.from_file(self.paths[name], caption, round(100 * figure.get_figwidth()))]

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Methods by shots, over repetitions, against a baseline: the finished runs of an MLflow store, of a sweep or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_ept.benchmark.report.figures.shots import curves_of, plot_shots
+from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run
+from monai_ept.benchmark.report.results import frame_of, with_own_labels
+from monai_ept.benchmark.report.scores import PLACE, Score, Scores, score_cells
+from monai_ept.files import usable_folder, write_whole
+from monai_ept.metrics import Interval, lower_is_better
+from monai_ept.reporting.figure import panels, save_figure, styled
+from monai_ept.reporting.markdown import by_number, markdown_table
+from monai_ept.reporting.numbers import many
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Comparison", "compare"]
+
+RUN_IN_TABLE = (*REPETITION, "source", "backbone", "shots", "method")
+"""Parameters that say where a run stands in the table."""
+
+PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
+"""The metric that is compared unless another is asked for: the first of these that most runs have."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    A table of results.
+
+    Args:
+        metric: the metric that is compared.
+        baseline: the method that the others are compared with.
+        table: the scores of every method with every number of shots on every data set.
+        notes: sentences about runs that were left out.
+    """
+
+    metric: str
+    baseline: str
+    table: Scores
+    notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """
+        A row for each data set, backbone, number of shots and method.
+
+        ``low`` and ``high`` are the ends of the 95 % interval of the mean over repetitions (Student's t), NaN for a
+        single one. ``difference`` is the mean difference to the baseline over repetitions that both have (same seed
+        and split), NaN where there is none; ``paired`` says over how many.
+        """
+        import pandas as pd
+
+        scores = [one for one in self.table.scores.values() if not one.column.is_mean]
+        rows = pd.DataFrame(map(_row, scores))
+        # Of equal means all are the best, and of one method none is.
+        groups = rows.groupby(PLACE)["mean"]
+        best = groups.transform("min" if lower_is_better(self.metric) else "max")
+        rows["best"] = (rows["mean"] == best) & (groups.transform("size") > 1)
+        order = ["source", "backbone", "shots", "method"]
+        rows = rows.sort_values(order, key=lambda column: column.map(by_number) if column.name == "shots" else column)
+        rows.insert(0, "baseline", self.baseline)
+        rows.insert(0, "metric", self.metric)
+        return rows.reset_index(drop=True)
+
+    @property
+    def rows(self) -> list[Any]:
+        """The same, row by row, with columns as attributes."""
+        return list(self.frame.itertuples(index=False, name="Row"))
+
+    def ordered_methods(self, rows: Sequence[Any]) -> list[str]:
+        """Methods from best to worst with most shots; the baseline comes last."""
+        sign = 1 if lower_is_better(self.metric) else -1
+        last = {}
+        for row in sorted(rows, key=lambda row: by_number(row.shots)):
+            last[row.method] = -by_number(row.shots)[0], sign * row.mean
+        return sorted(last, key=lambda method: (method == self.baseline, last[method], method))
+
+    def to_csv(self) -> str:
+        """All numbers, one row for each method, number of shots, data set and backbone."""
+        return self.frame.to_csv(index=False, lineterminator="\n")
+
+    def to_markdown(self) -> str:
+        """The table as Markdown that is as readable in a terminal; the best of each number of shots is bold."""
+        parts = []
+        for (source, backbone), frame in self.frame.groupby(["source", "backbone"]):
+            rows = list(frame.itertuples())
+            shots = list(dict.fromkeys(row.shots for row in sorted(rows, key=lambda row: by_number(row.shots))))
+            cells = {(row.method, row.shots): row for row in rows}
+            runs = sorted({row.runs for row in rows})
+            table = [["method", *(name for shot in shots for name in (f"{shot}-shot", f"vs {self.baseline}"))]]
+            for method in self.ordered_methods(rows):
+                found = [cells.get((method, shot)) for shot in shots]
+                table.append([method, *(text for row in found for text in (_value(row), _gain(row)))])
+            over = many(runs[-1], "repetition")
+            over = over if len(runs) == 1 else f"{runs[0]}–{over}"
+            what = f"{self.metric}, mean ± 95 % interval over {over}"
+            parts.append(f"### {source}, {backbone}\n\n{what}\n\n{markdown_table(table)}")
+        return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)]) + "\n"
+
+    def save(self, folder: str | os.PathLike) -> list[Path]:
+        """Write ``comparison.csv``, ``comparison.md`` and ``comparison.png`` into a folder, and say where they are."""
+        folder = usable_folder(folder)
+        with styled("comparison"):
+            return [
+                write_whole(folder / "comparison.csv", self.to_csv()),
+                write_whole(folder / "comparison.md", self.to_markdown()),
+                save_figure(self._figure(), folder / "comparison.png"),
+            ]
+
+    def _figure(self) -> Any:
+        """Mean and 95 % interval by shots, one panel for each data set and backbone."""
+        places = list(dict.fromkeys((column.backbone, column.source) for column in self.table.singles))
+        figure, grid = panels(len(places), 2, 8.5, 4.6)
+        for (backbone, source), axes in zip(places, grid.flat, strict=True):
+            shots, curves = curves_of(self.table, backbone, source or "")
+            plot_shots(axes, curves, shots, self.baseline)
+            axes.set_title(f"{source}, {backbone}", fontsize=11, loc="left")
+        repeated = any(one.score.interval.known for one in self.table.scores.values())
+        words = self.metric.removeprefix("test/").replace("_", " ")
+        figure.supylabel(f"{words} (mean, 95 % interval)" if repeated else words, fontsize=11)
+        return figure
+
+
+def compare(
+    experiment: str | Sequence[str] | None = None,
+    *,
+    metric: str | None = None,
+    baseline: str = "linear",
+    tags: Mapping[str, str] | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """
+    Compare the finished runs of a store.
+
+    Runs of one method are repetitions of each other when they differ in nothing but seed and split; where another
+    setting differs, it becomes part of the method's name. Of two runs with the same seed and split, the later counts.
+
+    Args:
+        experiment: one or more experiments; all by default.
+        metric: the metric, ``"auc"`` for ``"test/auc"``; by default the first of balanced accuracy, mAP, AUC and
+            accuracy that the runs have.
+        baseline: the method that others are compared with.
+        tags: only runs with these tags, for example ``{"sweep": "derm-methods"}``.
+        tracking_uri: the store, see ``tracking_store``.
+
+    Raises:
+        ValueError: when there is no such experiment, no finished run, or no run with that metric.
+        ConnectionError: when the store does not answer.
+
+    Example::
+
+        >>> print(compare("derm", metric="auc").to_markdown())
+    """
+    names = [experiment] if isinstance(experiment, str) else list(experiment or [])
+    cells, metrics = _finished_runs(tracking_uri, names, tags or {})
+    chosen = _metric(metrics, metric)
+    cells = cells.assign(**{f"test/{chosen}": [one.get(chosen) for one in metrics]})
+    usable = with_own_labels(cells, whole_names=False).dropna(subset=f"test/{chosen}")
+    latest = usable.drop_duplicates([*PLACE, "label", "sampling"], keep="last")
+    notes = []
+    if len(usable) < len(cells):
+        notes.append(f"{len(cells) - len(usable)} of {len(cells)} runs have no {chosen} and are left out.")
+    if len(latest) < len(usable):
+        notes.append(f"{len(usable) - len(latest)} runs repeat a seed and split; the later one of each counts.")
+    table = score_cells(latest, dict.fromkeys(latest["source"], chosen), baseline)
+    return Comparison(chosen, baseline, table, notes)
+
+
+def _finished_runs(
+    tracking_uri: str | None, names: Sequence[str], tags: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[dict[str, float]]]:
+    """Runs as cells, the latest last, with every metric of each; what is repeated of a setting is its sampling."""
+    from monai_ept.tracking.mlflow_client import tracking_store, without_password
+    from monai_ept.tracking.search_runs import search_runs
+
+    uri = tracking_store(tracking_uri)
+    query = ["attributes.status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())]
+    runs = [run for run in search_runs(uri, names, " and ".join(query)) if "method" in run.data.params]
+    if not runs:
+        among = f" in experiment {', '.join(names)}" if names else ""
+        tagged = f" with {', '.join(f'{key}={value}' for key, value in tags.items())}" if tags else ""
+        where = without_password(uri)
+        raise ValueError(f"there is no finished run{among}{tagged} at {where}: train first, or see 'monai-ept sync'.")
+    runs.sort(key=lambda run: run.info.start_time)
+    cells = frame_of(cell for run in runs if (cell := read_run(run)) is not None)
+    return cells.assign(
+        label=cells["method"],
+        group="",
+        sampling=["|".join(str(run.data.params.get(name, "")) for name in REPETITION) for run in runs],
+        seed="",
+        split_hash="",
+        settings=[
+            {
+                key: value
+                for key, value in run.data.params.items()
+                if key not in RUN_IN_TABLE and not any(part in key for part in NOT_A_SETTING)
+            }
+            for run in runs
+        ],
+    ), [dict(run.data.metrics) for run in runs]
+
+
+def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
+    there = {name for one in metrics for name in one}
+    if wanted is not None:
+        for name in (wanted, f"test/{wanted}"):
+            if name in there:
+                return name
+    else:
+        best = max(PREFERRED, key=lambda name: sum(name in one for one in metrics))
+        if best in there:
+            return best
+    tests = sorted(name for name in there if name.startswith("test/") and name.count("/") == 1)
+    raise ValueError(f"no run has metric {wanted or PREFERRED[0]!r}; there is {', '.join(tests) or 'none'}.")
+
+
+def _row(one: Score) -> dict[str, Any]:
+    gain = one.difference.interval
+    return {
+        "source": one.column.source,
+        "backbone": one.column.backbone,
+        "shots": one.column.shots,
+        "method": one.label,
+        "runs": one.score.number,
+        "mean": one.score.mean,
+        "low": one.score.interval.low,
+        "high": one.score.interval.high,
+        "difference": gain.value,
+        "difference_low": gain.low,
+        "difference_high": gain.high,
+        "paired": one.difference.number,
+    }
+
+
+def _value(row: Any) -> str:
+    if row is None:
+        return ""
+    found = Interval(row.mean, row.low, row.high)
+    text = f"{found.value:.3f} ± {found.half:.3f}" if found.known else f"{found.value:.3f}"
+    return f"**{text}**" if row.best else text
+
+
+def _gain(row: Any) -> str:
+    if row is None or row.difference != row.difference:
+        return ""
+    found = Interval(row.difference, row.difference_low, row.difference_high)
+    return f"{found.value:+.3f} ± {found.half:.3f}" if found.known else f"{found.value:+.3f}"

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The results of a sweep from its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from monai_ept.benchmark.report.results import Found, SweepResults, frame_of, with_own_labels
+from monai_ept.reporting.numbers import many
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_folder"]
+
+
+def read_folder(folder: str | os.PathLike) -> SweepResults:
+    """
+    Read what a sweep has written so far, while it runs or after.
+
+    Args:
+        folder: where ``sweep.yaml`` and ``cells/`` are.
+
+    Raises:
+        FileNotFoundError: when it is not the folder of a sweep.
+
+    Example::
+
+        >>> len(read_folder("runs/quick").finished)
+        54
+    """
+    import yaml
+
+    folder = Path(folder)
+    if not (folder / "cells").is_dir():
+        raise FileNotFoundError(
+            f"{folder} is not the folder of a sweep (it has no cells/): pass what 'benchmark run --out' was given."
+        )
+    settings = _mapping(folder / "sweep.yaml", yaml.safe_load) or {}
+    cells: dict[str, Found] = {}
+    notes = []
+    for path in sorted((folder / "cells").glob("*/cell.json")):
+        about = _mapping(path, json.loads)
+        if about is None or "id" not in about:
+            notes.append(f"{path.relative_to(folder)} cannot be read and is left out.")
+            continue
+        result_path = path.with_name("result.json")
+        result = _mapping(result_path, json.loads) if result_path.exists() else None
+        if result is None and result_path.exists():
+            notes.append(f"{result_path.relative_to(folder)} cannot be read: its cell counts as missing.")
+        cells[str(about["id"])] = Found(about, result, f"cells/{quote(path.parent.name)}/")
+    kept, more = _with_plan(cells, settings)
+    frame = with_own_labels(frame_of(kept))
+    return SweepResults(
+        name=str(settings.get("name") or folder.resolve().name),
+        cells=frame,
+        settings=settings,
+        where=folder.resolve().name,
+        notes=[*notes, *more],
+        same_test=_same_test(folder, frame_of(cells.values())),
+    )
+
+
+def _mapping(path: Path, read: Any) -> dict[str, Any] | None:
+    import yaml
+
+    try:
+        content = read(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _with_plan(there: Mapping[str, Found], settings: Mapping[str, Any]) -> tuple[list[Found], list[str]]:
+    """
+    The cells in the order of the sweep file, and notes: what has not begun is missing, what it no longer asks for is
+    left out. Without a file the cells are taken as they are.
+    """
+    from monai_ept.benchmark.plan.expand import sweep_cells
+    from monai_ept.benchmark.plan.sweep_file import sweep_from
+
+    unknown = "what has not begun is not known."
+    if not settings:
+        return list(there.values()), [f"there is no sweep file: {unknown}"]
+    try:
+        planned = {cell.id: cell.to_json() for cell in sweep_cells(sweep_from(settings))}
+    except (ValueError, TypeError) as error:
+        return list(there.values()), [f"the sweep file cannot be read ({error}) {unknown}"]
+    if there and not there.keys() & planned.keys():
+        return list(there.values()), [f"the sweep file names none of these cells: {unknown}"]
+    old = len(there.keys() - planned.keys())
+    # Labels, groups and factors are no part of an id: those of the file hold.
+    names = ("label", "group", "factors", "grid", "source")
+    kept = []
+    for identity, about in planned.items():
+        cell = there.get(identity, Found(about))
+        kept.append(cell._replace(about={**cell.about, **{key: about[key] for key in names}}))
+    return kept, [f"{many(old, 'cell')} left out that the sweep file no longer asks for."] if old else []
+
+
+def _same_test(folder: Path, cells: pd.DataFrame) -> dict[str, bool]:
+    """Whether all cells of a source were tested on the same images, where predictions say which those were."""
+    import numpy as np
+
+    seen: dict[str, set[frozenset[str]]] = defaultdict(set)
+    for identity, source in cells.loc[cells["status"] == "finished", ["id", "source"]].itertuples(index=False):
+        try:
+            with np.load(folder / "cells" / identity / "predictions.npz", allow_pickle=False) as arrays:
+                seen[source].add(frozenset(map(str, arrays["ids"])))
+        except (OSError, ValueError, KeyError):
+            continue
+    return {source: len(ids) == 1 for source, ids in seen.items()}

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The table of scores, and what its numbers are, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai_ept.benchmark.report.results import SweepResults
+from monai_ept.benchmark.report.scores import LEVEL, Column, Score, Scores
+from monai_ept.reporting.numbers import difference, many, number, p_value, score, share
+from monai_ept.reporting.page import Cell, Table
+
+__all__ = ["anchor", "brief_table", "full_tables", "how_to_read"]
+
+MOST = 10
+"""Columns of numbers beside each other; a wider table goes on below."""
+
+
+def brief_table(table: Scores, backbone: str) -> Table:
+    """Methods by columns for a terminal: the score, and only which way it goes beside the reference."""
+    columns = [column for column in table.columns if column.backbone == backbone]
+    rows = []
+    for label in table.labels:
+        found = [table.scores.get((label, column)) for column in columns]
+        if any(found):
+            rows.append([label, *("" if one is None else _briefly(one) for one in found)])
+    return Table(["method", *(column.title for column in columns)], rows)
+
+
+def _briefly(found: Score) -> str:
+    text = f"**{score(found.score.interval)}**" if found.best else score(found.score.interval)
+    return f"{text} {('', '▲', '▼')[found.verdict]}".strip()
+
+
+def full_tables(table: Scores, backbone: str) -> list[Table]:
+    """The scores of a backbone; columns of one data set stay together, and what does not fit beside goes on below."""
+    chunks: list[list[Column]] = []
+    blocks: dict[str | None, list[Column]] = {}
+    for column in table.columns:
+        if column.backbone == backbone:
+            blocks.setdefault(column.source, []).append(column)
+    for block in blocks.values():
+        if chunks and len(chunks[-1]) + len(block) <= MOST:
+            chunks[-1] += block
+        else:
+            chunks.append(list(block))
+    return [_full(table, columns) for columns in chunks]
+
+
+def _full(table: Scores, columns: Sequence[Column]) -> Table:
+    rows = {}
+    for label in table.labels:
+        found = [table.scores.get((label, column)) for column in columns]
+        if any(found):
+            rows[label] = [label, *(_score(table, one) if one else "" for one in found)]
+    mean = "mean over all data" if len(table.metric_of) > 1 else "mean"
+    sources = [column.source or mean for column in columns]
+    return Table(
+        ["method", *(f"{column.shots}-shot" if column.shots else "all shots" for column in columns)],
+        list(rows.values()),
+        numbers=range(1, len(columns) + 1),
+        groups=[(source, sources.count(source)) for source in dict.fromkeys(sources)],
+        marked=[index for index, label in enumerate(rows) if label == table.reference],
+    )
+
+
+def _score(table: Scores, found: Score) -> Cell:
+    below = [difference(found.difference)]
+    if below[0] and found.p_adjusted == found.p_adjusted:
+        below.append(f"p {p_value(found.p_adjusted)}")
+    fewer = f"({found.score.number})" if found.score.number < table.most(found.column) else ""
+    return Cell(
+        number(found.score.mean),
+        " ".join(filter(None, (_spread(found), fewer))),
+        list(filter(None, below)),
+        ("", "ahead", "behind")[found.verdict],
+        found.best,
+        "" if found.column.is_mean else f"#{anchor(table, found.label, found.column)}",
+    )
+
+
+def _spread(found: Score) -> str:
+    return f"± {number(found.score.interval.half)}" if found.score.interval.known else ""
+
+
+def anchor(table: Scores, label: str, column: Column) -> str:
+    """Name of the row that lists the cells behind a number."""
+    return f"cells-{table.labels.index(label)}-{table.columns.index(column)}"
+
+
+def how_to_read(sweep: SweepResults, table: Scores) -> list[str]:
+    """What the table's numbers are, exactly."""
+    repeats = many(table.repeats, table.unit)
+    lines = [
+        f"Each number is the mean over {repeats} ± half of its 95 % interval (Student's t); bold is the best mean of a "
+        "column."
+    ]
+    if table.unit == "seed" and table.repeats > 1:
+        lines[0] += " There is one sampling: intervals say how training varies, not how the choice of images does."
+    elif table.unit == "sampling":
+        lines[0] += " Seeds of one sampling are averaged first, because they share their training images."
+    fixed = [sweep.same_test.get(source) for source in table.metric_of]
+    if fixed and all(fixed):
+        lines.append(
+            "All cells of a data set are tested on the same images: intervals say how much depends on the choice of "
+            "the few training images, and nothing about other test images."
+        )
+    elif False in fixed:
+        lines.append("Test images differ between samplings: intervals contain that too.")
+    if table.reference and table.families[0]:
+        lines.append(
+            f"Below it: the difference to {table.reference} on the same training images and seed, its 95 % interval "
+            "(not corrected), and the p value of a paired t-test (two-sided), corrected by Holm."
+        )
+        least = 2 / 2**table.repeats
+        if least * table.families[0] > LEVEL:
+            lines[-1] += (
+                f" Wilcoxon's signed-rank test is not used: with {repeats} it cannot fall below {least:.4g}, "
+                "before correction and whatever the results. The price is that the t-test takes differences for "
+                "roughly normal."
+            )
+        singles, means = table.families
+        family = f"Corrected together: the {singles} tests of single columns (all methods, data and shots)"
+        if means:
+            family += f"; by themselves, the {means} tests of columns of means"
+        lines.append(family + f". Coloured is what is below {p_value(LEVEL)} after correction.")
+        if means:
+            text = "A column of means counts each data set and number of shots the same. "
+            if len(table.metric_of) > 1:
+                text += (
+                    "Its test is over samplings × data sets, stratified: each data set has its own mean and variance, "
+                    "degrees of freedom are Welch's and Satterthwaite's. It speaks of these data sets and no others. "
+                )
+            lines.append(f"{text}Numbers of shots are averaged within a {table.unit} first.")
+    few = _fewer(table)
+    if few:
+        lines.append(few)
+    return lines + list(table.notes) + list(sweep.notes)
+
+
+def _fewer(table: Scores) -> str:
+    short = [
+        f"{score.label} {score.column.title} ({share(score.score.number, table.most(score.column))})"
+        for label in table.labels
+        for score in table.row(label)
+        if not score.column.is_mean and score.score.number < table.most(score.column)
+    ]
+    if not short:
+        return ""
+    more = f" and {len(short) - 6} more" if len(short) > 6 else ""
+    which = f"{', '.join(short[:6])}{more}"
+    return f"Over fewer {table.unit}s, so that they are not quite comparable, and never bold: {which}."

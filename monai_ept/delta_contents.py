@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a delta says about the network that it belongs to, and what must fit before another takes it over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from monai_ept import __version__
+from monai_ept.delta import Delta, DeltaError
+from monai_ept.methods import build_methods
+from monai_ept.networks.embedded_prompt import resize_tokens
+from monai_ept.networks.tuner import own_name
+
+if TYPE_CHECKING:
+    from monai_ept.model import TunedViT
+
+__all__ = ["describe", "take_over"]
+
+
+def describe(net: TunedViT) -> dict[str, Any]:
+    """What a delta file says about the network that it belongs to."""
+    import monai
+    import timm
+
+    vit = net.vit
+    return {
+        "methods": [method.settings() for method in net.methods],
+        "backbone": {"name": net.backbone_name, "by_name": net.by_name, "fingerprint": net.fingerprint()},
+        "rebuilt": net.rebuilt_fingerprint(),
+        "num_classes": net.num_classes,
+        "class_names": net.class_names,
+        "dropout": net.dropout,
+        "in_channels": vit.in_channels,
+        "img_size": vit.img_size,
+        "patch_size": vit.patch_size,
+        "mean": vit.mean,
+        "std": vit.std,
+        "interpolation": vit.interpolation,
+        # Left out where there is none, so that a delta without is the same file as ever.
+        **({} if net.temperature == 1 else {"temperature": net.temperature}),
+        "packages": {
+            "monai_ept": __version__,
+            "monai": monai.__version__,
+            "timm": timm.__version__,
+            "torch": str(torch.__version__),
+            **{name: version(name) for method in net.methods for name in method.requires},
+        },
+    }
+
+
+def take_over(net: TunedViT, path: str | os.PathLike, delta: Delta) -> None:
+    """
+    Let a network take over what was trained elsewhere. Everything is checked before anything changes.
+
+    Args:
+        net: the network.
+        path: of the delta, for errors.
+        delta: what the file holds.
+
+    Raises:
+        DeltaError: when the delta belongs to another network.
+    """
+    about = delta.metadata
+    _check(net, path, about)
+    targets = net.delta_tensors()
+    if targets.keys() != delta.tensors.keys():
+        odd = sorted(targets.keys() ^ delta.tensors.keys())
+        raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
+    values = {name: _fitted(net, path, about, name, value, targets[name]) for name, value in delta.tensors.items()}
+    with torch.no_grad():
+        for name, value in values.items():
+            targets[name].copy_(value)
+    # A training begins with settings that nobody needs to name when the network is built again.
+    begun = tuple(method.begun() for method in net.methods)
+    if about["methods"] == [_as_json(method.settings()) for method in begun]:
+        net.set_methods(begun)
+    net.class_names = net.class_names or about.get("class_names")
+    net.temperature = about.get("temperature", 1.0)
+
+
+def _check(net: TunedViT, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
+    ours = [_as_json(method.settings()) for method in net.methods]
+    begun = [_as_json(method.begun().settings()) for method in net.methods]
+    if about["methods"] not in (ours, begun) and _settings_today(about["methods"]) not in (ours, begun):
+        raise DeltaError(
+            f"delta {path} is of method {about['methods']}, this network has {ours}: "
+            "build the network with that method, or with TunedViT.from_delta."
+        )
+    if about["num_classes"] != net.num_classes:
+        raise DeltaError(
+            f"delta {path} is for {about['num_classes']} classes, this network has {net.num_classes}: "
+            "build the network with as many."
+        )
+    if net.class_names and about.get("class_names") and list(about["class_names"]) != net.class_names:
+        raise DeltaError(
+            f"delta {path} is for classes {', '.join(about['class_names'])}, this network has "
+            f"{', '.join(net.class_names)}: the logits would mean something else."
+        )
+    theirs, mine = about["backbone"], net.fingerprint()
+    if theirs["fingerprint"] != mine:
+        raise DeltaError(
+            f"delta {path} was trained on backbone {theirs['name']} with weights {theirs['fingerprint'][:8]}…, "
+            f"this network has {net.backbone_name} with weights {mine[:8]}…: give it the same pretrained weights."
+        )
+    if about.get("rebuilt", "") != net.rebuilt_fingerprint():
+        raise DeltaError(
+            f"delta {path} was trained with other frozen random tensors than method "
+            f"{net.method_name} makes here: "
+            "use the releases of the packages that its metadata name."
+        )
+
+
+def _fitted(
+    net: TunedViT, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor, target: Tensor
+) -> Tensor:
+    """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
+    old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
+    if old_grid != list(net.vit.grid_size) and name.startswith("backbone."):
+        module_name, _, key = name.rpartition(".")
+        module: Any = dict(net.named_modules()).get(module_name)
+        if own_name(name.removeprefix("backbone.")) in net.vit.position_names:
+            prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
+            value = resize_tokens(value[0], prefix, old_grid, net.vit.grid_size)[None]
+        elif hasattr(module, "resized"):
+            prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
+            value = module.resized(key, value, prefix, old_grid, net.vit.grid_size)
+    if value.shape != target.shape:
+        raise DeltaError(
+            f"delta {path} has {name!r} of shape {tuple(value.shape)}, this network {tuple(target.shape)}: "
+            "it belongs to another network."
+        )
+    return value
+
+
+def _settings_today(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """A delta's methods as this release would write them down: later releases may know more settings."""
+    try:
+        return [_as_json(method.settings()) for method in build_methods(list(methods))]
+    except (ImportError, TypeError, ValueError):
+        return None
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

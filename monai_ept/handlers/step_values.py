@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Loss and learning rate of the step that a trainer is at: the same for history, progress and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+__all__ = ["single_number", "step_loss", "step_lr", "watch_lr"]
+
+
+def step_loss(engine: Any) -> float | None:
+    """
+    The loss that a trainer puts out: in MONAI's dictionary, in one for each image after decollating, or by itself.
+
+    Returns:
+        the loss, or None when the output holds no single number for it.
+    """
+    output = engine.state.output
+    if isinstance(output, Sequence) and not isinstance(output, str) and output:
+        output = output[0]
+    return single_number(output.get("loss") if isinstance(output, Mapping) else output)
+
+
+def watch_lr(engine: Engine) -> None:
+    """Let ``step_lr`` know the learning rate of each step of a trainer; once is enough, and twice does no harm."""
+    if not engine.has_event_handler(_keep_lr, Events.ITERATION_STARTED):
+        # Not at the end of the step: by then the schedule has gone on to the next.
+        engine.add_event_handler(Events.ITERATION_STARTED, _keep_lr)
+
+
+def step_lr(engine: Any) -> float | None:
+    """
+    The base learning rate that the step is made with: not scaled for a method.
+
+    Returns:
+        the learning rate, or None when the trainer has no optimizer or has not made a step yet.
+    """
+    return getattr(engine.state, "step_lr", None)
+
+
+def _keep_lr(engine: Any) -> None:
+    optimizer = getattr(engine, "optimizer", None)
+    if optimizer is not None:
+        engine.state.step_lr = float(optimizer.param_groups[-1]["lr"])  # the head's, which stands last and has no scale
+
+
+def single_number(value: Any) -> float | None:
+    """A number, or what holds exactly one; None for anything else."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    if getattr(value, "size", None) == 1 or (isinstance(value, torch.Tensor) and value.numel() == 1):
+        return float(value.item())
+    return None

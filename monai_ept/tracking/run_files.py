@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The files of a run in MLflow: its folder on this disk, or what the store has of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from monai_ept.files import usable_folder
+from monai_ept.tracking.tracked_run import RUN_FILE, read_about
+
+__all__ = ["download_run", "folder_of_run"]
+
+_NEEDED = {
+    "model/delta.safetensors",
+    "data/split.json",
+    "config/training.json",
+    "config/settings.json",  # up to 0.1
+    "training/history.json",
+}
+
+
+def folder_of_run(run_id: str, runs: str | os.PathLike = "runs") -> Path | None:
+    """The folder in ``runs``, or in a folder there, whose run has that id and is finished."""
+    for path in sorted([*Path(runs).glob(f"*/{RUN_FILE}"), *Path(runs).glob(f"*/*/{RUN_FILE}")]):
+        about = read_about(path.parent)
+        if about is not None and about.get("run_id") == run_id and (path.parent / "delta.safetensors").is_file():
+            return path.parent
+    return None
+
+
+def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | None = None) -> Path:
+    """
+    Bring what a finished training is built again from.
+
+    Args:
+        run_id: of the run.
+        folder: where to.
+        tracking_uri: the store, see ``tracking_store``.
+
+    Raises:
+        FileNotFoundError: when there is no such run, or the store does not answer.
+    """
+    from monai_ept.tracking import mlflow_client as store
+
+    folder = Path(folder)
+    uri = store.tracking_store(tracking_uri)
+    where = store.without_password(uri)
+    if store.missing_database(uri):
+        raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
+    with store.patience():
+        try:
+            client = store.open_client(uri)
+            client.get_run(run_id)
+            usable_folder(folder)
+            parts = ("model", "data", "config", "training")
+            there = {item.path for part in parts for item in client.list_artifacts(run_id, part)}
+            with tempfile.TemporaryDirectory() as scratch:
+                for item in sorted(_NEEDED & there):
+                    shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
+        except Exception as error:
+            reason = store.reason_of(error, uri)
+            raise FileNotFoundError(f"{run_id} is neither a folder nor a run at {where}: {reason}") from error
+    return folder

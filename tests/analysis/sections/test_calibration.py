@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_ept.analysis import TemperatureFit
+from monai_ept.analysis.sections.calibration import Calibration, about_calibration, measure_calibration
+
+BEFORE = {"ece": 0.2, "confidence": 0.7, "right": 0.5, "brier": 0.4, "nll": 1.0}
+
+
+def said_of(fit: TemperatureFit | None = None, after: float | None = None, mix: float | None = None, **before: float):
+    """Sentences on a network that is too sure of itself, with some of its measures changed."""
+    measured = {**BEFORE, **before}
+    found = Calibration(measured, after=None if after is None else {**measured, "ece": after}, fit=fit, mix=mix)
+    return about_calibration(found, "multiclass", "test")
+
+
+def test_what_is_said_of_certainty_follows_from_the_numbers():
+    said = said_of()
+    assert "too sure" in said[0] and "no validation images" in said[1] and len(said) == 2
+    assert "not sure enough" in said_of(right=0.9)[0]
+    assert "as sure as it is right" in said_of(right=0.7)[0]
+    assert "labels get 70.0 %" in about_calibration(Calibration(BEFORE), "multilabel", "test")[0]
+    assert "in the delta file" in said_of(after=0.2)[1]
+
+
+def test_what_is_said_of_a_temperature_follows_from_the_numbers():
+    said = said_of(TemperatureFit(2.0, 1.5, 3.0, 35), after=0.1, mix=0.05)
+    assert "lowered the error: 0.200 before, 0.100 after" in said[1] and len(said) == 2
+    said = said_of(TemperatureFit(2.0, 0.5, 3, 35), after=0.3, mix=0.4)
+    assert "raised" in said[1] and "too few to tell" in said[2] and "40 % of them" in said[3]
+    edge = said_of(TemperatureFit(0.0501, 0.05, 1, 4), after=0.2, mix=0.0)
+    assert "hardly changed" in edge[1] and "cannot determine" in edge[2]
+
+
+def test_the_mixture_of_classes_is_compared():
+    """A third of the validation images would have to change class, and nothing is fitted without any."""
+    logits, labels = np.eye(3)[[0, 1, 2]], np.array([0, 1, 2])
+    val = [{"label": k, "group": str(k)} for k in (0, 0, 1)]
+    found = measure_calibration(logits, labels, "multiclass", val_logits=np.eye(3)[[0, 1, 1]], val=val)
+    assert found.mix == pytest.approx(1 / 3) and found.fit.num_images == 3
+    assert found.temperature == found.fit.temperature and found.after != found.before
+    stored = measure_calibration(logits, labels, "multiclass", stored=2.0)
+    assert stored.fit is None and stored.after["nll"] > stored.before["nll"]
+    assert measure_calibration(logits, labels, "multiclass").after is None

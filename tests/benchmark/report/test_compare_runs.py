@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from monai_ept.__main__ import main
+from monai_ept.benchmark.report import compare
+from monai_ept.tracking import open_run
+from monai_ept.tracking.mlflow_client import open_client
+
+SETTINGS = {"backbone": "vit_tiny", "lr": 0.001, "version.torch": "2.15"}
+ACCURACY = {  # by method and shots, for seeds 0, 1, 2
+    ("linear", 5): [0.50, 0.54, 0.52],
+    ("linear", 10): [0.60, 0.64, 0.62],
+    ("ept", 5): [0.58, 0.63, 0.59],
+    ("ept", 10): [0.66, 0.70, 0.71],
+    ("lora", 5): [0.60, 0.61, 0.62],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database(tmp_path_factory):
+    """A sweep in a local database, written as trainings do it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    open_client(uri).search_experiments()
+
+    runs = []
+
+    def train(method, shots, seed, value, status="FINISHED", **more):
+        params = {**SETTINGS, "source": "isic2018", "method": method, "shots": shots, "seed": seed}
+        params.update({"split_hash": f"s{seed}", "device": f"gpu{seed}", "train_images": 7 * shots, **more})
+        run = open_run(
+            folder / f"{method}-{shots}-{seed}-{len(more)}",
+            f"{method}-{shots}",
+            "sweep",
+            tracking_uri=uri,
+            params=params,
+            tags={"sweep": "long" if more else "short"},
+        )
+        run.log_metrics({"test/accuracy": value, "test/ece": 1 - value, "val/accuracy": 0.1})
+        runs.append((run, status))
+
+    train("ept", 5, 0, 0.01)  # done again below
+    train("lora", 5, 7, 0.99, "FAILED")
+    train("lora", 5, 8, math.nan)
+    for (method, shots), values in ACCURACY.items():
+        for seed, value in enumerate(values):
+            train(method, shots, seed, value)
+    for seed in range(2):
+        train("vpt", 5, seed, 0.55 + seed / 100, **{"method.prompt_length": 10})
+        train("vpt", 5, seed, 0.57 + seed / 100, **{"method.prompt_length": 50, "x_hash": "1"})
+    for run, status in runs:  # they upload beside each other
+        assert run.close(status)
+    return uri
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test in a folder of its own, without a store in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def rows(comparison):
+    return {(row.method, row.shots): row for row in comparison.rows}
+
+
+def test_means_and_intervals_are_students_over_repetitions(database):
+    table = compare("sweep", metric="accuracy", tracking_uri=database)
+    assert table.metric == "test/accuracy"
+    found = rows(table)
+    for (method, shots), values in ACCURACY.items():
+        row = found[method, str(shots)]
+        low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+        assert (row.runs, row.mean) == (3, pytest.approx(np.mean(values)))
+        assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert [key for key, row in found.items() if row.best] == [("lora", "5"), ("ept", "10")]
+    assert table.notes == [
+        "1 of 21 runs have no test/accuracy and are left out.",
+        "1 runs repeat a seed and split; the later one of each counts.",
+    ]
+
+
+def test_the_difference_is_paired_by_seed_and_split(database):
+    row = rows(compare("sweep", tracking_uri=database))["ept", "5"]
+    pairs = np.subtract(ACCURACY["ept", 5], ACCURACY["linear", 5])
+    low, high = stats.t.interval(0.95, 2, pairs.mean(), stats.sem(pairs))
+    assert (row.paired, row.difference) == (3, pytest.approx(pairs.mean()))
+    assert (row.difference_low, row.difference_high) == (pytest.approx(low), pytest.approx(high))
+    against_ept = rows(compare("sweep", baseline="ept", tracking_uri=database))
+    assert against_ept["linear", "5"].difference == pytest.approx(-pairs.mean())
+    assert math.isnan(against_ept["ept", "5"].difference)
+
+
+def test_settings_that_differ_are_never_averaged(database):
+    table = compare("sweep", tags={"sweep": "long"}, tracking_uri=database)
+    assert {method: row.runs for (method, _), row in rows(table).items()} == {
+        "vpt (prompt_length=10)": 2,
+        "vpt (prompt_length=50)": 2,
+    }
+
+
+def test_less_is_better_where_it_is(database):
+    table = compare("sweep", metric="ece", tracking_uri=database)
+    assert [key for key, row in rows(table).items() if row.best] == [("lora", "5"), ("ept", "10")]
+    assert table.ordered_methods(table.rows)[0] == "ept"
+
+
+def test_the_command_prints_and_writes_csv_markdown_and_a_picture(database, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    assert main(["compare", "--experiment", "sweep", "--out", "out"]) == 0
+    printed = capsys.readouterr().out
+    assert "| lora                   | **0.610 ± 0.025** | +0.090 ± 0.043 |" in printed
+    assert "isic2018, vit_tiny" in printed and "over 2–3 repetitions" in printed
+    assert (tmp_path / "out" / "comparison.md").read_text() in printed
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "comparison.csv").read_text())))
+    assert len(lines) == 7 and {line["metric"] for line in lines} == {"test/accuracy"}
+    by_key = {(line["method"], line["shots"]): line for line in lines}
+    assert by_key["linear", "5"]["difference"] == "" and float(by_key["ept", "10"]["mean"]) == pytest.approx(0.69)
+    picture = np.asarray(Image.open(tmp_path / "out" / "comparison.png").convert("RGB"))
+    assert picture.shape[0] > 500 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--experiment", "swep"], "there is no experiment 'swep'"),
+        (["--metric", "acuracy"], "no run has metric 'acuracy'; there is test/accuracy, test/ece."),
+        (["--tag", "sweep=other"], "there is no finished run with sweep=other"),
+        (["--tag", "sweep"], "--tag 'sweep' has no value"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "MLflow at http://127.0.0.1:9 does not answer"),
+        (["--tracking-uri", "sqlite:////nowhere/mlflow.db"], "there is no sqlite:////nowhere/mlflow.db"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(arguments, message, database, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    assert main(["compare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_the_old_address_still_answers_and_says_where_it_is_now():
+    import monai_ept.tracking
+
+    with pytest.warns(DeprecationWarning, match="monai_ept.tracking.compare is monai_ept.benchmark.report.compare now"):
+        assert monai_ept.tracking.compare is compare
+    with pytest.raises(AttributeError, match="no attribute 'compere'"):
+        monai_ept.tracking.compere  # noqa: B018

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from monai_ept.benchmark.run.train_cell import run_cell
+from monai_ept.benchmark.run.worker_cache import Workbench
+from tests.benchmark.run.scenes import cells
+
+
+@pytest.mark.parametrize(
+    ("augment", "methods"),
+    [
+        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": [1.0, 4.6]}]),
+        (True, ["linear", "partial", "ept"]),
+    ],
+)
+def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods):
+    recipe = {"epochs": 2, "lr": 0.05, "augment": augment}
+    with_reuse, without = Workbench(tmp_path), Workbench(tmp_path, reuse=False)
+    for cell in cells(methods, recipe=recipe):
+        ours, theirs = run_cell(cell, with_reuse), run_cell(cell, without)
+        # Not to the bit: a matrix product rounds differently for another number of images.
+        np.testing.assert_allclose(
+            ours.predictions["probabilities"], theirs.predictions["probabilities"], atol=1e-5, err_msg=cell.id
+        )
+        assert list(ours.predictions["ids"]) == list(theirs.predictions["ids"])
+        assert [row["loss"] for row in ours.result["history"]] == pytest.approx(
+            [row["loss"] for row in theirs.result["history"]], rel=1e-5
+        )
+
+
+@pytest.mark.parametrize("method", ["linear", "ept"])
+def test_bfloat16_shares_nothing_with_float32(tmp_path, method):
+    bench, found = Workbench(tmp_path), {}
+    for amp in ("off", "bfloat16", "off"):
+        (cell,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": amp})
+        probabilities = run_cell(cell, bench).predictions["probabilities"]
+        np.testing.assert_array_equal(found.setdefault(amp, probabilities), probabilities)
+    difference = np.abs(found["bfloat16"] - found["off"]).max()
+    assert 1e-6 < difference < 0.05
+    (alone,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": "bfloat16"})
+    probabilities = run_cell(alone, Workbench(tmp_path, reuse=False)).predictions["probabilities"]
+    np.testing.assert_allclose(probabilities, found["bfloat16"], atol=0.02)
+
+
+def test_what_is_known_is_not_computed_again(tmp_path, monkeypatch):
+    from monai_ept.benchmark.run import worker_cache as workbench
+
+    passes = []
+    plain = workbench.lower_part
+    monkeypatch.setattr(workbench, "lower_part", lambda *a: passes.append(len(a[2])) or plain(*a))
+    bench = Workbench(tmp_path)
+    grid = {"method": "linear", "grid": {"lr": [0.1, 0.01]}}
+    first, *others = cells([grid, "mlp"], shots=[2, 1])
+    result = run_cell(first, bench).result
+    assert sum(passes) == 2 * result["num_train"] + result["num_val"] + result["num_test"]  # two epochs
+    passes.clear()
+    for cell in others:  # another learning rate, another head, and fewer of the same training images
+        run_cell(cell, bench)
+    # One shot has other validation images than two, and these are all that is new.
+    assert sum(passes) == sum(passes[:1])
+    passes.clear()
+    run_cell(cells(["linear"], recipe={"epochs": 3, "lr": 0.05})[0], bench)
+    assert set(passes) == {1} and len(passes) == result["num_train"]  # the third epoch
+
+
+def test_results_of_frozen_layers_do_not_pile_up(tmp_path, monkeypatch):
+    from monai_ept.benchmark.run import worker_cache as workbench
+
+    bench = Workbench(tmp_path)
+    monkeypatch.setattr(workbench, "TOKENS_AT_MOST", 20_000)
+    first, second = cells(["linear", "partial"])
+    expected = run_cell(second, Workbench(tmp_path)).predictions["probabilities"]
+    run_cell(first, bench)
+    assert np.array_equal(run_cell(second, bench).predictions["probabilities"], expected)
+    assert workbench._bytes(bench._tokens.values()) <= 20_000
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have no numbers here")
+def test_the_usual_cache_belongs_to_one_user():
+    from monai_ept.benchmark.run.worker_cache import default_cache
+
+    assert str(os.getuid()) in default_cache().name

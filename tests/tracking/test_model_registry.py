@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from monai_ept.tracking import open_run, register_model
+from monai_ept.tracking.tracked_run import read_about
+from tests.backbones import shaken
+from tests.tracking.scenes import NAMES, NOWHERE, trained
+
+
+def test_a_registered_model_answers_the_same_and_holds_no_pickle(server, monkeypatch, tmp_path):
+    net = trained("test_vit", "ept", prompt_length=4, img_size=64)
+    shaken(net.backbone)  # weights that no name could give
+    images = torch.randn(5, 3, 64, 64)
+    with open_run("run", "ept", "registry", tracking_uri=server.uri):
+        pass
+    first = register_model(net, "derm-ept", "run", example=images)
+    assert first == ("derm-ept", "1", "models:/derm-ept/1")
+    assert register_model(net, "derm-ept", "run", example=images.numpy(), task="multilabel").version == "2"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    model = mlflow.pyfunc.load_model(first.uri)
+    with torch.inference_mode():
+        logits, folded = net(images), net.fold()(images)
+    answer = model.predict(images.numpy())
+    assert np.array_equal(answer, folded.softmax(-1).numpy())
+    assert np.allclose(answer, logits.softmax(-1).numpy(), atol=1e-6) and np.ptp(answer, axis=0).min() > 1e-3
+    sigmoid = mlflow.pyfunc.load_model("models:/derm-ept/2").predict(images.numpy())
+    assert np.array_equal(sigmoid, folded.sigmoid().numpy())
+
+    info = model.metadata
+    assert info.get_input_schema().to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3, 64, 64)}
+    assert info.get_output_schema().to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3)}
+    assert info.metadata["class_names"] == NAMES and info.metadata["img_size"] == [64, 64]
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        model.predict(images.numpy()[:, :1])
+    folder = Path(mlflow.artifacts.download_artifacts(first.uri))
+    example = info.load_input_example(str(folder))
+    assert np.array_equal(example, images[:1].numpy())
+    files = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    assert files == sorted({*files} - {name for name in files if name.endswith((".pkl", ".pth", ".pt", ".bin"))})
+    assert {"backbone.safetensors", "config.json", "delta.safetensors"} <= {*files}
+    assert "monai_ept==" in (folder / "requirements.txt").read_text()
+    version = MlflowClient(server.uri).get_model_version("derm-ept", "1")
+    assert version.run_id == read_about("run")["run_id"]
+
+
+def test_registration_that_cannot_be_says_why(database, monkeypatch, tmp_path):
+    net = trained("test_vit", "linear", img_size=64)
+    images = torch.zeros(1, 3, 64, 64)
+    with pytest.raises(ValueError, match=r"nowhere holds no run that has reached MLflow"):
+        register_model(net, "name", "nowhere", example=images)
+    with open_run("run", "a", "registry"):
+        pass
+    with pytest.raises(ValueError, match=r"task 'multi-label' is not known: did you mean 'multilabel'"):
+        register_model(net, "name", "run", example=images, task="multi-label")
+    with pytest.raises(ConnectionError, match=f"'name' could not be registered at {NOWHERE}.*not touched"):
+        register_model(net, "name", "run", example=images, tracking_uri=NOWHERE)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from monai_ept.__main__ import main
+from monai_ept.tracking import attach_run, open_run, sync
+from monai_ept.tracking.tracked_run import read_about
+from monai_ept.tracking.uploader import find_journals
+from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
+
+
+def train(folder: str, uri: str, experiment: str, number: int = 50, status: str = "FINISHED"):
+    run = open_run(folder, folder, experiment, tracking_uri=uri, params={"shots": 5}, tags={"sweep": "a"})
+    for step in range(1, number + 1):
+        run.log_metrics({"train/loss": 1 / step}, step)
+    run.close(status)
+    return run
+
+
+def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
+    Path("result.csv").write_text("a,b\n")
+    run = open_run("run", "down", "sync-down", tracking_uri=NOWHERE, params={"shots": 5})
+    for step in range(1, 1001):
+        run.log_metrics({"train/loss": 1 / step}, step)
+    run.log_artifact("result.csv", "predictions")
+    assert not run.close("FAILED")
+    Path("result.csv").unlink()
+    warned = [record.message for record in caplog.records]
+    assert len(warned) == 2
+    assert f"MLflow at {NOWHERE} does not answer; nothing is lost" in warned[0]
+    assert "upload them with 'monai-ept sync run'" in warned[1]
+    assert run.run_id is None and "run_id" not in read_about("run")
+    with attach_run("run") as evaluation:
+        evaluation.log_metrics({"test/auc": 0.5})
+
+    assert main(["sync"]) == 2
+    out, err = capsys.readouterr()
+    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded; nothing is lost" in err
+    assert main(["sync", "run", "--tracking-uri", server.uri]) == 0
+    assert capsys.readouterr().out.count("uploaded") == 2
+    (found,) = runs_of(server.uri, "sync-down")
+    assert (found.info.status, found.data.params, found.data.metrics["test/auc"]) == ("FAILED", {"shots": "5"}, 0.5)
+    assert steps_of(server.uri, found.info.run_id) == list(range(1, 1001))
+    assert [item.path for item in MlflowClient(server.uri).list_artifacts(found.info.run_id)] == ["predictions"]
+    opened, *_, closed = [record.content["time"] for record in run.journal.read() if "time" in record.content]
+    assert (found.info.start_time, found.info.end_time) == (opened, closed)  # as it was, not as it was uploaded
+    assert read_about("run")["run_id"] == found.info.run_id
+
+    assert main(["sync", "--tracking-uri", server.uri]) == 0
+    assert "Nothing to upload" in capsys.readouterr().out
+    with attach_run("run") as evaluation:  # finds the run where it is now
+        evaluation.log_metrics({"test/auc": 0.6})
+    assert MlflowClient(server.uri).get_run(found.info.run_id).data.metrics["test/auc"] == 0.6
+
+
+def test_a_server_that_never_answers_is_hardly_asked_again(monkeypatch, caplog):
+    """Each question costs a time-out: a thousand steps and the end of the run wait for two at most."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        uri = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
+        run = open_run("run", "deaf", "sync", tracking_uri=uri)
+        for step in range(1, 1001):
+            run.log_metrics({"train/loss": 1 / step}, step)
+        assert not run.close()
+        deaf.settimeout(0)
+        asked = 0
+        with pytest.raises(BlockingIOError):
+            while asked < 100:
+                deaf.accept()[0].close()
+                asked += 1
+        assert 1 <= asked <= 2
+    written = "".join(path.read_text() for path in Path("run").rglob("*.json*"))
+    assert "secret" not in written + caplog.text and "me@" not in written
+
+
+def test_a_server_that_dies_in_the_middle_of_a_run(server, caplog):
+    uri = server.uri
+    run = open_run("run", "dying", "dying", tracking_uri=uri)
+    run.log_metrics({"train/loss": 1.0}, 1)
+    wait_until(lambda: run.run_id)
+    server.kill()
+    for step in range(2, 501):
+        run.log_metrics({"train/loss": 1 / step}, step)
+        time.sleep(0.004)  # long enough for an upload to fail
+    assert not run.close()
+    assert len([record for record in caplog.records if "does not answer" in record.message]) == 1
+    server.start()
+    assert [result.outcome for result in sync(["run"], tracking_uri=server.uri)] == ["uploaded"]
+    found = MlflowClient(uri).get_run(run.run_id)
+    assert found.info.status == "FINISHED" and steps_of(uri, run.run_id) == list(range(1, 501))
+    assert sync() == []
+
+
+def test_a_running_journal_is_left_alone_and_a_killed_one_closed(server, tmp_path):
+    uri = server.uri
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def hang() -> None:
+        run = open_run("run", "hanging", "killed", tracking_uri=NOWHERE)
+        run.log_metrics({"train/loss": 1}, 1)
+        with open(run.journal.folder / "journal.jsonl", "ab") as file:
+            file.write(b'{"kind": "me')  # half a line
+        theirs.send("ready")
+        signal.pause()
+
+    process = context.Process(target=hang)
+    process.start()
+    assert ours.recv() == "ready"
+    assert [(result.outcome, result.run_name) for result in sync(["run"])] == [("running", "hanging")]
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert [result.outcome for result in sync([tmp_path], tracking_uri=uri)] == ["uploaded"]
+    (found,) = runs_of(uri, "killed")
+    assert found.info.status == "KILLED" and steps_of(uri, found.info.run_id) == [1]
+    assert sync([tmp_path], tracking_uri=uri) == []
+
+
+def test_a_store_that_forgot_a_run_gets_everything_again(database, empty_database, tmp_path, server):
+    run = train("run", database, "again")
+    before = run.run_id
+    assert before and sync() == []
+    other = f"sqlite:///{tmp_path}/other.db"
+    shutil.copy(empty_database, tmp_path / "other.db")
+    (journal,) = find_journals(Path("run"))
+    journal.set_sent(other, before, journal.size - 10)  # as if its database had been replaced
+    assert [result.outcome for result in sync(tracking_uri=other)] == ["uploaded"]
+    (found,) = runs_of(other, "again")
+    assert found.info.run_id != before and steps_of(other, found.info.run_id) == list(range(1, 51))
+    # And one that never had it, just as well.
+    assert [result.outcome for result in sync(tracking_uri=server.uri)] == ["uploaded"]
+    assert [steps_of(server.uri, run.info.run_id) for run in runs_of(server.uri, "again")] == [list(range(1, 51))]
+
+
+def test_a_folder_that_is_not_there_is_said(capsys):
+    assert main(["sync", "nowhere"]) == 2
+    assert "folder nowhere does not exist" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError):
+        sync(["nowhere"])

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from monai_ept.tracking import TrackingError, attach_run, open_run
+from monai_ept.tracking.uploader import Uploader, find_journals
+from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
+
+
+class Cable:
+    """A real client whose connection is cut when the server has heard a certain call, and before it answers."""
+
+    def __init__(self, client: MlflowClient, cut: int) -> None:
+        self.client, self.left = client, cut
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            self.left -= 1
+            answer = getattr(self.client, name)(*args, **kwargs)
+            if self.left == 0:
+                raise ConnectionResetError
+            return answer
+
+        return call
+
+
+def test_an_upload_that_is_cut_anywhere_and_begun_again_arrives_once(server):
+    Path("figure.png").write_bytes(b"picture")
+    client = MlflowClient(server.uri)
+    for cut in range(1, 30):
+        experiment = f"cut-{cut}"
+        run = open_run(experiment, "cut", experiment, tracking_uri=NOWHERE, params={"shots": 5})
+        for step in range(1, 951):  # two batches
+            run.log_metrics({"train/loss": 1 / step}, step)
+        run.log_artifact("figure.png", "figures")
+        run.close()
+        (journal,) = find_journals(Path(experiment))
+        try:
+            Uploader(journal, server.uri, lambda cut=cut: Cable(client, cut)).upload()
+            break
+        except ConnectionResetError:
+            Uploader(journal, server.uri, lambda: client).upload()
+        (found,) = runs_of(server.uri, experiment)
+        assert Counter(steps_of(server.uri, found.info.run_id)) == Counter(range(1, 951))
+        assert found.info.status == "FINISHED" and found.data.params == {"shots": "5"}
+        assert [item.path for item in client.list_artifacts(found.info.run_id, "figures")] == ["figures/figure.png"]
+    assert 6 < cut < 20
+
+
+def test_a_refused_record_takes_no_other_with_it(database, caplog):
+    run = open_run("run", "a", "refused", params={"lr": 1})
+    wait_until(lambda: run.run_id)
+    client = MlflowClient(run.uri)
+    client.log_param(run.run_id, "epochs", "somebody else's")
+    run.log_params({"epochs": 3, "shots": 5})
+    run.log_metrics({"a": 1.0})
+    assert run.close()
+    found = client.get_run(run.run_id)
+    assert found.data.params == {"lr": "1", "epochs": "somebody else's", "shots": "5"}
+    assert found.data.metrics == {"a": 1.0} and found.info.status == "FINISHED"
+    assert "MLflow refuses epochs = '3', it is left out" in caplog.text
+
+
+def test_a_run_or_experiment_that_was_deleted_is_an_error_that_says_how_to_get_it_back(database, caplog):
+    run = open_run("run", "a", "deleted")
+    assert run.close()
+    client = MlflowClient(run.uri)
+    client.delete_run(run.run_id)
+    evaluation = attach_run("run")
+    evaluation.log_metrics({"a": 1.0})
+    assert not evaluation.close()
+    assert f"mlflow runs restore --run-id {run.run_id}" in caplog.text
+    client.restore_run(run.run_id)
+    Uploader(find_journals(Path("run"))[-1], run.uri).upload()
+    assert client.get_run(run.run_id).data.metrics == {"a": 1.0}
+    client.delete_experiment(client.get_run(run.run_id).info.experiment_id)
+    other = open_run("other", "a", "deleted")
+    assert not other.close()
+    with pytest.raises(TrackingError, match="experiment 'deleted' was deleted in sqlite.*mlflow experiments restore"):
+        Uploader(other.journal, other.uri).upload()
