@@ -49,6 +49,8 @@ html_theme = "furo"
 html_title = f"monai_ept {version}"
 html_show_sphinx = False
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 templates_path = ["_templates"]
 html_additional_pages = {"index": "to_first_page.html"}
 pygments_style = "friendly"
@@ -58,6 +60,8 @@ CONTENTS = """
 :hidden:
 :caption: Use it
 
+notebooks/your_images_in_ten_minutes
+notebooks/ept_in_a_monai_pipeline
 docs/data
 docs/training
 docs/methods
@@ -76,6 +80,7 @@ docs/method
 docs/results
 docs/performance
 docs/embedded-backbone
+monai_ept/networks/weights/README
 ```
 ```{toctree}
 :hidden:
@@ -83,14 +88,6 @@ docs/embedded-backbone
 :glob:
 
 docs/api/*
-```
-```{toctree}
-:hidden:
-:caption: Bundles and weights
-:glob:
-
-bundles/*/docs/README
-monai_ept/networks/weights/README
 ```
 ```{toctree}
 :hidden:
@@ -105,8 +102,10 @@ CHANGELOG
 def setup(app: Sphinx) -> None:
     """Give the first page the table of contents, which GitHub would show as code."""
 
-    def add_contents(app: Sphinx, page: str, source: list[Any]) -> None:
+    def read(app: Sphinx, page: str, source: list[Any]) -> None:
         if page == root_doc:
             source[0] += CONTENTS
+        elif page.startswith("bundles/"):  # docs/bundles.md leads to them; their many titles would fill the contents
+            source[0] = f"---\norphan: true\n---\n{source[0]}"
 
-    app.connect("source-read", add_contents)
+    app.connect("source-read", read)

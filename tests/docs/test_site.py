@@ -34,6 +34,7 @@ def test_what_a_page_loads_is_seen():
     assert not LOADED.search('<a href="https://monai.io">MONAI</a><img src="../_images/a.png">')
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(site):
     files = [path for kind in ("html", "css") for path in site.rglob(f"*.{kind}")]
     assert len(files) > 30
@@ -53,6 +54,7 @@ def _is_all(node: ast.Assign) -> bool:
     return any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
 
 
+@pytest.mark.slow
 def test_the_public_names_are_described(site):
     import monai_ept
 
