@@ -85,11 +85,11 @@ class Workbench:
             method=cell.method,
             img_size=cell.img_size,
             class_names=data.class_names,
+            backbone_name=cell.backbone,
             **cell.method_settings,
         )
         if cell.frozen:
             net.train_head_only()
-        net.backbone_name = cell.backbone
         return net.to(self.device)
 
     def images(self, cell: Cell, net: TunedViT, records: Sequence[Record], train: bool = False) -> RecordImages:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
-from monai_ept.benchmark.plan.cell import PAPER, Cell
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import expand, read_sweep, sweep_from
-
-SMALL = {
-    "name": "small",
-    "sources": ["synthetic_derm"],
-    "shots": [1, 5],
-    "samplings": 2,
-    "methods": ["linear", {"method": "ept", "prompt_length": 10}],
-}
-
-
-def make(**changes):
-    return sweep_from({**SMALL, **changes})
+from monai_ept.engines import RECIPES
+from tests.benchmark.plan.scenes import make
 
 
 def test_defaults_are_written_out():
     sweep = make()
-    assert sweep.samplings == (0, 1) and sweep.seeds == (0,) and sweep.recipe == PAPER
+    assert sweep.samplings == (0, 1) and sweep.seeds == (0,) and sweep.recipe == RECIPES["default"].to_dict()
     assert sweep.backbones == ({"pretrained": False, "img_size": None, "name": "embedded"},)
     assert sweep.sources[0] == {
         "name": "synthetic_derm",
@@ -53,101 +41,6 @@ def test_what_is_written_down_is_the_same_sweep():
     assert [cell.id for cell in sweep_cells(again)] == [cell.id for cell in sweep_cells(sweep)]
 
 
-def test_cells_are_all_combinations_sampling_after_sampling():
-    cells = sweep_cells(make(seeds=2, backbones=["embedded", {"name": "vit_tiny_patch16_224"}]))
-    assert len(cells) == 2 * 2 * 2 * 2 * 2 and len({cell.id for cell in cells}) == len(cells)
-    order = [(cell.seed, cell.sampling) for cell in cells]
-    assert order == sorted(order)
-    assert cells[0].label == "linear" and cells[1].label == "ept prompt_length=10"
-
-
-def test_ids_are_what_they_have_always_been():
-    # A change here makes everybody's finished cells be run again.
-    cells = sweep_cells(
-        make(
-            shots=[5],
-            samplings=[3],
-            val="shots",
-            sources=[{"name": "isic2018", "dataset_dir": "${DATA}/isic2018", "by": "image"}],
-            backbones=[{"name": "vit_tiny_patch16_224", "pretrained": "${DATA}/vit.safetensors", "img_size": 224}],
-            methods=[
-                "linear",
-                {"method": "ept", "prompt_length": 10, "frozen": True},
-                {"method": "lora", "rank": 8, "grid": {"lr": [3e-3]}, "recipe": {"optimizer": "adamw"}},
-            ],
-        )
-    )
-    assert [cell.id for cell in cells] == IDS
-
-
-IDS = [
-    "isic2018-linear-5shot-3-0-9467688dfa",
-    "isic2018-ept-5shot-3-0-3388db0216",
-    "isic2018-lora-5shot-3-0-931a341f69",
-]
-
-
-def test_an_id_names_what_decides_the_result_and_nothing_else():
-    cell = sweep_cells(make())[1]
-    for change in (
-        {"label": "x"},
-        {"group": "x"},
-        {"factors": {"x": 1}},
-        {"grid": {"lr": 1}},
-        {"recipe": {**cell.recipe, "lr": 6e-4}},
-        {"source": "x"},
-    ):
-        assert dataclasses.replace(cell, **change).id == cell.id, change
-    different = [
-        {"shots": 2},
-        {"sampling": 9},
-        {"seed": 9},
-        {"frozen": True},
-        {"val": "shots"},
-        {"pretrained": "weights"},
-        {"img_size": 64},
-        {"method_settings": {"prompt_length": 11}},
-        {"recipe": {**cell.recipe, "lr": 6e-3}},
-        {"split": {**cell.split, "by": "image"}},
-        {"source_settings": {"name": "synthetic_derm", "seed": 1}},
-    ]
-    assert len({dataclasses.replace(cell, **change).id for change in different} | {cell.id}) == len(different) + 1
-
-
-def test_a_cell_survives_json():
-    cell = sweep_cells(make())[1]
-    assert Cell.from_json({**cell.to_json(), "something": "new"}) == cell
-
-
-def test_a_list_under_a_setting_is_one_method_per_value():
-    cells = sweep_cells(make(shots=[1], samplings=1, methods=[{"method": "damp", "c": [4.6, 5.5, 6.4]}]))
-    assert [cell.label for cell in cells] == ["damp c=4.6", "damp c=5.5", "damp c=6.4"]
-    assert [cell.factors for cell in cells] == [{"c": 4.6}, {"c": 5.5}, {"c": 6.4}]
-    assert {cell.group for cell in cells} == {"damp"}
-
-
-@pytest.mark.parametrize(
-    ("layers", "number"), [([0, 1], 1), ([-1], 1), ([[-1], [-1, -2]], 2), (["deep", "shallow"], 2), ("deep", 1)]
-)
-def test_a_list_of_layers_is_one_value(layers, number):
-    cells = sweep_cells(make(shots=[1], samplings=1, methods=[{"method": "ept", "prompt_layers": layers}]))
-    assert len(cells) == number
-
-
-def test_a_grid_is_a_cell_per_value_under_one_label():
-    entry = {"method": "ept", "grid": {"lr": [1e-3, 1e-2], "prompt_length": [5, 10]}, "recipe": {"epochs": 2}}
-    cells = sweep_cells(make(shots=[1], samplings=1, val="shots", methods=[entry]))
-    assert len(cells) == 4 and {cell.label for cell in cells} == {"ept"}
-    assert cells[3].grid == {"lr": 1e-2, "prompt_length": 10} and cells[3].recipe["lr"] == 1e-2
-    assert cells[3].method_settings == {"prompt_length": 10} and cells[3].recipe["epochs"] == 2
-
-
-def test_a_source_that_is_named_twice_is_told_apart_by_its_settings():
-    sources = [{"name": "synthetic_derm", "label": "a", "seed": 1}, {"name": "synthetic_derm", "label": "b", "seed": 2}]
-    cells = sweep_cells(make(shots=[1], samplings=1, sources=sources, methods=["linear"]))
-    assert [cell.source for cell in cells] == ["a", "b"] and cells[0].id != cells[1].id
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -163,7 +56,9 @@ def test_a_source_that_is_named_twice_is_told_apart_by_its_settings():
         ({"methods": [{"label": "x"}]}, "must be a name, or a mapping with 'method'"),
         ({"recipe": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"recipe": {"lr": "fast"}}, "lr must be a number"),
-        ({"recipe": "papers"}, "recipe must be 'paper' or a mapping"),
+        ({"recipe": "papers"}, "recipe 'papers' is not known: did you mean 'paper'"),
+        ({"recipe": {"select": "val"}, "val": "shots"}, "a sweep takes the last epoch"),
+        ({"methods": [{"method": "ept", "recipe": {"epochs": 0}}]}, "epochs must be a whole number"),
         ({"sources": ["isic"]}, "did you mean 'isic2018'"),
         ({"sources": [{"name": "isic2018", "by": "patient"}]}, "by 'patient' is not known"),
         ({"backbones": [{"name": "embedded", "weights": 1}]}, "has no 'weights'"),
@@ -188,7 +83,7 @@ def test_files_and_overrides(tmp_path):
     assert sweep.name == "mine" and sweep.recipe["lr"] == 1e-3 and sweep.recipe["epochs"] == 2
     assert sweep.shots == (3,) and [entry["method"] for entry in sweep.methods] == ["linear", "lora"]
     path.write_text("sources: [synthetic_derm]\nmethods: [linear]\nrecipe: paper\n")
-    assert read_sweep(path, ["recipe.lr=6e-3"]).recipe == {**PAPER, "lr": 6e-3}
+    assert read_sweep(path, ["recipe.lr=6e-3"]).recipe == {**RECIPES["paper"].to_dict(), "lr": 6e-3}
     with pytest.raises(ValueError, match="KEY=VALUE"):
         read_sweep(path, ["recipe.epochs"])
     with pytest.raises(ValueError, match="nothing at"):
@@ -208,7 +103,21 @@ def test_variables_are_expanded_when_they_are_used(monkeypatch):
         expand("${SOME_DATA}/a")
 
 
-SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+def test_a_sweep_that_the_first_release_began_goes_on_with_its_recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("sources: [synthetic_derm]\nmethods: [linear]\nrecipe: {optimizer: adamw}\n")
+    assert read_sweep(path, begun_in=tmp_path / "new").recipe["lr"] is None
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "sweep.yaml").write_text("name: mine\nrecipe: {epochs: 20, optimizer: adamw, lr: 0.0006}\n")
+    with pytest.warns(UserWarning, match="write 'name: paper' into the recipe"):
+        sweep = read_sweep(path, begun_in=begun)
+    assert sweep.recipe == {**RECIPES["paper"].to_dict(), "optimizer": "adamw", "lr": 6e-4}
+    (begun / "sweep.yaml").write_text(sweep.to_yaml())
+    assert read_sweep(path, begun_in=begun).recipe["name"] == "default"
+
+
+SWEEPS = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
