@@ -36,13 +36,9 @@ def main(pretrained: str | bool = True) -> None:
             net,
             split,
             data=data,
-            epochs=5,
-            optimizer="adamw",
-            lr=3e-3,
-            weight_decay=0.0,
+            recipe={"epochs": 5, "lr": 3e-3, "weight_decay": 0.0, "num_resamples": 0},
             out_dir=Path(folder, "run"),
             track=False,
-            num_resamples=0,
         )
         found = analyze(net, split, out_dir=Path(folder, "analysis"), progress=True)
         print(found)
