@@ -154,7 +154,7 @@ def finish_training(
     origin = {"network": network_settings or {}, "transforms": transform_settings or {}}
     today = _today(network, split, recipe, run_dir, tracking, seed=seed, origin=origin)
     today.class_names, today.task, today.trainer = tuple(class_names), task, trainer
-    today.eval_loader = lambda part: test_loader  # type: ignore[method-assign]
+    today.eval_loader = lambda part: test_loader
     conclude(today, today.finish(), register)
     return today.evaluation
 
