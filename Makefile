@@ -7,13 +7,17 @@ JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bundles clean
+.PHONY: train test lint docs bundles clean
 
 train: $(READY)
 	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+# The site, in build/docs/index.html; it needs no network, neither to be made nor to be read.
+docs: $(READY)
+	$(RUN) -m sphinx -q -W --keep-going -c docs . build/docs
 
 lint: $(READY)
 	$(RUN) -m ruff check .
