@@ -15,6 +15,7 @@ the derivation.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -279,7 +280,7 @@ class _ConcatAttention(torch.autograd.Function):
     def backward(ctx, grad):
         q, k, v, prompt, sink, out, raised, seed, offset = ctx.saved_tensors
         kernel, dropout, scale = ctx.settings
-        grads = (None, None, None)
+        grads: Sequence[Tensor | None] = (None, None, None)
         if any(ctx.needs_input_grad[:3]):
             grads = fused_attention_gradients(kernel, grad, q, k, v, out, raised, seed, offset, dropout, scale)
         grad_prompt = prompt_gradient(grad, out, raised, prompt, sink) if ctx.needs_input_grad[3] else None

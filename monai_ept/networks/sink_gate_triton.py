@@ -141,17 +141,19 @@ class _Launcher:
         self.compiled: dict[tuple, Any] = {}
 
     def __call__(self, grid: tuple[int, int, int], tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) -> None:
-        device = tensors[0].get_device()
+        first = tensors[0]
+        assert first is not None
+        device = first.get_device()
         key = (device, sizes, *((t.dtype, t.data_ptr() % 16) for t in tensors if t is not None))
         launch = self.compiled.get(key)
         if launch is None:
-            with torch.cuda.device_of(tensors[0]):
+            with torch.cuda.device_of(first):
                 # Triton's interpreter returns no compiled kernel: then every launch goes this way.
                 self.compiled[key] = self.kernel[grid](*tensors, *sizes)
         elif device == torch.cuda.current_device():
             launch[grid](*tensors, *sizes)
         else:
-            with torch.cuda.device_of(tensors[0]):
+            with torch.cuda.device_of(first):
                 launch[grid](*tensors, *sizes)
 
 
