@@ -183,7 +183,7 @@ class FitResult:
         settings = dict(self.record["data"] or {})
         if source is not None:
             settings = {"source": source, "options": dict(options or {})}
-        elif options:
+        elif options is not None:
             settings["options"] = dict(options)
         if settings.get("source") is None:
             raise ValueError(
