@@ -59,7 +59,6 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> SweepResults
     return SweepResults(
         name=sweep,
         cells=with_own_labels(frame_of(cells.values())),
-        where=where,
         notes=["Read from MLflow, which knows what has begun and not what else the sweep was to have."],
     )
 

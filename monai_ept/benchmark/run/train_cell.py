@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,32 +23,21 @@ from torch import Tensor, nn
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.run.image_store import RecordImages
-from monai_ept.benchmark.run.peak_memory import PeakMemory
 from monai_ept.benchmark.run.worker_cache import FORWARD_BATCH, Workbench, cell_split, tokens_dataset
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
-from monai_ept.engines import (
-    Training,
-    evaluate_table,
-    predict,
-)
+from monai_ept.engines import Training, evaluate_table, predict
 from monai_ept.engines.frozen_layers import UpperPart, trained_level
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
-__all__ = ["Outcome", "failure", "run_cell"]
+__all__ = ["Outcome", "PeakMemory", "failure", "run_cell", "work_on"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    What came out of a cell.
-
-    Args:
-        result: what becomes ``result.json``.
-        predictions: what becomes ``predictions.npz``; None when the cell failed.
-    """
+    """What came out of a cell: its ``result.json``, and its ``predictions.npz`` unless it failed."""
 
     result: dict[str, Any]
     predictions: dict[str, np.ndarray] | None = None
@@ -51,17 +45,14 @@ class Outcome:
 
 def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     """
-    Train and test.
-
-    It is the training of ``fit``. What is left out is what a sweep has no use for: checkpoints, a report and the
-    bootstrap.
+    Train and test: the training of ``fit``, without checkpoints, a report and the bootstrap.
 
     Args:
         cell: what to do.
         bench: what is there to do it with.
 
     Raises:
-        ValueError: and whatever else data, method or training may raise.
+        Exception: whatever data, method or training may raise.
     """
     began, cpu = time.time(), time.process_time()
     seconds: dict[str, float] = {}
@@ -125,6 +116,15 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         "groups": np.asarray([groups[identity] for identity in table.ids], dtype=str),
     }
     return Outcome(result, predictions)
+
+
+def work_on(cell: Cell, bench: Workbench) -> Outcome:
+    """The outcome of a cell; an error is one too."""
+    began = time.time()
+    try:
+        return run_cell(cell, bench)
+    except Exception as error:
+        return failure(cell, error, began, traceback.format_exc())
 
 
 def failure(cell: Cell, error: BaseException | str, began: float, details: str = "") -> Outcome:
@@ -249,3 +249,46 @@ def _timed(seconds: dict[str, float], name: str) -> Any:
     began = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - began
+
+
+class PeakMemory:
+    """
+    The memory that is taken beyond what the process had at the start, in megabytes.
+
+    On a card it is what torch has allocated at most. On the host it is the highest resident size, which Linux lets a
+    process reset; elsewhere the highest of the whole process stands in for it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        gc.collect()
+        self._before = 0.0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = torch.cuda.memory_allocated(device) / 2**20
+            return
+        if sys.platform == "linux":
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, and is counted when it is taken again
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+            self._before = _resident("VmRSS")
+
+    def read(self) -> float:
+        """The highest so far."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20 - self._before
+        if sys.platform == "linux":
+            return max(0.0, _resident("VmHWM") - self._before)
+        try:
+            import resource
+        except ImportError:  # Windows
+            return float("nan")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def _resident(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    return float("nan")

@@ -105,4 +105,4 @@ def _panel(axes: Any, table: Scores, column: Column, labels: list[str]) -> None:
 
 
 def _score(table: Scores, label: str, column: Column) -> Score:
-    return table.scores.get((label, column)) or Score(label, column, NOTHING)
+    return table.scores.get((label, column)) or Score(label, column, NOTHING, None)
