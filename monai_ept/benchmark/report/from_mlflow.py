@@ -104,9 +104,7 @@ def read_run(run: Any) -> Found | None:
         "num_test": params.get("test_images", "–"),
         "split_hash": params.get("split_hash"),
         "fingerprint": params.get("backbone_fingerprint"),
-        "versions": {
-            key.removeprefix("version."): value for key, value in params.items() if key.startswith("version.")
-        },
+        "versions": {key.partition(".")[2]: value for key, value in params.items() if key.startswith("version.")},
         "run_id": run.info.run_id,
         "finished": ended.isoformat(timespec="seconds"),
     }

@@ -175,7 +175,7 @@ def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: st
     Args:
         cells: finished cells, after the choice from grids.
         metric_of: metric by source.
-        reference: label of the method to compare with.
+        reference: the method to compare with.
     """
     import pandas as pd
 

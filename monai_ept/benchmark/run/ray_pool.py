@@ -25,8 +25,8 @@ class RayPool(AbstractContextManager):
     """
     Runs cells on a Ray cluster; it is used as ``LocalPool`` is.
 
-    Nodes need monai_ept and the data, under the same paths or under the same environment variables. Each decodes images
-    into a temporary folder of its own. A cell whose node dies is done again on another.
+    Nodes need monai_ept and the data (docs/benchmark.md), and decode images into a temporary folder each. A cell whose
+    node dies is done again on another.
 
     Args:
         address: of the cluster; None for the one that this machine belongs to.

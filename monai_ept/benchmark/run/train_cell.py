@@ -65,8 +65,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     with _timed(seconds, "build"):
         net = bench.network(cell, data)
         cell.training_recipe.prepare(net)
-        start = {name: tensor.detach().clone() for name, tensor in _trained(net).items()}
-        c_start = _sinks(net)
+        start = _trained(net), _sinks(net)
     with _timed(seconds, "train"):
         training = _training(cell, bench, net, split, data)
         params: dict[str, Any] = {**training.params, **({"frozen": True} if cell.frozen else {})}
@@ -104,7 +103,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         "run_id": None,
         "started": _iso(began),
         "finished": _iso(time.time()),
-        "moved": _moved(start, net, c_start),
+        "moved": _moved(*start, _trained(net), _sinks(net)),
         "warnings": list(split.summary.get("warnings", [])),
         "history": history,
         "params": params,
@@ -203,7 +202,7 @@ def _shortened(
 
 
 def _trained(net: TunedViT) -> dict[str, Tensor]:
-    return {name: param for name, param in net.backbone.named_parameters() if param.requires_grad}
+    return {name: param.detach().clone() for name, param in net.backbone.named_parameters() if param.requires_grad}
 
 
 def _sinks(net: TunedViT) -> Tensor | None:
@@ -216,23 +215,20 @@ def _sinks(net: TunedViT) -> Tensor | None:
         return torch.stack([prompt.sink.detach().cpu() for prompt in prompts])
 
 
-def _moved(start: Mapping[str, Tensor], net: TunedViT, c_start: Tensor | None) -> dict[str, float]:
+def _moved(
+    start: Mapping[str, Tensor], c_start: Tensor | None, end: Mapping[str, Tensor], c_end: Tensor | None
+) -> dict[str, float]:
     """How far training moved what it trains: relative to its size at the start, and for prompts in their c."""
     moved: dict[str, float] = {}
     if start:
-        now = _trained(net)
-        change = sum(float((now[name].detach() - tensor).double().square().sum()) for name, tensor in start.items())
+        change = sum(float((end[name] - tensor).double().square().sum()) for name, tensor in start.items())
         size = sum(float(tensor.double().square().sum()) for tensor in start.values())
-        moved["distance"] = change**0.5
-        moved["relative"] = (change / size) ** 0.5 if size else float("nan")
-    c_end = _sinks(net)
+        moved = {"distance": change**0.5, "relative": (change / size) ** 0.5 if size else float("nan")}
     if c_start is not None and c_end is not None:
-        moved.update(
-            c_start=float(c_start.mean()),
-            c_end=float(c_end.mean()),
-            c_moved=float((c_end - c_start).abs().mean()),
-            c_moved_most=float((c_end - c_start).abs().max()),
-        )
+        moved |= {
+            **{"c_start": float(c_start.mean()), "c_end": float(c_end.mean())},
+            **{"c_moved": float((c_end - c_start).abs().mean()), "c_moved_most": float((c_end - c_start).abs().max())},
+        }
     return moved
 
 
