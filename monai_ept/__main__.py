@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from monai_ept import __version__, methods_command, shipped_command
 from monai_ept.analysis import command as analyze_command
 from monai_ept.benchmark.report import command as report_command
-from monai_ept.benchmark.report import compare_command
 from monai_ept.benchmark.run import command as run_command
 from monai_ept.command_line import with_hyphens
 from monai_ept.tracking import command as sync_command
@@ -23,9 +22,9 @@ COMMANDS = [
     methods_command.COMMAND,
     analyze_command.COMMAND,
     run_command.COMMAND,
-    report_command.COMMAND,
+    *report_command.COMMANDS[:1],
     *shipped_command.COMMANDS,
-    compare_command.COMMAND,
+    *report_command.COMMANDS[1:],
     sync_command.COMMAND,
 ]
 _GROUPS = {

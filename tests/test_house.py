@@ -40,12 +40,6 @@ HEAVY = {"jinja2", "matplotlib", "mlflow", "pandas", "peft", "ray", "scipy", "sk
 OPTIONAL = {"umap"}
 # What is still to be done.
 KNOWN = {
-    "monai_ept.benchmark.report.build leaves out cells_frame",
-    "monai_ept.benchmark.report.build leaves out choices_frame",
-    "monai_ept.benchmark.report.build leaves out results_frame",
-    "monai_ept.benchmark.run.sweep_folder leaves out complete_methods",
-    "monai_ept.benchmark.run.worker_cache leaves out AugmentedFeatures",
-    "monai_ept.benchmark.run.worker_cache leaves out tokens_dataset",
     "monai_ept.engines.fit leaves out default_folder",
     "monai_ept.engines.training leaves out rank",
     "monai_ept.engines.fit",

@@ -49,47 +49,25 @@ def method_name(method: Any) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    What is trained and tested, as plain values that JSON can say.
+    """What is trained and tested, as plain values that JSON can say."""
 
-    Args:
-        source: name of the data in tables.
-        source_settings: ``name`` and arguments of ``load_source``, with variables such as ``${DATA}`` as written.
-        backbone: name of the backbone.
-        pretrained: its weights, as ``TunedViT`` takes them; variables as written.
-        img_size: size of the images; the backbone's own where it is None.
-        method: name of the method, or a list of methods.
-        method_settings: settings of a method given by name, as written.
-        label: name of the method in tables.
-        shots: images or groups per class.
-        sampling: seed of the split.
-        seed: seed of everything else.
-        recipe: all settings of a ``Recipe``.
-        frozen: only the head trains; what the method adds stays as it was initialised.
-        group: cells that stand for one curve or table.
-        grid: settings that come from a grid.
-        factors: what varies in an ablation.
-        val: validation images of the split: "none", "shots" or "rest".
-        split: by, test_fraction and sampling of the split.
-    """
-
-    source: str
-    source_settings: dict[str, Any]
+    source: str  # its name in tables
+    source_settings: dict[str, Any]  # ``name`` and arguments of ``load_source``; variables as written
     backbone: str
-    pretrained: bool | str
+    pretrained: bool | str  # as ``TunedViT`` takes it; variables as written
     method: str | list[Any]
-    method_settings: dict[str, Any]
-    label: str
+    method_settings: dict[str, Any]  # of a method given by name, as written
+    label: str  # the method in tables
     shots: int
-    sampling: int
-    seed: int
-    recipe: dict[str, Any]
-    img_size: Any = None
-    frozen: bool = False
-    group: str | None = None
-    grid: dict[str, Any] = field(default_factory=dict)
-    factors: dict[str, Any] = field(default_factory=dict)
-    val: str = "none"
+    sampling: int  # seed of the split
+    seed: int  # of everything else
+    recipe: dict[str, Any]  # all settings of a ``Recipe``
+    img_size: Any = None  # the backbone's own where it is None
+    frozen: bool = False  # only the head trains; what the method adds stays as it was initialised
+    group: str | None = None  # cells that stand for one curve or table
+    grid: dict[str, Any] = field(default_factory=dict)  # settings that come from a grid
+    factors: dict[str, Any] = field(default_factory=dict)  # what varies in an ablation
+    val: str = "none"  # validation images of the split: "none", "shots" or "rest"
     split: dict[str, Any] = field(default_factory=lambda: dict(SPLIT))
 
     @property
@@ -99,11 +77,7 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """
-        Everything that determines the result, and nothing else.
-
-        What has its usual value is left out, so that a setting that is invented later changes no id.
-        """
+        """All that determines the result, less what has its usual value: settings invented later change no id."""
         content: dict[str, Any] = {
             "source": self.source_settings,
             "backbone": self.backbone,

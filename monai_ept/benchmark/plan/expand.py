@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
@@ -14,21 +13,7 @@ from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
 from monai_ept.engines.recipe import SETTINGS, recipe_of
 from monai_ept.methods import build_methods, method_class
 
-__all__ = ["Variant", "sweep_cells", "variants"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One method with one value of each setting: a row of a table, or one value of a grid."""
-
-    method: str | list[Any]
-    settings: dict[str, Any]
-    label: str
-    group: str | None
-    frozen: bool
-    recipe: dict[str, Any]
-    grid: dict[str, Any]
-    factors: dict[str, Any]
+__all__ = ["sweep_cells"]
 
 
 def sweep_cells(sweep: Sweep) -> list[Cell]:
@@ -38,29 +23,22 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
     Raises:
         ValueError: when a method is listed twice, or a setting is wrong.
     """
-    rows = [row for entry in sweep.methods for row in variants(entry)]
+    rows = [row for entry in sweep.methods for row in _variants(entry)]
     cells: dict[str, Cell] = {}
     for seed, sampling, source, backbone, shots, row in itertools.product(
         sweep.seeds, sweep.samplings, sweep.sources, sweep.backbones, sweep.shots, rows
     ):
         settings = {key: value for key, value in source.items() if key not in ("label", *SPLIT)}
         cell = Cell(
+            **row,
             source=source["label"],
             source_settings=settings,
             backbone=backbone["name"],
             pretrained=backbone["pretrained"],
             img_size=backbone["img_size"],
-            method=row.method,
-            method_settings=row.settings,
-            label=row.label,
             shots=shots,
             sampling=sampling,
             seed=seed,
-            recipe=row.recipe,
-            frozen=row.frozen,
-            group=row.group,
-            grid=row.grid,
-            factors=row.factors,
             val=sweep.val,
             split={key: source[key] for key in SPLIT},
         )
@@ -72,13 +50,8 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
     return list(cells.values())
 
 
-def variants(entry: Mapping[str, Any]) -> Iterator[Variant]:
-    """
-    The methods that an entry of a sweep stands for: one for each combination of settings that have a list of values.
-
-    Raises:
-        ValueError: for a setting that the method does not have.
-    """
+def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What an entry of a sweep says of its cells, for each combination of settings that have a list of values."""
     given = {key: value for key, value in entry.items() if key not in OF_METHOD}
     lists = {key: value for key, value in given.items() if _several(entry["method"], key, value)}
     for values in itertools.product(*lists.values()):
@@ -97,16 +70,16 @@ def variants(entry: Mapping[str, Any]) -> Iterator[Variant]:
             recipe_of(recipe)  # an error now, not after hours
             if isinstance(entry["method"], str):
                 build_methods(entry["method"], **full)
-            yield Variant(
-                method=entry["method"],
-                settings=full,
-                label=label,
-                group=group,
-                frozen=entry["frozen"],
-                recipe=recipe,
-                grid=grid,
-                factors={**entry["factors"], **chosen},
-            )
+            yield {
+                "method": entry["method"],
+                "method_settings": full,
+                "label": label,
+                "group": group,
+                "frozen": entry["frozen"],
+                "recipe": recipe,
+                "grid": grid,
+                "factors": {**entry["factors"], **chosen},
+            }
 
 
 def _several(method: Any, key: str, value: Any) -> bool:

@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +21,13 @@ from monai_ept.methods import build_methods
 
 __all__ = ["Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
 
-KEYS = (
-    "name",
-    "sources",
-    "backbones",
-    "shots",
-    "samplings",
-    "seeds",
-    "recipe",
-    "methods",
-    "val",
-    "reference",
-    "metric",
-)
 OF_METHOD = ("method", "label", "group", "frozen", "recipe", "grid", "factors")
 OF_BACKBONE = ("name", "pretrained", "img_size")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """
-    What a sweep file says, with every default written out.
-
-    Args:
-        name: of the sweep; the tag ``sweep`` of its runs.
-        sources: mappings with ``name`` and the arguments of ``load_source``, and perhaps ``label``, and ``by``,
-            ``test_fraction`` and ``sampling`` of ``few_shot_split``.
-        backbones: mappings with ``name``, ``pretrained`` and perhaps ``img_size``.
-        shots: numbers of shots.
-        samplings: seeds of splits.
-        seeds: seeds of everything else.
-        recipe: all settings of the ``Recipe`` of its trainings.
-        methods: mappings with ``method`` and ``label``, and the method's settings beside them.
-        val: validation images beside the training images.
-        reference: label of the method that a report compares with.
-        metric: what a report shows, one name or one for each source; None lets it choose.
-    """
+    """What a sweep file says, with every default written out; docs/benchmark.md has its keys."""
 
     name: str
     sources: tuple[dict[str, Any], ...]
@@ -128,9 +99,10 @@ def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sw
     Raises:
         ValueError: naming what is wrong.
     """
+    known = [field.name for field in fields(Sweep)]
     for key in content:
-        if key not in KEYS:
-            raise ValueError(f"{key!r} is no part of a sweep: {did_you_mean(key, KEYS)}")
+        if key not in known:
+            raise ValueError(f"{key!r} is no part of a sweep: {did_you_mean(key, known)}")
     for key in ("name", "sources", "methods"):
         if not content.get(key):
             raise ValueError(f"a sweep needs {key!r}: see docs/benchmark.md.")
@@ -250,8 +222,12 @@ def _seeds(name: str, value: Any) -> tuple[int, ...]:
     return tuple(range(check_whole(name, value)))
 
 
+def _named(item: Any) -> dict[str, Any]:
+    return {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
+
+
 def _source(item: Any) -> dict[str, Any]:
-    source = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
+    source = _named(item)
     check_choice("source", source.get("name"), list_sources())
     label = str(source.pop("label", source["name"]))
     split = {key: source.pop(key, default) for key, default in SPLIT.items()}
@@ -263,17 +239,13 @@ def _source(item: Any) -> dict[str, Any]:
 
 
 def _backbone(item: Any) -> dict[str, Any]:
-    backbone = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
+    backbone = {"pretrained": False, "img_size": None, **_named(item)}
     if not isinstance(backbone.get("name"), str):
         raise ValueError(f"backbone {item!r} has no name: write {{name: vit_tiny_patch16_224, pretrained: PATH}}.")
     for key in backbone:
         if key not in OF_BACKBONE:
             raise ValueError(f"backbone {backbone['name']!r} has no {key!r}: {did_you_mean(key, OF_BACKBONE)}")
-    return {
-        "name": backbone["name"],
-        "pretrained": backbone.get("pretrained", False),
-        "img_size": backbone.get("img_size"),
-    }
+    return {key: backbone[key] for key in OF_BACKBONE}
 
 
 def _recipe(value: Any, base: Recipe) -> dict[str, Any]:
@@ -313,8 +285,7 @@ def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
         raise ValueError(f"frozen must be true or false, got {frozen!r}.")
     return {
         "method": entry["method"],
-        "label": None if entry.get("label") is None else str(entry["label"]),
-        "group": None if entry.get("group") is None else str(entry["group"]),
+        **{key: None if entry.get(key) is None else str(entry[key]) for key in ("label", "group")},
         "frozen": frozen,
         "recipe": _recipe(entry.get("recipe") or {}, recipe_of(recipe)),
         "grid": dict(grid),

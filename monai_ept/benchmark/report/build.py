@@ -14,7 +14,7 @@ from monai_ept.benchmark.report.costs import costs_of
 from monai_ept.benchmark.report.figures import draw_figures
 from monai_ept.benchmark.report.grids import choose
 from monai_ept.benchmark.report.results import SweepResults
-from monai_ept.benchmark.report.scores import Scores, score_cells
+from monai_ept.benchmark.report.scores import score_cells
 from monai_ept.benchmark.report.sentences import say
 from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.files import usable_folder, write_whole
@@ -44,7 +44,7 @@ def build_report(
     Args:
         sweep: from ``read_folder`` or ``read_tracked``, finished or not.
         metric: see ``metrics_of``.
-        reference: label of the method to compare with; the sweep's own by default.
+        reference: see ``reference_of``.
         figures: draw them.
 
     Raises:
@@ -65,14 +65,8 @@ def build_report(
     metric_of = metrics_of(sweep, metric)
     kept, choices = choose(sweep.cells, metric_of)
     table = score_cells(kept, metric_of, reference_of(sweep, kept, reference))
-    return Report(
-        sweep=sweep,
-        table=table,
-        choices=choices,
-        costs=costs_of(kept, table.labels, table.reference),
-        reading=say(sweep, table, choices),
-        pictures=draw_figures(table) if figures else (),
-    )
+    costs = costs_of(kept, table.labels, table.reference)
+    return Report(sweep, table, choices, costs, say(sweep, table, choices), draw_figures(table) if figures else ())
 
 
 def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, str] | None = None) -> dict[str, str]:
@@ -88,7 +82,7 @@ def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, s
         ValueError: for a metric that no cell has, or a source that there is not.
     """
     sources = list(dict.fromkeys(sweep.cells["source"]))
-    asked = _asked(wanted if wanted else sweep.settings.get("metric"), sources)
+    asked = _asked(wanted or sweep.settings.get("metric") or (), sources)
     found = {}
     for source in sources:
         cells = sweep.finished[sweep.finished["source"] == source].filter(regex="^test/")
@@ -105,22 +99,17 @@ def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, s
 
 
 def _asked(wanted: Any, sources: Sequence[str]) -> dict[str, str]:
-    if not wanted:
-        return {}
-    if isinstance(wanted, Mapping):
-        asked = {str(source): str(name) for source, name in wanted.items()}
-    else:
+    if not isinstance(wanted, Mapping):
         texts = [wanted] if isinstance(wanted, str) else list(wanted)
-        asked = dict(text.split("=", 1) for text in texts if "=" in text)
-        for text in texts:
-            if "=" not in text:
-                asked = {**dict.fromkeys(sources, text), **asked}
-    for source in asked:
+        plain = [text for text in texts if "=" not in text]
+        named = dict(text.split("=", 1) for text in texts if "=" in text)
+        wanted = {**dict.fromkeys(sources if plain else (), *plain[:1]), **named}
+    for source in wanted:
         if source not in sources:
             raise ValueError(
                 f"metric is given for {source!r}, which the sweep has not: {did_you_mean(source, sources)}"
             )
-    return asked
+    return {str(source): str(name) for source, name in wanted.items()}
 
 
 def reference_of(sweep: SweepResults, cells: pd.DataFrame, wanted: str | None = None) -> str:
@@ -136,11 +125,9 @@ def reference_of(sweep: SweepResults, cells: pd.DataFrame, wanted: str | None = 
         ValueError: when it was asked for and no finished cell has it.
     """
     name = str(wanted or sweep.settings.get("reference") or "linear")
-    labels = list(dict.fromkeys(cells["label"]))
-    if name in labels:
-        return name
-    of_method = dict.fromkeys(cells.loc[cells["method"] == name, "label"])
-    for same in ([label for label in labels if label.casefold() == name.casefold()], list(of_method)):
+    labels = list(cells["label"].unique())
+    alike = [label for label in labels if label.casefold() == name.casefold()]
+    for same in ([name] if name in labels else [], alike, cells.loc[cells["method"] == name, "label"].unique()):
         if len(same) == 1:
             return same[0]
     if wanted is not None and labels:
@@ -152,8 +139,8 @@ def save_report(
     report: Report, folder: str | os.PathLike, *, cells: str | os.PathLike | None = None
 ) -> dict[str, Path]:
     """
-    Write ``report.html`` (one file with all in it), ``report.md``, ``results.csv``, ``cells.csv``,
-    ``choices.csv`` where there were grids, and ``figures/``.
+    Write ``report.html``, ``report.md``, ``results.csv``, ``cells.csv``, ``choices.csv`` where there were grids, and
+    ``figures/``.
 
     Args:
         report: from :py:func:`build_report`.
@@ -168,59 +155,32 @@ def save_report(
     """
     folder = usable_folder(folder)
     base = "" if cells is None else Path(os.path.relpath(Path(cells).resolve(), folder.resolve())).as_posix()
-    title, about = head_of(report)
-    sections = sections_of(report, base)
+    content = (*head_of(report), report.reading, sections_of(report, base))
     figures = usable_folder(folder / "figures")
     kept = {path.name for picture in report.pictures for path in picture.save(figures)}
     for old in figures.iterdir():  # of a report of earlier results
         if old.suffix in (".svg", ".png") and old.name not in kept:
             old.unlink()
-    page = build_page(title, about, report.reading, sections)
-    tables = {"results": results_frame(report.table), "cells": cells_frame(report), "choices": choices_frame(report)}
-    return {
-        "page": write_whole(folder / "report.html", page),
-        "markdown": write_whole(folder / "report.md", markdown_of(title, about, report.reading, sections)),
-        **{
-            name: write_whole(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-            for name, frame in tables.items()
-            if len(frame) or name != "choices"
-        },
+    paths = {
+        "page": write_whole(folder / "report.html", build_page(*content)),
+        "markdown": write_whole(folder / "report.md", markdown_of(*content)),
     }
+    for name, frame in (("results", _results(report)), ("cells", _cells(report)), ("choices", _choices(report))):
+        if len(frame) or name != "choices":
+            paths[name] = write_whole(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    return paths
 
 
-def results_frame(table: Scores) -> pd.DataFrame:
-    """A row for each method and column of the table; an empty source or number of shots is a mean over all."""
-    import pandas as pd
-
-    everything = " ".join(sorted(set(table.metric_of.values())))
-    return pd.DataFrame(
-        {
-            "backbone": column.backbone,
-            "source": column.source or "",
-            "shots": column.shots or "",
-            "method": label,
-            "metric": table.metric_of[column.source] if column.source else everything,
-            "repeats": score.score.number,
-            "mean": score.score.mean,
-            "low": score.score.interval.low,
-            "high": score.score.interval.high,
-            "best": int(score.best),
-            "reference": table.reference,
-            "difference": score.difference.mean,
-            "difference_low": score.difference.interval.low,
-            "difference_high": score.difference.interval.high,
-            "pairs": str(score.difference.number or ""),
-            "p": score.difference.p,
-            "p_adjusted": score.p_adjusted,
-            "cells": " ".join(score.cells["id"]),
-        }
-        for column in table.columns
-        for label in table.labels
-        if (score := table.scores.get((label, column))) is not None
-    )
+def _results(report: Report) -> pd.DataFrame:
+    """A row for each method and column of the table."""
+    table, frame = report.table, report.table.frame
+    every = " ".join(sorted(set(table.metric_of.values())))
+    frame.insert(4, "metric", [table.metric_of.get(source, every) for source in frame["source"]])
+    frame.insert(10, "reference", table.reference)
+    return frame.assign(pairs=frame["pairs"].replace(0, ""))
 
 
-def cells_frame(report: Report) -> pd.DataFrame:
+def _cells(report: Report) -> pd.DataFrame:
     """A row for each cell of the sweep, finished or not, with all it measured."""
     cells = report.sweep.cells
     cells = cells.assign(in_table=cells["id"].isin(report.table.cells["id"]).astype(int))
@@ -231,24 +191,16 @@ def cells_frame(report: Report) -> pd.DataFrame:
     return cells[names].rename(columns=lambda name: name.removeprefix("test/").replace("val/", "val_"))
 
 
-def choices_frame(report: Report) -> pd.DataFrame:
+def _choices(report: Report) -> pd.DataFrame:
     """A row for each value of each grid with its validation score."""
     import pandas as pd
 
     return pd.DataFrame(
         {
-            "backbone": choice.backbone,
-            "source": choice.source,
-            "shots": choice.shots,
-            "method": choice.label,
-            "metric": choice.metric,
-            "value": value,
-            "val_mean": found.mean,
-            "val_low": found.interval.low,
-            "val_high": found.interval.high,
-            "repeats": found.number,
-            "chosen": int(value == choice.chosen),
-            "remark": choice.remark,
+            **{"backbone": choice.backbone, "source": choice.source, "shots": choice.shots, "method": choice.label},
+            **{"metric": choice.metric, "value": value},
+            **dict(zip(("val_mean", "val_low", "val_high"), found.interval, strict=True)),
+            **{"repeats": found.number, "chosen": int(value == choice.chosen), "remark": choice.remark},
         }
         for choice in report.choices
         for value, found in choice.scores.items()

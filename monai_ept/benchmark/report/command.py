@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``monai-ept benchmark report``."""
+"""``monai-ept benchmark report`` and ``monai-ept compare``."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from monai_ept.command_line import Command, add_tracking_uri
+from monai_ept.command_line import Command, add_tracking_uri, name_value_pairs
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMANDS"]
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", help="the sweep's folder")
     parser.add_argument("--sweep", help="the sweep's name, to read its runs from MLflow instead")
     metric = "metric to compare, or SOURCE=METRIC (the sweep's; balanced accuracy, or mAP for several labels)"
@@ -22,13 +22,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tracking_uri(parser)
 
 
-def _run(args: argparse.Namespace) -> None:
-    """
-    Read, compute, print the table and write everything.
-
-    Raises:
-        ValueError: when it is not said what to read.
-    """
+def _report(args: argparse.Namespace) -> None:
+    """Read, compute, print the table and write everything."""
     from monai_ept.benchmark.report.build import build_report, save_report
     from monai_ept.benchmark.report.from_folder import read_folder
     from monai_ept.benchmark.report.from_mlflow import read_tracked
@@ -55,9 +50,39 @@ def _run(args: argparse.Namespace) -> None:
         print(path)
 
 
-COMMAND = Command(
-    "benchmark report",
-    "Report on what a sweep has done. Writes a page with tables, tests and figures.",
-    _add_arguments,
-    _run,
-)
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--experiment", nargs="+", help="experiments to read (all)")
+    parser.add_argument("--metric", help="such as auc or accuracy (balanced accuracy, or mAP for several labels)")
+    parser.add_argument("--baseline", default="linear", help="method to compare with (%(default)s)")
+    parser.add_argument("--tag", nargs="+", default=[], metavar="NAME=VALUE", help="only runs with these tags")
+    parser.add_argument("--out", default="comparison", help="folder for the files (%(default)s)")
+    add_tracking_uri(parser)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    """Compare, print the table and write the files."""
+    from monai_ept.benchmark.report import compare
+
+    tags = name_value_pairs("--tag", args.tag)
+    table = compare(
+        args.experiment, metric=args.metric, baseline=args.baseline, tags=tags, tracking_uri=args.tracking_uri
+    )
+    print(table.to_markdown())
+    for path in table.save(args.out):
+        print(path)
+
+
+COMMANDS = [
+    Command(
+        "benchmark report",
+        "Report on what a sweep has done. Writes a page with tables, tests and figures.",
+        _report_arguments,
+        _report,
+    ),
+    Command(
+        "compare",
+        "Compare methods over their repetitions, from the runs in MLflow. Writes comparison.csv, .md and .png.",
+        _compare_arguments,
+        _compare,
+    ),
+]

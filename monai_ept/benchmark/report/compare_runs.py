@@ -4,18 +4,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_ept.benchmark.report.figures.shots import curves_of, plot_shots
 from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run
 from monai_ept.benchmark.report.results import frame_of, with_own_labels
-from monai_ept.benchmark.report.scores import PLACE, Score, Scores, score_cells
+from monai_ept.benchmark.report.scores import PLACE, Scores, score_cells
 from monai_ept.files import usable_folder, write_whole
-from monai_ept.metrics import Interval, lower_is_better
+from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.figure import panels, save_figure, styled
 from monai_ept.reporting.markdown import by_number, markdown_table
 from monai_ept.reporting.numbers import many
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
-RUN_IN_TABLE = (*REPETITION, "source", "backbone", "shots", "method")
+IN_TABLE = (*REPETITION, "source", "backbone", "shots", "method")
 """Parameters that say where a run stands in the table."""
+
+COLUMNS = ["metric", "baseline", "source", "backbone", "shots", "method", "runs", "mean", "low", "high"]
+COLUMNS += ["difference", "difference_low", "difference_high", "paired", "best"]
 
 PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
 """The metric that is compared unless another is asked for: the first of these that most runs have."""
@@ -35,19 +39,19 @@ PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
 @dataclass(frozen=True)
 class Comparison:
     """
-    A table of results.
+    Scores of every method with every number of shots on every data set.
 
     Args:
         metric: the metric that is compared.
         baseline: the method that the others are compared with.
-        table: the scores of every method with every number of shots on every data set.
+        table: the scores.
         notes: sentences about runs that were left out.
     """
 
     metric: str
     baseline: str
     table: Scores
-    notes: Sequence[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -55,22 +59,19 @@ class Comparison:
         A row for each data set, backbone, number of shots and method.
 
         ``low`` and ``high`` are the ends of the 95 % interval of the mean over repetitions (Student's t), NaN for a
-        single one. ``difference`` is the mean difference to the baseline over repetitions that both have (same seed
-        and split), NaN where there is none; ``paired`` says over how many.
+        single one. ``difference`` is the mean difference to the baseline over the ``paired`` repetitions that both have
+        (same seed and split), NaN where there is none.
         """
-        import pandas as pd
-
-        scores = [one for one in self.table.scores.values() if not one.column.is_mean]
-        rows = pd.DataFrame(map(_row, scores))
+        everything = self.table.frame.rename(columns={"repeats": "runs", "pairs": "paired"})
+        rows = everything[(everything["source"] != "") & (everything["shots"] != "")]
         # Of equal means all are the best, and of one method none is.
         groups = rows.groupby(PLACE)["mean"]
         best = groups.transform("min" if lower_is_better(self.metric) else "max")
-        rows["best"] = (rows["mean"] == best) & (groups.transform("size") > 1)
+        best = (rows["mean"] == best) & (groups.transform("size") > 1)
+        rows = rows.assign(metric=self.metric, baseline=self.baseline, best=best)
         order = ["source", "backbone", "shots", "method"]
         rows = rows.sort_values(order, key=lambda column: column.map(by_number) if column.name == "shots" else column)
-        rows.insert(0, "baseline", self.baseline)
-        rows.insert(0, "metric", self.metric)
-        return rows.reset_index(drop=True)
+        return rows[COLUMNS].reset_index(drop=True)
 
     @property
     def rows(self) -> list[Any]:
@@ -94,15 +95,14 @@ class Comparison:
         parts = []
         for (source, backbone), frame in self.frame.groupby(["source", "backbone"]):
             rows = list(frame.itertuples())
-            shots = list(dict.fromkeys(row.shots for row in sorted(rows, key=lambda row: by_number(row.shots))))
+            shots = list(frame["shots"].unique())
             cells = {(row.method, row.shots): row for row in rows}
-            runs = sorted({row.runs for row in rows})
             table = [["method", *(name for shot in shots for name in (f"{shot}-shot", f"vs {self.baseline}"))]]
             for method in self.ordered_methods(rows):
                 found = [cells.get((method, shot)) for shot in shots]
-                table.append([method, *(text for row in found for text in (_value(row), _gain(row)))])
-            over = many(runs[-1], "repetition")
-            over = over if len(runs) == 1 else f"{runs[0]}–{over}"
+                table.append([method, *(text for row in found for text in _texts(row))])
+            least, most = frame["runs"].min(), frame["runs"].max()
+            over = many(most, "repetition") if least == most else f"{least}–{many(most, 'repetition')}"
             what = f"{self.metric}, mean ± 95 % interval over {over}"
             parts.append(f"### {source}, {backbone}\n\n{what}\n\n{markdown_table(table)}")
         return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)]) + "\n"
@@ -192,22 +192,20 @@ def _finished_runs(
         where = without_password(uri)
         raise ValueError(f"there is no finished run{among}{tagged} at {where}: train first, or see 'monai-ept sync'.")
     runs.sort(key=lambda run: run.info.start_time)
-    cells = frame_of(cell for run in runs if (cell := read_run(run)) is not None)
+    cells = frame_of(filter(None, map(read_run, runs)))
+    params = [run.data.params for run in runs]
     return cells.assign(
         label=cells["method"],
         group="",
-        sampling=["|".join(str(run.data.params.get(name, "")) for name in REPETITION) for run in runs],
+        sampling=["|".join(str(one.get(name, "")) for name in REPETITION) for one in params],
         seed="",
         split_hash="",
-        settings=[
-            {
-                key: value
-                for key, value in run.data.params.items()
-                if key not in RUN_IN_TABLE and not any(part in key for part in NOT_A_SETTING)
-            }
-            for run in runs
-        ],
+        settings=[{key: one[key] for key in one if not _is_place(key)} for one in params],
     ), [dict(run.data.metrics) for run in runs]
+
+
+def _is_place(name: str) -> bool:
+    return name in IN_TABLE or any(part in name for part in NOT_A_SETTING)
 
 
 def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
@@ -224,34 +222,11 @@ def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
     raise ValueError(f"no run has metric {wanted or PREFERRED[0]!r}; there is {', '.join(tests) or 'none'}.")
 
 
-def _row(one: Score) -> dict[str, Any]:
-    gain = one.difference.interval
-    return {
-        "source": one.column.source,
-        "backbone": one.column.backbone,
-        "shots": one.column.shots,
-        "method": one.label,
-        "runs": one.score.number,
-        "mean": one.score.mean,
-        "low": one.score.interval.low,
-        "high": one.score.interval.high,
-        "difference": gain.value,
-        "difference_low": gain.low,
-        "difference_high": gain.high,
-        "paired": one.difference.number,
-    }
-
-
-def _value(row: Any) -> str:
+def _texts(row: Any) -> tuple[str, str]:
+    """The score and the difference to the baseline."""
     if row is None:
-        return ""
-    found = Interval(row.mean, row.low, row.high)
-    text = f"{found.value:.3f} ± {found.half:.3f}" if found.known else f"{found.value:.3f}"
-    return f"**{text}**" if row.best else text
-
-
-def _gain(row: Any) -> str:
-    if row is None or row.difference != row.difference:
-        return ""
-    found = Interval(row.difference, row.difference_low, row.difference_high)
-    return f"{found.value:+.3f} ± {found.half:.3f}" if found.known else f"{found.value:+.3f}"
+        return "", ""
+    score, gain = f"{row.mean:.3f}", "" if math.isnan(row.difference) else f"{row.difference:+.3f}"
+    score += "" if math.isnan(row.high) else f" ± {row.high - row.mean:.3f}"
+    gain += "" if math.isnan(row.difference_high) else f" ± {row.difference_high - row.difference:.3f}"
+    return f"**{score}**" if row.best else score, gain

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +27,7 @@ __all__ = ["Report", "head_of", "sections_of"]
 
 @dataclass(frozen=True)
 class Report:
-    """
-    What a sweep says.
-
-    Args:
-        sweep: its cells.
-        table: scores, differences and tests.
-        choices: what was chosen from grids.
-        costs: by backbone and method.
-        reading: sentences about the table.
-        pictures: the figures.
-    """
+    """What a sweep says: its cells, scores and tests, choices from grids, costs, sentences about them, and figures."""
 
     sweep: SweepResults
     table: Scores
@@ -63,7 +54,7 @@ def sections_of(report: Report, base: str = "") -> list[Section]:
         base: way from the report to the sweep's folder, for links; none without.
     """
     table = report.table
-    found: list[Section | None] = [
+    found = [
         Section(
             table.metrics.capitalize(),
             backbone,
@@ -73,12 +64,27 @@ def sections_of(report: Report, base: str = "") -> list[Section]:
         for backbone in table.backbones
     ]
     found += [Section(picture.title, pictures=[picture]) for picture in report.pictures]
-    found += [_costs(report), _moved(report), _choices(report), _failed(report, base), _missing(report)]
-    found += [_other_metrics(report), _splits(report), _weights(report), _settings(report), _cells(report, base)]
-    return [section for section in found if section is not None]
+    found += [*_costs(report), *_moved(report), *_choices(report), *_failed(report, base), *_missing(report)]
+    found += [*_other_metrics(report), *_splits(report), *_weights(report), *_settings(report), *_cells(report, base)]
+    return found
 
 
-def _costs(report: Report) -> Section:
+def _section(
+    title: str,
+    text: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str | Cell]],
+    numbers: Collection[int] = (),
+    *,
+    folded: bool = False,
+    names: Sequence[str] = (),
+) -> list[Section]:
+    """A section of one table; none when that has no rows."""
+    table = Table(head, rows, numbers, names=names)
+    return [Section(title, text=[text] if text else [], tables=[table], folded=folded)] if rows else []
+
+
+def _costs(report: Report) -> list[Section]:
     several = len(report.table.backbones) > 1
     compared = bool(report.costs["ratio"].notna().any())
     head = ["backbone"] * several + ["method", "trained numbers", "of the head", "training", "test"]
@@ -88,15 +94,15 @@ def _costs(report: Report) -> Section:
         row = [cost.backbone] * several + [cost.label]
         row += [_range(cost.trained_least, cost.trained_most), _range(cost.head_least, cost.head_most)]
         row += [seconds(cost.train), seconds(cost.test)]
-        row += [f"{cost.ratio:.2f}" if cost.ratio == cost.ratio else ""] * compared
+        row += ["" if math.isnan(cost.ratio) else f"{cost.ratio:.2f}"] * compared
         rows.append([*row, bytes_of(cost.memory), str(cost.cells)])
-    return Section(
+    return _section(
         "What it costs",
-        text=[
-            "Trained numbers are those beside the head. Seconds are medians over cells as they ran here, with whatever "
-            "else the machine did and what was taken from a cache; memory is the highest peak of a cell's process."
-        ],
-        tables=[Table(head, rows, range(1 + several, len(head)))],
+        "Trained numbers are those beside the head. Seconds are medians over cells as they ran here, with whatever "
+        "else the machine did and what was taken from a cache; memory is the highest peak of a cell's process.",
+        head,
+        rows,
+        range(1 + several, len(head)),
     )
 
 
@@ -108,34 +114,30 @@ def _range(least: Any, most: Any) -> str:
     return whole(least) if least == most else f"{whole(least)}–{whole(most)}"
 
 
-def _means(cells: pd.DataFrame, kind: str, by: Sequence[str]) -> tuple[list[str], pd.DataFrame]:
-    """Names of what some cell measured, in words, and its means."""
+def _means(cells: pd.DataFrame, kind: str, by: Sequence[str]) -> pd.DataFrame:
+    """Means of what some cell measured, named in words."""
     names = [name for name in cells if name.startswith(f"{kind}/") and cells[name].notna().any()]
-    names = [name for name in names if name != "test/num_images"]
-    words = [name.removeprefix(f"{kind}/").replace("_", " ") for name in names]
-    return words, cells.groupby(list(by), sort=False)[names].mean()
+    means = cells.groupby(list(by), sort=False)[[name for name in names if name != "test/num_images"]].mean()
+    return means.rename(columns=lambda name: name.removeprefix(f"{kind}/").replace("_", " "))
 
 
-def _moved(report: Report) -> Section | None:
-    words, means = _means(report.table.cells, "moved", ["label"])
-    if not words:
-        return None
-    means = means.dropna(how="all")
+def _moved(report: Report) -> list[Section]:
+    means = _means(report.table.cells, "moved", ["label"]).dropna(how="all")
     rows = [
-        [label, *("" if value != value else f"{value:.3g}" for value in means.loc[label])]
+        [label, *("" if math.isnan(value) else f"{value:.3g}" for value in means.loc[label])]
         for label in report.table.labels
         if label in means.index
     ]
-    return Section(
+    return _section(
         "How far training moved what it trains",
-        text=["Means over all cells of a method."],
-        tables=[Table(["method", *words], rows, range(1, len(words) + 1))],
+        "Means over all cells of a method.",
+        ["method", *means],
+        rows,
+        range(1, len(means.columns) + 1),
     )
 
 
-def _choices(report: Report) -> Section | None:
-    if not report.choices:
-        return None
+def _choices(report: Report) -> list[Section]:
     several = len(report.table.backbones) > 1
     order = {label: index for index, label in enumerate(report.table.labels)}
     choices = sorted(
@@ -149,44 +151,35 @@ def _choices(report: Report) -> Section | None:
         for choice in choices
     ]
     head = ["backbone"] * several + ["method", "data", "shots", "chosen", "validation score of each value", "remark"]
-    return Section(
+    return _section(
         "What was chosen on validation images",
-        text=[
-            "Of each grid the value with the best mean score on validation images, over the samplings and seeds that "
-            "all values have; of equal ones the first. Test images had no part in it. Validation images carry labels "
-            "too: a method with a grid has seen more labels than its shots say."
-        ],
-        tables=[Table(head, rows, [2 + several])],
+        "Of each grid the value with the best mean score on validation images, over the samplings and seeds that "
+        "all values have; of equal ones the first. Test images had no part in it. Validation images carry labels "
+        "too: a method with a grid has seen more labels than its shots say.",
+        head,
+        rows,
+        [2 + several],
     )
 
 
-def _failed(report: Report, base: str) -> Section | None:
+def _failed(report: Report, base: str) -> list[Section]:
     cells = report.sweep.failed
-    if not len(cells):
-        return None
-    rows: list[list[str | Cell]] = [
-        [
-            Cell(links=[_link(cell.id, cell, base)]),
-            *(_with_grid(cell), _title(cell), cell.sampling, cell.seed),
-            _cut(cell.error or "no reason is recorded"),
-        ]
-        for cell in _sorted(cells, ["label", *PLACE, "id"]).itertuples()
-    ]
-    return Section(
+    rows: list[list[str | Cell]] = []
+    for cell in _sorted(cells, ["label", *PLACE, "id"]).itertuples():
+        error = cell.error or "no reason is recorded"
+        what = [_with_grid(cell), _title(cell), cell.sampling, cell.seed]
+        rows.append([Cell(links=[_link(cell.id, cell, base)]), *what, error[:400] + "…" * (len(error) >= 400)])
+    return _section(
         f"Failed cells: {len(cells)}",
-        text=["A method of which some cells fail is averaged over the others, which may flatter it."],
-        tables=[Table(["cell", "method", "data", "sampling", "seed", "error"], rows, [3, 4])],
+        "A method of which some cells fail is averaged over the others, which may flatter it.",
+        ["cell", "method", "data", "sampling", "seed", "error"],
+        rows,
+        [3, 4],
     )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) < 400 else f"{text[:400]}…"
-
-
-def _missing(report: Report) -> Section | None:
+def _missing(report: Report) -> list[Section]:
     cells = report.sweep.missing
-    if not len(cells):
-        return None
     titles = cells.assign(
         label=[_with_grid(cell) for cell in cells.itertuples()], title=[_title(cell) for cell in cells.itertuples()]
     )
@@ -194,91 +187,89 @@ def _missing(report: Report) -> Section | None:
         [label, title, str(len(group)), ", ".join(sorted(set(group["sampling"]), key=by_number))]
         for (label, title), group in titles.groupby(["label", "title"])
     ]
-    return Section(
+    return _section(
         f"Missing cells: {len(cells)} of {len(report.sweep.cells)}",
-        text=["They have not been run, or not to their end; running the sweep again goes on with them."],
-        tables=[Table(["method", "data", "cells", "samplings"], rows, [2])],
+        "They have not been run, or not to their end; running the sweep again goes on with them.",
+        ["method", "data", "cells", "samplings"],
+        rows,
+        [2],
         folded=len(rows) > 12,
     )
 
 
-def _other_metrics(report: Report) -> Section | None:
+def _other_metrics(report: Report) -> list[Section]:
     table = report.table
-    words, means = _means(table.cells, "test", [*PLACE, "label"])
-    if len(words) < 2:
-        return None
+    means = _means(table.cells, "test", [*PLACE, "label"])
     rows = [
         [column.title, label, *map(number, means.loc[(*column, label)])]
         for column in table.singles
         for label in table.labels
-        if (label, column) in table.scores
+        if (label, column) in table.scores and len(means.columns) > 1
     ]
-    return Section(
+    return _section(
         "Other metrics",
-        text=["Means over cells, not tested. Less is better for ece and brier. cells.csv has those of every cell."],
-        tables=[Table(["data", "method", *words], rows, range(2, len(words) + 2))],
+        "Means over cells, not tested. Less is better for ece and brier. cells.csv has those of every cell.",
+        ["data", "method", *means],
+        rows,
+        range(2, len(means.columns) + 2),
         folded=True,
     )
 
 
-def _splits(report: Report) -> Section | None:
+def _splits(report: Report) -> list[Section]:
     what = ["num_train", "num_test", "split_hash"]
     cells = report.sweep.finished.replace({name: {"": "–"} for name in what})
     splits = cells.groupby(["source", "shots", "sampling"])[what].agg(lambda values: ", ".join(sorted(set(values))))
-    rows = _sorted(splits.reset_index(), ["source", "shots", "sampling"]).to_numpy().tolist()
-    return Section(
+    return _section(
         "Splits",
-        text=["The hash names the images of training, validation and test: equal hashes are equal splits."],
-        tables=[Table(["data", "shots", "sampling", "training images", "test images", "hash"], rows, [1, 2, 3, 4])],
+        "The hash names the images of training, validation and test: equal hashes are equal splits.",
+        ["data", "shots", "sampling", "training images", "test images", "hash"],
+        _sorted(splits.reset_index(), ["source", "shots", "sampling"]).to_numpy().tolist(),
+        [1, 2, 3, 4],
         folded=True,
     )
 
 
-def _weights(report: Report) -> Section:
+def _weights(report: Report) -> list[Section]:
     what = ["backbone", "pretrained", "fingerprint", "versions"]
     cells = report.sweep.finished.replace({"fingerprint": {"": "–"}})
     last = cells["finished"].max()
-    return Section(
+    return _section(
         "Weights and versions",
-        text=[f"The last cell was finished {last.replace('T', ' at ')}."] if last else [],
-        tables=[
-            Table(
-                ["backbone", "weights", "fingerprint", "versions", "cells"],
-                [[*map(str, row)] for row in cells.groupby(what).size().reset_index().itertuples(index=False)],
-                [4],
-            )
-        ],
+        f"The last cell was finished {last.replace('T', ' at ')}." if last else "",
+        ["backbone", "weights", "fingerprint", "versions", "cells"],
+        [[*map(str, row)] for row in cells.groupby(what).size().reset_index().itertuples(index=False)],
+        [4],
     )
 
 
-def _settings(report: Report) -> Section | None:
-    if not report.sweep.settings:
-        return None
+def _settings(report: Report) -> list[Section]:
     import yaml
 
-    text = yaml.safe_dump(json.loads(json.dumps(dict(report.sweep.settings), default=str)), sort_keys=False, width=110)
-    return Section("Settings of the sweep", text=["With every default written out."], code=text, folded=True)
+    settings = json.loads(json.dumps(dict(report.sweep.settings), default=str))
+    code = yaml.safe_dump(settings, sort_keys=False, width=110)
+    text = ["With every default written out."]
+    return [Section("Settings of the sweep", text=text, code=code, folded=True)] if settings else []
 
 
-def _cells(report: Report, base: str) -> Section:
+def _cells(report: Report, base: str) -> list[Section]:
     table = report.table
     rows: list[list[str | Cell]] = []
     names = []
     for column in table.singles:
         for label in table.labels:
-            found = table.scores.get((label, column))
-            if found is not None:
+            if found := table.scores.get((label, column)):
                 cells = _sorted(found.cells, ["sampling", "seed"]).itertuples()
                 links = [_link(f"{one.id.rpartition('shot-')[2]} {number(one.value)}", one, base) for one in cells]
                 rows.append([column.title, label, Cell(links=links)])
                 names.append(anchor(table, label, column))
-    return Section(
+    return _section(
         "Cells behind each number",
-        text=[
-            "Each by sampling, seed and hash, the end of its id, with its score. A cell's folder has what it is, its "
-            "result and all its predictions; cells.csv has all cells with all their numbers."
-        ],
-        tables=[Table(["data", "method", "cells"], rows, names=names)],
+        "Each by sampling, seed and hash, the end of its id, with its score. A cell's folder has what it is, its "
+        "result and all its predictions; cells.csv has all cells with all their numbers.",
+        ["data", "method", "cells"],
+        rows,
+        names=names,
     )
 
 

@@ -25,10 +25,8 @@ def costs_of(cells: pd.DataFrame, labels: Sequence[str], reference: str) -> pd.D
         reference: the method that times are divided by.
 
     Returns:
-        ``backbone``, ``label``; least and most numbers that are trained beside the head (``trained_least``,
-        ``trained_most``) and in it (``head_least``, ``head_most``); medians of seconds (``train``, ``test``) and of
-        the ratio of training times to the reference with the same images and seed (``ratio``); highest peak of
-        ``memory`` in MB; number of ``cells``.
+        numbers that are trained beside the head and in it, at least and at most; medians of seconds, and of the
+        ``ratio`` of training times with the same images and seed; the highest peak of ``memory`` in MB.
     """
     beside = cells.loc[cells["label"] == reference, [*PLACE, *RUN, "train_seconds"]]
     beside = beside.drop_duplicates([*PLACE, *RUN], keep="last")

@@ -62,7 +62,6 @@ def read_folder(folder: str | os.PathLike) -> SweepResults:
         name=str(settings.get("name") or folder.resolve().name),
         cells=frame,
         settings=settings,
-        where=folder.resolve().name,
         notes=[*notes, *more],
         same_test=_same_test(folder, frame_of(cells.values())),
     )
@@ -79,10 +78,7 @@ def _mapping(path: Path, read: Any) -> dict[str, Any] | None:
 
 
 def _with_plan(there: Mapping[str, Found], settings: Mapping[str, Any]) -> tuple[list[Found], list[str]]:
-    """
-    The cells in the order of the sweep file, and notes: what has not begun is missing, what it no longer asks for is
-    left out. Without a file the cells are taken as they are.
-    """
+    """The cells that the sweep file asks for, begun or not, in its order; without a file as they are. And notes."""
     from monai_ept.benchmark.plan.expand import sweep_cells
     from monai_ept.benchmark.plan.sweep_file import sweep_from, written_base
 

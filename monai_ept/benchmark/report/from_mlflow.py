@@ -59,7 +59,6 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> SweepResults
     return SweepResults(
         name=sweep,
         cells=with_own_labels(frame_of(cells.values())),
-        where=where,
         notes=["Read from MLflow, which knows what has begun and not what else the sweep was to have."],
     )
 
@@ -105,9 +104,7 @@ def read_run(run: Any) -> Found | None:
         "num_test": params.get("test_images", "–"),
         "split_hash": params.get("split_hash"),
         "fingerprint": params.get("backbone_fingerprint"),
-        "versions": {
-            key.removeprefix("version."): value for key, value in params.items() if key.startswith("version.")
-        },
+        "versions": {key.partition(".")[2]: value for key, value in params.items() if key.startswith("version.")},
         "run_id": run.info.run_id,
         "finished": ended.isoformat(timespec="seconds"),
     }

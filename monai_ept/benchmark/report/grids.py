@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.statistics import NOTHING, Estimate, estimate
@@ -18,44 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "choose"]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """
-    What was chosen for one method with one number of shots on one data set.
-
-    Args:
-        backbone: where.
-        source: where.
-        shots: where.
-        label: the method.
-        metric: by which validation score.
-        chosen: the grid's value, empty when none could be chosen.
-        scores: mean validation score of every value.
-        repeats: repetitions that all values have, over which scores are means.
-        remark: what makes it doubtful.
-    """
+class Choice(NamedTuple):
+    """What was chosen for one method with one number of shots on one data set."""
 
     backbone: str
     source: str
     shots: str
     label: str
-    metric: str
-    chosen: str
-    scores: dict[str, Estimate]
-    repeats: int
-    remark: str = ""
+    metric: str  # by which validation score
+    chosen: str  # the grid's value; empty when none could be chosen
+    scores: dict[str, Estimate]  # of every value, on validation images
+    repeats: int  # that all values have
+    remark: str = ""  # what makes it doubtful
 
 
 def choose(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> tuple[pd.DataFrame, list[Choice]]:
     """
     Keep of every grid the cells with the best value, for each backbone, source, method and number of shots.
 
-    Best is the best mean validation score over those samplings and seeds that every value has finished. Of equal
-    values the first in order (the smallest number) is taken. A value of which all cells failed is no candidate.
+    Best is the best mean validation score over the samplings and seeds that every value has finished, of equal values
+    the smallest. A value of which all cells failed is no candidate.
 
     Args:
         cells: all cells, finished or not.
-        metric_of: name of the metric by source.
+        metric_of: metric by source.
 
     Returns:
         finished cells without a grid and those with a chosen value, and what was chosen.

@@ -28,9 +28,8 @@ class SweepResults:
 
     Args:
         name: its name.
-        cells: all of them that are known, from :py:func:`frame_of`.
+        cells: all that are known, from :py:func:`frame_of`.
         settings: the sweep file as run.
-        where: the folder or store that it was read from.
         notes: sentences about what was left out while reading.
         same_test: for each source whether all cells were tested on the same images, where that is known.
     """
@@ -38,7 +37,6 @@ class SweepResults:
     name: str
     cells: pd.DataFrame
     settings: Mapping[str, Any] = field(default_factory=dict)
-    where: str = ""
     notes: Sequence[str] = ()
     same_test: Mapping[str, bool] = field(default_factory=dict)
 
@@ -68,9 +66,8 @@ def frame_of(cells: Iterable[Found]) -> pd.DataFrame:
     One row for each cell.
 
     Returns:
-        columns of text for what a cell is (``id``, ``status``, ``backbone``, ``source``, ``method``, ``label``, …),
-        numbers for what it measured (``test/…``, ``val/…``, ``moved/…``; NaN where it did not), and ``settings``,
-        ``factors`` and ``grid_values`` as mappings.
+        text for what a cell is, numbers for what it measured (``test/…``, ``val/…``, ``moved/…``, perhaps NaN),
+        and ``settings``, ``factors`` and ``grid_values`` as mappings.
     """
     import pandas as pd
 
@@ -158,12 +155,7 @@ def _settings(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def with_own_labels(cells: pd.DataFrame, *, whole_names: bool = True) -> pd.DataFrame:
-    """
-    Cells of different settings get different labels, so that they are never averaged.
-
-    Grids are left alone. What differs becomes part of the label: ``"ept (recipe.epochs=5)"``, or only the last part of
-    its name.
-    """
+    """Cells that differ in more than a grid get labels such as ``"ept (recipe.epochs=5)"``, and are never averaged."""
     labels = cells["label"].copy()
     for (_, _, label), group in cells.groupby(["backbone", "source", "label"], sort=False):
         # Of a run that failed before it began, a store does not know all settings.

@@ -20,12 +20,14 @@ MOST = 10
 def brief_table(table: Scores, backbone: str) -> Table:
     """Methods by columns for a terminal: the score, and only which way it goes beside the reference."""
     columns = [column for column in table.columns if column.backbone == backbone]
-    rows = []
-    for label in table.labels:
-        found = [table.scores.get((label, column)) for column in columns]
-        if any(found):
-            rows.append([label, *("" if one is None else _briefly(one) for one in found)])
+    rows = [[label, *(_briefly(one) if one else "" for one in found)] for label, found in _rows(table, columns)]
     return Table(["method", *(column.title for column in columns)], rows)
+
+
+def _rows(table: Scores, columns: Sequence[Column]) -> list[tuple[str, list[Score | None]]]:
+    """Methods that have a score in some of the columns, with what they have in each."""
+    rows = [(label, [table.scores.get((label, column)) for column in columns]) for label in table.labels]
+    return [row for row in rows if any(row[1])]
 
 
 def _briefly(found: Score) -> str:
@@ -49,19 +51,15 @@ def full_tables(table: Scores, backbone: str) -> list[Table]:
 
 
 def _full(table: Scores, columns: Sequence[Column]) -> Table:
-    rows = {}
-    for label in table.labels:
-        found = [table.scores.get((label, column)) for column in columns]
-        if any(found):
-            rows[label] = [label, *(_score(table, one) if one else "" for one in found)]
+    rows = _rows(table, columns)
     mean = "mean over all data" if len(table.metric_of) > 1 else "mean"
     sources = [column.source or mean for column in columns]
     return Table(
         ["method", *(f"{column.shots}-shot" if column.shots else "all shots" for column in columns)],
-        list(rows.values()),
+        [[label, *(_score(table, one) if one else "" for one in found)] for label, found in rows],
         numbers=range(1, len(columns) + 1),
         groups=[(source, sources.count(source)) for source in dict.fromkeys(sources)],
-        marked=[index for index, label in enumerate(rows) if label == table.reference],
+        marked=[index for index, (label, _) in enumerate(rows) if label == table.reference],
     )
 
 
@@ -69,19 +67,16 @@ def _score(table: Scores, found: Score) -> Cell:
     below = [difference(found.difference)]
     if below[0] and found.p_adjusted == found.p_adjusted:
         below.append(f"p {p_value(found.p_adjusted)}")
+    spread = f"± {number(found.score.interval.half)}" if found.score.interval.known else ""
     fewer = f"({found.score.number})" if found.score.number < table.most(found.column) else ""
     return Cell(
         number(found.score.mean),
-        " ".join(filter(None, (_spread(found), fewer))),
+        " ".join(filter(None, (spread, fewer))),
         list(filter(None, below)),
         ("", "ahead", "behind")[found.verdict],
         found.best,
         "" if found.column.is_mean else f"#{anchor(table, found.label, found.column)}",
     )
-
-
-def _spread(found: Score) -> str:
-    return f"± {number(found.score.interval.half)}" if found.score.interval.known else ""
 
 
 def anchor(table: Scores, label: str, column: Column) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monai_ept.metrics import lower_is_better
@@ -50,30 +50,17 @@ class Column(NamedTuple):
         return f"{self.source}, {f'{self.shots}-shot' if self.shots is not None else 'all shots'}"
 
 
-@dataclass(frozen=True)
-class Score:
-    """
-    One method in one column.
-
-    Args:
-        label: the method.
-        column: where.
-        score: mean over repetitions, with its interval; of a mean column over data and shots too.
-        difference: mean difference to the reference over repetitions that both have, with interval and p value.
-        p_adjusted: by Holm, within the table's family of such tests.
-        best: whether its mean is the best of those with as many repetitions.
-        better: whether more of the metric is better (1) or less (-1).
-        cells: the rows of those that it is computed from, with their ``value``.
-    """
+class Score(NamedTuple):
+    """One method in one column."""
 
     label: str
     column: Column
-    score: Estimate
-    difference: Estimate = NOTHING
-    p_adjusted: float = math.nan
-    best: bool = False
-    better: int = 1
-    cells: Any = None
+    score: Estimate  # over repetitions; of a mean column over data and shots too
+    cells: Any  # the rows of those that it is computed from, with their ``value``
+    difference: Estimate = NOTHING  # to the reference, over repetitions that both have
+    better: int = 1  # -1 where less of the metric is better
+    p_adjusted: float = math.nan  # by Holm, within the family of such tests
+    best: bool = False  # of those with as many repetitions
 
     @property
     def verdict(self) -> int:
@@ -91,14 +78,12 @@ class Scores:
     Args:
         scores: by method and column.
         columns: single columns in order, then those of means.
-        labels: methods, the reference first, then from best to worst; methods of one group stay together.
-        reference: label of the method that the others are compared with; empty when it has no result.
+        labels: methods, the reference first, then from best to worst; those of one group stay together.
+        reference: the method that others are compared with; empty when it has no result.
         metric_of: metric by source.
         unit: what is repeated, "sampling" or "seed".
-        repeats: how many there are at most in a column.
         notes: sentences about what was left out.
-        cells: the rows of the cells behind it.
-        families: how many tests were corrected together: of single columns, and of means.
+        cells: the rows behind it.
         groups: the group of each method that has one.
     """
 
@@ -108,11 +93,47 @@ class Scores:
     reference: str
     metric_of: Mapping[str, str]
     unit: str
-    repeats: int
-    notes: Sequence[str] = ()
-    cells: Any = None
-    families: tuple[int, int] = (0, 0)
-    groups: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str]
+    cells: Any
+    groups: Mapping[str, str]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All numbers: a row for each method and column, means with an empty source or number of shots."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "backbone": column.backbone,
+                "source": column.source or "",
+                "shots": column.shots or "",
+                "method": label,
+                "repeats": found.score.number,
+                **dict(zip(("mean", "low", "high"), found.score.interval, strict=True)),
+                "best": int(found.best),
+                **dict(
+                    zip(("difference", "difference_low", "difference_high"), found.difference.interval, strict=True)
+                ),
+                "pairs": found.difference.number,
+                "p": found.difference.p,
+                "p_adjusted": found.p_adjusted,
+                "cells": " ".join(found.cells["id"]),
+            }
+            for column in self.columns
+            for label in self.labels
+            if (found := self.scores.get((label, column)))
+        )
+
+    @property
+    def repeats(self) -> int:
+        """How many repetitions there are at most in a single column."""
+        return max((one.score.number for one in self.scores.values() if not one.column.is_mean), default=0)
+
+    @property
+    def families(self) -> tuple[int, int]:
+        """How many tests were corrected together: of single columns, and of means."""
+        tests = [one.column.is_mean for one in self.scores.values() if not math.isnan(one.p_adjusted)]
+        return tests.count(False), tests.count(True)
 
     @property
     def backbones(self) -> list[str]:
@@ -125,10 +146,14 @@ class Scores:
     @property
     def metrics(self) -> str:
         """The metrics in words: one name, or one for each source."""
-        names = sorted(set(self.metric_of.values()))
-        if len(names) == 1:
-            return names[0].replace("_", " ")
-        return ", ".join(f"{name.replace('_', ' ')} ({source})" for source, name in sorted(self.metric_of.items()))
+        names = {source: name.replace("_", " ") for source, name in sorted(self.metric_of.items())}
+        if len(set(names.values())) == 1:
+            return min(names.values())
+        return ", ".join(f"{name} ({source})" for source, name in names.items())
+
+    def where(self, backbone: str, source: str) -> list[str]:
+        """What tells a data set from the others of the table: its name, and the backbone if there are several."""
+        return [backbone] * (len(self.backbones) > 1) + [source]
 
     def most(self, column: Column) -> int:
         """The most values that a method has in a column."""
@@ -143,28 +168,24 @@ def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: st
     """
     Compare the methods of a sweep.
 
-    A score is the mean over samplings (over seeds, when there is one sampling); seeds of one sampling are averaged
-    first, since they share their images. A column of means counts every data set and number of shots the same, has
-    only methods with results in all of them, and takes its variance from each data set by itself. The difference to
-    the reference is paired: same images, same seed. Its test is Student's t on those differences, for means its
-    stratified form (Welch and Satterthwaite's degrees of freedom). Holm's correction is made twice: over all methods
-    and single columns, and over all methods and columns of means.
+    A score is the mean over samplings, or over seeds when there is one sampling. A column of means has only methods
+    with results everywhere, counts every data set and number of shots the same, and takes its variance from each data
+    set by itself. Differences to the reference are paired (same images, same seed); docs/benchmark.md has the tests.
 
     Args:
         cells: finished cells, after the choice from grids.
         metric_of: metric by source.
-        reference: label of the method to compare with.
+        reference: the method to compare with.
     """
     import pandas as pd
 
-    value = cells["source"].map(lambda source: math.nan).astype(float)
+    value = pd.Series(math.nan, cells.index)
     for source, metric in metric_of.items():
         if f"test/{metric}" in cells:
             value = value.mask(cells["source"] == source, cells[f"test/{metric}"])
     cells = cells.assign(value=value)
     used = cells[value.notna()]
-    ordered = used.sort_values("finished", kind="stable")
-    runs = ordered.drop_duplicates([*PLACE, "label", *RUN], keep="last")
+    runs = used.sort_values("finished", kind="stable").drop_duplicates([*PLACE, "label", *RUN], keep="last")
     # With one sampling only seeds are left to repeat; otherwise seeds are averaged within their sampling.
     unit = "sampling" if (runs.groupby([*PLACE, "label"])["sampling"].nunique() > 1).any() else "seed"
     labels = list(dict.fromkeys(runs["label"]))
@@ -173,53 +194,53 @@ def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: st
     beside = runs.loc[is_reference, [*PLACE, *RUN, "value", "split_hash"]]
     pairs = runs[~is_reference].merge(beside, on=[*PLACE, *RUN], suffixes=("", "_of_reference"))
     same = pairs["split_hash"] == pairs["split_hash_of_reference"]
-    others, pairs = pairs[~same], pairs[same]
-    values, gains = (
-        _by_repetition(frame, unit)
-        for frame in (runs, pairs.assign(value=pairs["value"] - pairs["value_of_reference"]))
-    )
-    behind = dict(list(runs.groupby([*PLACE, "label"])))
-    places = sorted({key[:3] for key in values}, key=lambda place: (place[0], place[1], by_number(place[2])))
-    columns = _columns(places)
-    scores: dict[tuple[str, Column], Score] = {}
-    for column in columns:
-        members = _members(column, places)
-        better = -1 if any(lower_is_better(metric_of[place[1]]) for place in members) else 1
-        for label in labels:
-            strata = _strata(values, members, label)
-            if strata is None:
-                continue
-            differences = _strata(gains, members, label)
-            scores[label, column] = Score(
-                label=label,
-                column=column,
-                score=stratified_estimate(strata),
-                difference=NOTHING if differences is None else stratified_estimate(differences),
-                better=better,
-                cells=pd.concat([behind[(*place, label)] for place in members]),
-            )
-    families = (_adjust(scores, means=False), _adjust(scores, means=True))
+    gains = pairs[same].assign(value=pairs["value"] - pairs["value_of_reference"])
+    scores, columns = _scores(runs, _by_repetition(runs, unit), _by_repetition(gains, unit), metric_of)
+    for means in (False, True):
+        family = [key for key in scores if key[1].is_mean == means]
+        for key, p in zip(family, holm([scores[key].difference.p for key in family]), strict=True):
+            scores[key] = scores[key]._replace(p_adjusted=p)
     _mark_best(scores, columns)
     groups = dict(cells.loc[cells["group"] != "", ["label", "group"]].itertuples(index=False))
     notes = _left_out(cells[value.isna()], metric_of)
-    if len(runs) < len(ordered):
+    if len(runs) < len(used):
         notes.append(
-            f"{many(len(ordered) - len(runs), 'cell')} beside another of the same sampling and seed; "
+            f"{many(len(used) - len(runs), 'cell')} beside another of the same sampling and seed; "
             "the later one of each counts."
         )
     return Scores(
         scores=scores,
         columns=columns,
-        labels=_ordered(labels, scores, columns, reference, groups, list(cells["label"])),
+        labels=_ordered(labels, scores, reference, groups, list(cells["label"])),
         reference=reference,
         metric_of=dict(metric_of),
         unit=unit,
-        repeats=max((score.score.number for score in scores.values() if not score.column.is_mean), default=0),
-        notes=notes + _other_images(others, reference) + _other_weights(cells),
+        notes=notes + _other_images(pairs[~same], reference) + _other_weights(cells),
         cells=used,
-        families=families,
         groups=groups,
     )
+
+
+def _scores(
+    runs: pd.DataFrame, values: Values, gains: Values, metric_of: Mapping[str, str]
+) -> tuple[dict[tuple[str, Column], Score], list[Column]]:
+    import pandas as pd
+
+    behind = dict(list(runs.groupby([*PLACE, "label"])))
+    places = sorted({key[:3] for key in values}, key=lambda place: (place[0], place[1], by_number(place[2])))
+    columns = _columns(places)
+    scores = {}
+    for column in columns:
+        members = [
+            place for place in places if all(ours in (None, its) for ours, its in zip(column, place, strict=True))
+        ]
+        better = -1 if any(lower_is_better(metric_of[source]) for _, source, _ in members) else 1
+        for label in dict.fromkeys(runs["label"]):
+            score = _estimate(values, members, label)
+            if score.number:
+                cells = pd.concat([behind[(*place, label)] for place in members])
+                scores[label, column] = Score(label, column, score, cells, _estimate(gains, members, label), better)
+    return scores, columns
 
 
 def _by_repetition(runs: pd.DataFrame, unit: str) -> Values:
@@ -247,17 +268,9 @@ def _columns(places: Sequence[Place]) -> list[Column]:
     return columns
 
 
-def _members(column: Column, places: Sequence[Place]) -> list[Place]:
-    return [
-        place
-        for place in places
-        if place[0] == column.backbone and column.source in (None, place[1]) and column.shots in (None, place[2])
-    ]
-
-
-def _strata(values: Values, places: Sequence[Place], label: str) -> list[list[float]] | None:
+def _estimate(values: Values, places: Sequence[Place], label: str) -> Estimate:
     """
-    For each source the values of its repetitions, each averaged over shots; None when some place has no value.
+    The mean over sources of their repetitions, each averaged over shots; nothing when some place has no value.
 
     Numbers of shots of one source are no samples of their own: a larger few-shot set may hold the smaller one.
     """
@@ -266,64 +279,48 @@ def _strata(values: Values, places: Sequence[Place], label: str) -> list[list[fl
         by_source[place[1]].append(values.get((*place, label), {}))
     strata = []
     for per_shots in by_source.values():
-        common = sorted(set.intersection(*(set(values) for values in per_shots)), key=by_number)
+        common = sorted(set.intersection(*map(set, per_shots)), key=by_number)
         if not common:
-            return None
+            return NOTHING
         strata.append([math.fsum(values[unit] for values in per_shots) / len(per_shots) for unit in common])
-    return strata or None
-
-
-def _adjust(scores: dict[tuple[str, Column], Score], means: bool) -> int:
-    """Holm's correction of one family, in place; how many tests it has."""
-    family = [key for key in scores if key[1].is_mean == means]
-    adjusted = holm([scores[key].difference.p for key in family])
-    for key, p in zip(family, adjusted, strict=True):
-        scores[key] = replace(scores[key], p_adjusted=p)
-    return sum(not math.isnan(p) for p in adjusted)
+    return stratified_estimate(strata)
 
 
 def _mark_best(scores: dict[tuple[str, Column], Score], columns: Sequence[Column]) -> None:
     for column in columns:
-        rivals = [key for key in scores if key[1] == column]
-        most = max(scores[key].score.number for key in rivals) if rivals else 0
-        rivals = [key for key in rivals if scores[key].score.number == most]
-        if len(rivals) > 1:
-            top = max(scores[key].better * scores[key].score.mean for key in rivals)
-            for key in rivals:
-                if scores[key].better * scores[key].score.mean == top:
-                    scores[key] = replace(scores[key], best=True)
+        there = {key: found for key, found in scores.items() if key[1] == column}
+        most = max((found.score.number for found in there.values()), default=0)
+        worth = {key: one.better * one.score.mean for key, one in there.items() if one.score.number == most}
+        for key, value in worth.items():
+            if len(worth) > 1 and value == max(worth.values()):
+                scores[key] = scores[key]._replace(best=True)
 
 
 def _ordered(
     labels: Sequence[str],
     scores: Mapping[tuple[str, Column], Score],
-    columns: Sequence[Column],
     reference: str,
     groups: Mapping[str, str],
-    in_order: Sequence[str],
+    in_file: list[str],
 ) -> list[str]:
     """The reference, methods from best to worst by how far they are above the columns' averages, then groups."""
+    by_column: dict[Column, list[Score]] = defaultdict(list)
+    for found in scores.values():
+        if not found.column.is_mean:
+            by_column[found.column].append(found)
     lead: dict[str, list[float]] = defaultdict(list)
-    for column in columns:
-        if not column.is_mean:
-            here = {label: scores[label, column] for label in labels if (label, column) in scores}
-            average = math.fsum(score.score.mean for score in here.values()) / max(len(here), 1)
-            for label, score in here.items():
-                lead[label].append(score.better * (score.score.mean - average))
-    rank = {label: -math.fsum(lead[label]) / max(len(lead[label]), 1) for label in labels}
-    in_file = {label: index for index, label in reversed(list(enumerate(in_order)))}
-    # Methods of a group are the points of one curve: they stay in the order of the file.
+    for there in by_column.values():
+        average = math.fsum(found.score.mean for found in there) / len(there)
+        for found in there:
+            lead[found.label].append(found.better * (found.score.mean - average))
     group_order = list(dict.fromkeys(groups.get(label, "") for label in labels))
-    return sorted(
-        labels,
-        key=lambda label: (
-            label != reference,
-            label in groups,
-            group_order.index(groups.get(label, "")),
-            in_file[label] if label in groups else rank[label],
-            label,
-        ),
-    )
+
+    def place(label: str) -> tuple[Any, ...]:
+        # Methods of a group are the points of one curve: they stay in the order of the file.
+        inside = in_file.index(label) if label in groups else -math.fsum(lead[label]) / max(len(lead[label]), 1)
+        return label != reference, label in groups, group_order.index(groups.get(label, "")), inside, label
+
+    return sorted(labels, key=place)
 
 
 def _left_out(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> list[str]:

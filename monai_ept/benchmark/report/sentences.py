@@ -26,14 +26,7 @@ FEWEST_EQUAL = 3
 
 
 def say(sweep: SweepResults, table: Scores, choices: Sequence[Choice]) -> list[str]:
-    """
-    Sentences in the order in which a reader needs them.
-
-    Args:
-        sweep: with its failed and missing cells.
-        table: the scores and tests.
-        choices: what was chosen from grids.
-    """
+    """Sentences in the order in which a reader needs them."""
     sentences = _state(sweep, choices)
     if not table.scores:
         return sentences
@@ -52,9 +45,8 @@ def _state(sweep: SweepResults, choices: Sequence[Choice]) -> list[str]:
     provisional = sum("provisional" in choice.remark for choice in choices)
     if not failed and not missing:
         return []
-    what = [f"{failed} failed"] * bool(failed) + [f"{missing} {'is' if missing == 1 else 'are'} missing"] * bool(
-        missing
-    )
+    what = [f"{failed} failed"] * bool(failed)
+    what += [f"{missing} {'is' if missing == 1 else 'are'} missing"] * bool(missing)
     text = f"{share(done, total)} cells are finished, {' and '.join(what)}: what follows is provisional."
     if provisional:
         text += f" So {'is' if provisional == 1 else 'are'} {many(provisional, 'choice')} from grids."
@@ -91,12 +83,12 @@ def _means(table: Scores, scores: Sequence[Score]) -> str:
         nearest = min(scores, key=lambda score: (score.p_adjusted, score.difference.p))
         return (
             f"{over}, no method can be told apart from {table.reference}; nearest to a difference comes "
-            f"{nearest.label} ({_inline(nearest)})."
+            f"{nearest.label} ({difference(nearest.difference)}, {_p(nearest)})."
         )
     parts = []
     for verdict, word in ((1, "ahead of"), (-1, "behind")):
         found = [score for score in clear if score.verdict == verdict]
-        names = [f"{score.label} ({_inline(score)})" for score in found[:MOST]]
+        names = [f"{score.label} ({difference(score.difference)}, {_p(score)})" for score in found[:MOST]]
         names += [f"{len(found) - MOST} more"] * (len(found) > MOST)
         if names:
             parts.append(f"{_and(names)} {'are' if len(names) > 1 else 'is'} {word} {table.reference}")
@@ -117,7 +109,11 @@ def _singles(table: Scores, scores: Sequence[Score]) -> list[str]:
         for verdict, word in ((1, "ahead of"), (-1, "behind")):
             found = clear.get((label, verdict))
             if found:
-                where = [f"{_at(score.column)} by {_numbers(score)}" for score in found]
+                where = [
+                    f"{_at(score.column)} by {signed(score.difference.mean)} "
+                    f"(± {number(score.difference.interval.half)}, {_p(score)})"
+                    for score in found
+                ]
                 sentences.append(f"{label} is {word} {table.reference} {_and(where)}.")
     if len(sentences) > MOST_LINES:
         rest = len(sentences) - MOST_LINES + 1
@@ -157,7 +153,7 @@ def _highest(table: Scores, scores: Sequence[Score], overall: Column) -> list[st
     text = f"{first.label} has {what} ({number(first.score.mean)})"
     text += f", then comes {second.label} ({number(second.score.mean)})"
     tested = table.reference in (first.label, second.label)
-    return [f"{text}." if tested else f"{text}; these two were not tested against each other."]
+    return [text + ("." if tested else "; these two were not tested against each other.")]
 
 
 def _same(table: Scores) -> list[str]:
@@ -169,16 +165,6 @@ def _same(table: Scores) -> list[str]:
         if len(common) >= FEWEST_EQUAL and (abs(common[one] - common[other]) <= 1e-9).all():
             sentences.append(f"{one} and {other} score the same in all {len(common)} cells that both have.")
     return sentences
-
-
-def _numbers(score: Score) -> str:
-    """ "+.021 (± .015, adjusted p = .03)"."""
-    return f"{signed(score.difference.mean)} (± {number(score.difference.interval.half)}, {_p(score)})"
-
-
-def _inline(score: Score) -> str:
-    """ "+.021 ± .015, adjusted p = .03"."""
-    return f"{difference(score.difference)}, {_p(score)}"
 
 
 def _p(score: Score) -> str:

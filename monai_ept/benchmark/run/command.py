@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from monai_ept.benchmark.plan.sweep_file import Sweep
 
 __all__ = ["COMMAND"]
+
+PASSED_ON = ("workers", "threads", "ray", "track", "tracking_uri", "experiment", "retry_failed", "cache", "device")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,19 +51,7 @@ def _run(args: argparse.Namespace) -> None:
         print(_plan(sweep, sweep_cells(sweep), args))
         return
     try:
-        summary = run_sweep(
-            sweep,
-            args.out,
-            workers=args.workers,
-            threads=args.threads,
-            ray=args.ray,
-            track=args.track,
-            tracking_uri=args.tracking_uri,
-            experiment=args.experiment,
-            retry_failed=args.retry_failed,
-            cache=args.cache,
-            device=args.device,
-        )
+        summary = run_sweep(sweep, args.out, **{name: getattr(args, name) for name in PASSED_ON})
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from here.") from None
     failed = f", {summary.failed} failed (--retry-failed tries them again)" if summary.failed else ""
@@ -79,27 +69,24 @@ def _plan(sweep: Sweep, cells: Sequence[Cell], args: argparse.Namespace) -> str:
     workers, threads = core_shares(args.workers, args.threads)
     cost = CostModel(cells, threads)
     cost.prepare()
-    seconds: dict[str, float] = defaultdict(float)
-    counts: Counter[str] = Counter()
+    by_label: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
-        counts[cell.label] += 1
-        seconds[cell.label] += cost.seconds(cell)
-    width = max(len(label) for label in counts)
+        by_label[cell.label].append(cell)
+    width = max(map(len, by_label))
     lines = [f"sweep {sweep.name}: {len(cells)} cells"]
     lines.append(f"  sources    {', '.join(source['label'] for source in sweep.sources)}")
     lines.append(f"  backbones  {', '.join(backbone['name'] for backbone in sweep.backbones)}")
     lines.append(f"  shots      {', '.join(map(str, sweep.shots))}")
     lines.append(f"  samplings  {', '.join(map(str, sweep.samplings))}; seeds {', '.join(map(str, sweep.seeds))}")
     lines.append("  methods")
-    for label, count in counts.items():
-        grid = sorted({str(cell.grid) for cell in cells if cell.label == label and cell.grid})
+    for label, mine in by_label.items():
+        grid = {str(cell.grid) for cell in mine if cell.grid}
         chosen = f"  grid of {len(grid)}, chosen on val" if grid else ""
-        lines.append(f"    {label:<{width}}  {count:4d} cells  {_time(seconds[label]):>9} of a worker{chosen}")
-    total = sum(seconds.values())
+        lines.append(f"    {label:<{width}}  {len(mine):4d} cells  {_time(cost.left(mine)):>9} of a worker{chosen}")
     out = args.out or f"runs/{sweep.name}"
     done = sum(SweepFolder(out).result(cell) is not None for cell in cells)
     lines.append(
-        f"about {_time(total / workers)} with {workers} worker{'s' * (workers > 1)} of {threads} "
+        f"about {_time(cost.left(cells) / workers)} with {workers} worker{'s' * (workers > 1)} of {threads} "
         f"thread{'s' * (threads > 1)}, {cost.disk() / 2**20:.0f} MB on disk; {done} cells are done in {out}."
     )
     return "\n".join(lines)

@@ -57,8 +57,7 @@ class ImageStore:
     """
     Decoded images in one file, with an index of lines beside it.
 
-    Any number of processes may read and add. An image counts once its line in the index is whole, so that a process
-    may be killed at any time.
+    Any number of processes may read, add and be killed: an image counts once its line in the index is whole.
 
     Args:
         folder: where the two files are.
@@ -82,15 +81,7 @@ class ImageStore:
         return key in self._places
 
     def add(self, records: Mapping[str, Record]) -> int:
-        """
-        Decode what is missing.
-
-        Args:
-            records: records by ``image_key``.
-
-        Returns:
-            how many this process has decoded.
-        """
+        """Decode what is missing of records by ``image_key``; how many this process has decoded."""
         if all(key in self._places for key in records):
             return 0
         with ProcessLock(self.folder / "images.lock"):
@@ -148,15 +139,7 @@ class ImageStore:
 
 
 class RecordImages(Dataset):
-    """
-    The images of some records out of a store, and what a transform makes of them.
-
-    Args:
-        records: the records.
-        keys: their ``image_key``, in the same order.
-        store: where the decoded images are.
-        transform: what follows decoding.
-    """
+    """Images of records out of a store, by their ``image_key``, and what the transform after decoding makes of them."""
 
     def __init__(self, records: Sequence[Record], keys: Sequence[str], store: ImageStore, transform: Compose) -> None:
         self.records, self.keys, self.store = records, keys, store

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Workers on this machine, and what they are doing."""
+"""Worker processes of this machine: each gets cells through a pipe and sends back what came out."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from monai_ept.benchmark.plan.cell import Cell
-from monai_ept.benchmark.run.worker import work
 
 __all__ = ["LocalPool"]
 
@@ -30,7 +32,7 @@ class _Worker:
     began: float = 0.0
 
 
-class LocalPool:
+class LocalPool(AbstractContextManager):
     """
     Runs cells in long-lived processes of this machine.
 
@@ -86,7 +88,7 @@ class LocalPool:
             for worker in [w for w in self._workers if w.pipe in happened or w.process.sentinel in happened]:
                 yield from self._hear(worker, bool(waiting))
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all workers at once; a cell at work is lost."""
         for worker in self._workers:
             worker.process.kill() if worker.cell is not None else worker.process.terminate()
@@ -95,16 +97,10 @@ class LocalPool:
             worker.pipe.close()
         self._workers = []
 
-    def __enter__(self) -> LocalPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, *self._arguments, dict(os.environ))
-        process = self._context.Process(target=work, args=arguments, daemon=True)
+        process = self._context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
@@ -150,3 +146,33 @@ def _death(code: int | None) -> str:
         hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
         return f"the worker process was ended by {name}{hint}."
     return f"the worker process ended by itself with status {code}."
+
+
+def _work(pipe: Connection, cache: str, threads: int, device: str | None, environ: Mapping[str, str]) -> None:
+    """The main function of a worker; a server of processes has the environment as it was when that began."""
+    # Ctrl-C reaches all processes of a terminal: what is to become of the workers, the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(environ)
+
+    import torch
+
+    from monai_ept.benchmark.run.train_cell import work_on
+    from monai_ept.benchmark.run.worker_cache import Workbench
+
+    torch.set_num_threads(threads)
+    logging.disable(logging.ERROR)  # what goes wrong is written into the result, with its traceback
+    bench = Workbench(cache, device)
+    pipe.send(None)  # ready
+    with suppress(EOFError):
+        pipe.send(work_on(pipe.recv(), bench))
+        gc.freeze()  # each cell begins with a collection, which need not look at all of torch each time
+        while True:
+            pipe.send(work_on(pipe.recv(), bench))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

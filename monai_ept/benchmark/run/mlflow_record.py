@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -22,14 +21,13 @@ logger = logging.getLogger(__name__)
 
 class Recorder:
     """
-    Records cells in MLflow, one after another, in a thread of its own.
+    Records cells in MLflow, one after another, in a thread of its own: a local database is never written by two.
 
-    One process writes for all workers, so that a local database is never written by two. The cell's run id is put into
-    its ``result.json``; a cell whose result has none is recorded when the sweep goes on.
+    A cell's run id is put into its ``result.json``; one without is recorded when the sweep goes on.
 
     Args:
         folder: the sweep's folder.
-        sweep: name of the sweep, the tag ``sweep``.
+        sweep: its name, the tag ``sweep``.
         tracking_uri: where MLflow is, see ``tracking_store``.
         experiment: the experiment, the cell's source by default.
 
@@ -44,33 +42,21 @@ class Recorder:
 
         self.uri = tracking_store(tracking_uri)
         self.folder, self.sweep, self.experiment = folder, sweep, experiment
-        self._queue: queue.Queue[Cell | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="monai_ept sweep records", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, "monai_ept sweep records")
 
     def put(self, cell: Cell) -> None:
         """Record a cell whose result has been written."""
-        self._queue.put(cell)
-
-    @property
-    def left(self) -> int:
-        """How many wait."""
-        return self._queue.qsize()
+        self._thread.submit(self._try, cell)
 
     def close(self) -> None:
         """Wait until all are recorded."""
-        self._queue.put(None)
-        self._thread.join()
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        while True:
-            cell = self._queue.get()
-            if cell is None:
-                return
-            try:
-                self._record(cell)
-            except Exception as error:
-                logger.warning(f"cell {cell.id} could not be recorded in MLflow: {error}")
+    def _try(self, cell: Cell) -> None:
+        try:
+            self._record(cell)
+        except Exception as error:
+            logger.warning(f"cell {cell.id} could not be recorded in MLflow: {error}")
 
     def _record(self, cell: Cell) -> None:
         from monai_ept.tracking import open_run, resume_run

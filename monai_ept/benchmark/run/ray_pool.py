@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from monai.utils import optional_import
@@ -20,12 +21,12 @@ MAX_RETRIES = 3
 """How often a cell is begun anew after its node, or its process, has died."""
 
 
-class RayPool:
+class RayPool(AbstractContextManager):
     """
     Runs cells on a Ray cluster; it is used as ``LocalPool`` is.
 
-    Nodes need monai_ept and the data, under the same paths or under the same environment variables. Each decodes images
-    into a temporary folder of its own. A cell whose node dies is done again on another.
+    Nodes need monai_ept and the data (docs/benchmark.md), and decode images into a temporary folder each. A cell whose
+    node dies is done again on another.
 
     Args:
         address: of the cluster; None for the one that this machine belongs to.
@@ -93,19 +94,13 @@ class RayPool:
                     outcome = failure(cell, f"{type(error).__name__}: {text.splitlines()[0]}", began, text)
                 yield cell, outcome
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Cancel what is not done, and leave the cluster."""
         for one in self._flying:
             self._ray.cancel(one, force=True)
         self._flying = {}
         if self._ours:
             self._ray.shutdown()
-
-    def __enter__(self) -> RayPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _gpus(self, there: Mapping[str, float]) -> int:
         return int(there.get("GPU", 0) >= 1 and self._device != "cpu")
@@ -123,7 +118,7 @@ def _cell(cell: Cell, threads: int, device: str | None, variables: Mapping[str, 
     import torch
     from ray import get_runtime_context
 
-    from monai_ept.benchmark.run.worker import work_on
+    from monai_ept.benchmark.run.train_cell import work_on
     from monai_ept.benchmark.run.worker_cache import Workbench
 
     for name, value in variables.items():

@@ -9,10 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import Sweep
@@ -22,19 +21,8 @@ from monai_ept.checks import check_whole
 __all__ = ["SweepSummary", "core_shares", "run_sweep"]
 
 
-@dataclass(frozen=True)
-class SweepSummary:
-    """
-    How a sweep went.
-
-    Args:
-        folder: where everything is.
-        total: cells of the sweep.
-        finished: cells with a result.
-        failed: cells that failed.
-        run: cells that this call has run.
-        seconds: what it took.
-    """
+class SweepSummary(NamedTuple):
+    """How a sweep went: counts of its cells, of those that this call has ``run``, and the seconds that it took."""
 
     folder: Path
     total: int
@@ -62,7 +50,7 @@ def run_sweep(
     """
     Run the cells of a sweep that are not done.
 
-    It may be stopped at any time, by whatever means, and called again: what is done is not repeated.
+    It may be stopped at any time, by whatever means, and called again.
 
     Args:
         sweep: what to do.
@@ -97,16 +85,17 @@ def run_sweep(
         raise ValueError(
             f"another process is running the sweep in {folder.path}: wait for it, or choose another --out."
         )
-    recorder = None
-    try:
+    with ExitStack() as stack:
+        stack.callback(lock.release)
         folder.begin(sweep)
         results = {cell.id: folder.result(cell) for cell in cells}
-        todo = [cell for cell in cells if _open(results[cell.id], retry_failed)]
-        if track:
-            recorder = Recorder(folder, sweep.name, tracking_uri, experiment)
+        open_again = (None, "failed") if retry_failed else (None,)
+        todo = [cell for cell in cells if _status(results[cell.id]) in open_again]
+        recorder = Recorder(folder, sweep.name, tracking_uri, experiment) if track else None
+        if recorder is not None:
+            stack.callback(recorder.close)
             for cell in cells:
-                result = results[cell.id]
-                if result is not None and cell not in todo and not result.get("run_id"):
+                if cell not in todo and not (results[cell.id] or {}).get("run_id"):
                     recorder.put(cell)
         for cell in todo:
             folder.describe(cell)
@@ -116,48 +105,40 @@ def run_sweep(
                 cost.prepare()
             except (ValueError, OSError) as error:  # the cells will say the same, each for itself
                 print(f"the cost cannot be estimated: {str(error).splitlines()[0]}", file=sys.stderr)
-        done = sum(result is not None and result["status"] == "finished" for result in results.values())
+        done = sum(_status(result) == "finished" for result in results.values())
         pool = _pool(ray, workers, threads, cache or folder.path / "images", device)
         view = SweepProgress(len(cells), done, cost, pool) if progress else None
-        ended: set[str] = set()
-        with _stoppable(), pool:
-            for event in pool.run(todo):
-                running = pool.running
-                gone = ended.union(cell.id for cell, _ in running)
-                if event is None:
-                    if view is not None:
-                        view.show([cell for cell in todo if cell.id not in gone], running)
-                    continue
-                cell, outcome = event
-                folder.write(cell, outcome.result, outcome.predictions)
-                results[cell.id] = outcome.result
-                ended.add(cell.id)
-                if outcome.result["status"] == "finished":
-                    cost.measured(cell, outcome.result["seconds"]["total"])
-                if recorder is not None:
-                    recorder.put(cell)
+        left = {cell.id: cell for cell in todo}
+        stack.enter_context(_stoppable())
+        stack.enter_context(pool)
+        for event in pool.run(todo):
+            running = pool.running
+            for cell, _ in running:
+                left.pop(cell.id, None)
+            if event is None:
                 if view is not None:
-                    left = [one for one in todo if one.id not in gone and one is not cell]
-                    view.finished(cell, outcome.result, left, running)
+                    view.show(list(left.values()), running)
+                continue
+            cell, outcome = event
+            left.pop(cell.id, None)
+            folder.write(cell, outcome.result, outcome.predictions)
+            results[cell.id] = outcome.result
+            if outcome.result["status"] == "finished":
+                cost.measured(cell, outcome.result["seconds"]["total"])
+            if recorder is not None:
+                recorder.put(cell)
+            if view is not None:
+                view.finished(cell, outcome.result, list(left.values()), running)
         if view is not None:
             view.close()
-    finally:
-        if recorder is not None:
-            recorder.close()
-        lock.release()
-    states = [result["status"] for result in results.values() if result is not None]
+    states = [_status(result) for result in results.values()]
     return SweepSummary(
-        folder=folder.path,
-        total=len(cells),
-        finished=states.count("finished"),
-        failed=states.count("failed"),
-        run=len(ended),
-        seconds=time.time() - began,
+        folder.path, len(cells), states.count("finished"), states.count("failed"), len(todo), time.time() - began
     )
 
 
-def _open(result: dict[str, Any] | None, retry_failed: bool) -> bool:
-    return result is None or (retry_failed and result["status"] == "failed")
+def _status(result: dict[str, Any] | None) -> str | None:
+    return None if result is None else result["status"]
 
 
 def core_shares(workers: int | None, threads: int | None) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class SweepFolder:
         folder = self.cell(cell)
         folder.mkdir(parents=True, exist_ok=True)
         remove_partials(folder, "*")
-        now: dict[str, Any] = {"methods": complete_methods(cell), "recipe": cell.recipe}
+        now: dict[str, Any] = {"methods": _complete_methods(cell), "recipe": cell.recipe}
         try:
             before = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -102,7 +102,7 @@ class SweepFolder:
         write_whole(self.cell(cell) / "result.json", text + "\n")
 
 
-def complete_methods(cell: Cell) -> list[dict[str, Any]]:
+def _complete_methods(cell: Cell) -> list[dict[str, Any]]:
     """The settings of a cell's methods with every default."""
     methods = build_methods(cell.method, **cell.method_settings)
     return json.loads(json.dumps([method.settings() for method in methods]))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -13,9 +14,6 @@ from typing import Any, TextIO
 from monai_ept.benchmark.plan.cell import Cell
 
 __all__ = ["SweepProgress"]
-
-EVERY = 30.0
-"""Seconds between two lines where there is no terminal."""
 
 
 class SweepProgress:
@@ -61,8 +59,6 @@ class SweepProgress:
         """Renew the line of a terminal; it is asked for often."""
         now = time.monotonic()
         if self._terminal and now - self._shown > 0.2:
-            import shutil
-
             self._shown = now
             names = ", ".join(f"{_name(cell)} {time.time() - began:.0f} s" for cell, began in running)
             text = f"{self._state(left, running)}  now: {names or 'starting'}"
@@ -85,8 +81,6 @@ class SweepProgress:
 
     def _line(self, text: str) -> None:
         if self._terminal:
-            import shutil
-
             self.stream.write("\r" + " " * (shutil.get_terminal_size((100, 24)).columns - 1) + "\r")
         print(text, file=self.stream, flush=True)
 

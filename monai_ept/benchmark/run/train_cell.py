@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,32 +23,21 @@ from torch import Tensor, nn
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.run.image_store import RecordImages
-from monai_ept.benchmark.run.peak_memory import PeakMemory
 from monai_ept.benchmark.run.worker_cache import FORWARD_BATCH, Workbench, cell_split, tokens_dataset
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
-from monai_ept.engines import (
-    Training,
-    evaluate_table,
-    predict,
-)
+from monai_ept.engines import Training, evaluate_table, predict
 from monai_ept.engines.frozen_layers import UpperPart, trained_level
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
-__all__ = ["Outcome", "cell_training", "failure", "run_cell"]
+__all__ = ["Outcome", "PeakMemory", "cell_training", "failure", "run_cell", "work_on"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    What came out of a cell.
-
-    Args:
-        result: what becomes ``result.json``.
-        predictions: what becomes ``predictions.npz``; None when the cell failed.
-    """
+    """What came out of a cell: its ``result.json``, and its ``predictions.npz`` unless it failed."""
 
     result: dict[str, Any]
     predictions: dict[str, np.ndarray] | None = None
@@ -51,17 +45,14 @@ class Outcome:
 
 def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     """
-    Train and test.
-
-    It is the training of ``fit``. What is left out is what a sweep has no use for: checkpoints, a report and the
-    bootstrap.
+    Train and test: the training of ``fit``, without checkpoints, a report and the bootstrap.
 
     Args:
         cell: what to do.
         bench: what is there to do it with.
 
     Raises:
-        ValueError: and whatever else data, method or training may raise.
+        Exception: whatever data, method or training may raise.
     """
     began, cpu = time.time(), time.process_time()
     seconds: dict[str, float] = {}
@@ -74,8 +65,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     with _timed(seconds, "build"):
         net = bench.network(cell, data)
         cell.training_recipe.prepare(net)
-        start = {name: tensor.detach().clone() for name, tensor in _trained(net).items()}
-        c_start = _sinks(net)
+        start = _trained(net), _sinks(net)
     with _timed(seconds, "train"):
         training = cell_training(cell, bench, net, split, data)
         params: dict[str, Any] = {**training.params, **({"frozen": True} if cell.frozen else {})}
@@ -113,7 +103,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         "run_id": None,
         "started": _iso(began),
         "finished": _iso(time.time()),
-        "moved": _moved(start, net, c_start),
+        "moved": _moved(*start, _trained(net), _sinks(net)),
         "warnings": list(split.summary.get("warnings", [])),
         "history": history,
         "params": params,
@@ -125,6 +115,15 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         "groups": np.asarray([groups[identity] for identity in table.ids], dtype=str),
     }
     return Outcome(result, predictions)
+
+
+def work_on(cell: Cell, bench: Workbench) -> Outcome:
+    """The outcome of a cell; an error is one too."""
+    began = time.time()
+    try:
+        return run_cell(cell, bench)
+    except Exception as error:
+        return failure(cell, error, began, traceback.format_exc())
 
 
 def failure(cell: Cell, error: BaseException | str, began: float, details: str = "") -> Outcome:
@@ -203,7 +202,7 @@ def _shortened(
 
 
 def _trained(net: TunedViT) -> dict[str, Tensor]:
-    return {name: param for name, param in net.backbone.named_parameters() if param.requires_grad}
+    return {name: param.detach().clone() for name, param in net.backbone.named_parameters() if param.requires_grad}
 
 
 def _sinks(net: TunedViT) -> Tensor | None:
@@ -216,23 +215,20 @@ def _sinks(net: TunedViT) -> Tensor | None:
         return torch.stack([prompt.sink.detach().cpu() for prompt in prompts])
 
 
-def _moved(start: Mapping[str, Tensor], net: TunedViT, c_start: Tensor | None) -> dict[str, float]:
+def _moved(
+    start: Mapping[str, Tensor], c_start: Tensor | None, end: Mapping[str, Tensor], c_end: Tensor | None
+) -> dict[str, float]:
     """How far training moved what it trains: relative to its size at the start, and for prompts in their c."""
     moved: dict[str, float] = {}
     if start:
-        now = _trained(net)
-        change = sum(float((now[name].detach() - tensor).double().square().sum()) for name, tensor in start.items())
+        change = sum(float((end[name] - tensor).double().square().sum()) for name, tensor in start.items())
         size = sum(float(tensor.double().square().sum()) for tensor in start.values())
-        moved["distance"] = change**0.5
-        moved["relative"] = (change / size) ** 0.5 if size else float("nan")
-    c_end = _sinks(net)
+        moved = {"distance": change**0.5, "relative": (change / size) ** 0.5 if size else float("nan")}
     if c_start is not None and c_end is not None:
-        moved.update(
-            c_start=float(c_start.mean()),
-            c_end=float(c_end.mean()),
-            c_moved=float((c_end - c_start).abs().mean()),
-            c_moved_most=float((c_end - c_start).abs().max()),
-        )
+        moved |= {
+            **{"c_start": float(c_start.mean()), "c_end": float(c_end.mean())},
+            **{"c_moved": float((c_end - c_start).abs().mean()), "c_moved_most": float((c_end - c_start).abs().max())},
+        }
     return moved
 
 
@@ -249,3 +245,46 @@ def _timed(seconds: dict[str, float], name: str) -> Any:
     began = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - began
+
+
+class PeakMemory:
+    """
+    The memory that is taken beyond what the process had at the start, in megabytes.
+
+    On a card it is what torch has allocated at most. On the host it is the highest resident size, which Linux lets a
+    process reset; elsewhere the highest of the whole process stands in for it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        gc.collect()
+        self._before = 0.0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = torch.cuda.memory_allocated(device) / 2**20
+            return
+        if sys.platform == "linux":
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, and is counted when it is taken again
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+            self._before = _resident("VmRSS")
+
+    def read(self) -> float:
+        """The highest so far."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20 - self._before
+        if sys.platform == "linux":
+            return max(0.0, _resident("VmHWM") - self._before)
+        try:
+            import resource
+        except ImportError:  # Windows
+            return float("nan")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def _resident(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    return float("nan")

@@ -29,7 +29,7 @@ from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
 from monai_ept.networks.precision import autocast
 
-__all__ = ["Workbench", "cell_data", "cell_split", "default_cache"]
+__all__ = ["Workbench", "cell_data", "cell_split", "default_cache", "tokens_dataset"]
 
 TOKENS_AT_MOST = 2**30
 """Bytes of results of frozen layers that a worker keeps; those of the cell at work may go beyond."""
@@ -107,13 +107,13 @@ class Workbench:
 
     def lower(self, cell: Cell, net: TunedViT, level: int, images: RecordImages) -> list[Tensor]:
         """
-        What the frozen part of the network makes of images; cells whose frozen part is the same share it.
+        What the frozen part of the cell's network makes of images; cells whose frozen part is the same share it.
 
         Args:
             cell: the cell.
             net: its network.
-            level: how much of it is frozen, see ``frozen``.
-            images: the images, transformed without chance.
+            level: how much of it is frozen, see ``frozen_layers``.
+            images: transformed without chance.
         """
         known = self._known(cell, net, level)
         missing = [at for at, key in enumerate(images.keys) if key not in known]
@@ -131,17 +131,11 @@ class Workbench:
             self._tokens.clear()
         return tokens
 
-    def augmented(self, cell: Cell, net: TunedViT, images: RecordImages) -> AugmentedFeatures:
+    def augmented(self, cell: Cell, net: TunedViT, images: RecordImages) -> _AugmentedFeatures:
         """
         Pooled features of augmented images, where nothing in the backbone trains.
 
-        How an image is augmented follows from seed, epoch and id, so that other heads, learning rates and numbers of
-        shots see the very same.
-
-        Args:
-            cell: the cell.
-            net: its network.
-            images: the images, transformed for training.
+        How an image is augmented follows from seed, epoch and id: other heads, learning rates and shots see the same.
         """
         level = len(net.vit.blocks) + 1
 
@@ -149,7 +143,7 @@ class Workbench:
             with torch.no_grad(), autocast(self.device, cell.recipe["amp"]):
                 return lower_part(net, level, _plain(image)[None].to(self.device))[0].float().cpu()
 
-        return AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
+        return _AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
 
     def _known(self, cell: Cell, net: TunedViT, level: int) -> dict[str, Tensor]:
         name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net) + cell.recipe["amp"]
@@ -164,16 +158,8 @@ class Workbench:
         return self._keys[id(record)]
 
 
-class AugmentedFeatures(Dataset):
-    """
-    Features of images that look different in each epoch.
-
-    Args:
-        images: the images.
-        known: features by image, seed and epoch, which is added to.
-        features: the features of one image.
-        seed: of the augmentation.
-    """
+class _AugmentedFeatures(Dataset):
+    """Features of images that look different in each epoch; ``known`` has those of earlier cells, and grows."""
 
     def __init__(
         self, images: RecordImages, known: dict[str, Tensor], features: Callable[[Tensor], Tensor], seed: int

@@ -31,7 +31,7 @@ def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_
     from monai_ept.benchmark.plan.sweep_file import sweep_from
     from monai_ept.benchmark.run.mlflow_record import Recorder
     from monai_ept.benchmark.run.sweep_folder import SweepFolder
-    from monai_ept.benchmark.run.worker import work_on
+    from monai_ept.benchmark.run.train_cell import work_on
     from monai_ept.benchmark.run.worker_cache import Workbench
 
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,7 @@ def draw_differences(table: Scores, backbone: str) -> Picture | None:
         return None
     labels = [label for label in labels if any((label, column) in table.scores for column in columns)]
     lines = _lines(columns)
+    several = [backbone] * (len(table.backbones) > 1)
     with styled("differences"):
         figure = figure_of(11.5, len(lines) * (0.75 + 0.27 * len(labels)) + 0.3)
         panels = figure.subplots(len(lines), max(map(len, lines)), squeeze=False, sharey=True, sharex=True)
@@ -44,8 +45,8 @@ def draw_differences(table: Scores, backbone: str) -> Picture | None:
         panels[0, 0].set_xlim(low, high)
         figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
         return Picture.drawn(
-            ["differences", *[backbone] * (len(table.backbones) > 1)],
-            f"Difference to {table.reference}" + (f": {backbone}" if len(table.backbones) > 1 else ""),
+            ["differences", *several],
+            ": ".join([f"Difference to {table.reference}", *several]),
             f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
             "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
             "grey cannot be told from no difference.",
@@ -105,4 +106,4 @@ def _panel(axes: Any, table: Scores, column: Column, labels: list[str]) -> None:
 
 
 def _score(table: Scores, label: str, column: Column) -> Score:
-    return table.scores.get((label, column)) or Score(label, column, NOTHING)
+    return table.scores.get((label, column)) or Score(label, column, NOTHING, None)

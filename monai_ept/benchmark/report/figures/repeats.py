@@ -46,7 +46,7 @@ def draw_repeats(table: Scores, backbone: str, source: str) -> Picture | None:
         equal_spans(list(grid.flat), "x", top=TOP)
         figure.supxlabel(metric, fontsize=11)
         boxes = any(len(scores) >= FOR_A_BOX for rows in values.values() for scores in rows.values())
-        parts = [backbone] * (len(table.backbones) > 1) + [source]
+        parts = table.where(backbone, source)
         return Picture.drawn(
             ["repeats", *parts],
             f"Distribution over repeats: {', '.join(reversed(parts))}",

@@ -42,10 +42,10 @@ def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
             how = " One panel for each method, from best to worst; all others in light grey"
             how += f", {table.reference} dashed." if table.reference else "."
             figure = _apart(curves, shots, metric, table.reference)
-        several = len(table.backbones) > 1
+        where = table.where(backbone, source)
         return Picture.drawn(
-            ["shots", *[backbone] * several, source],
-            f"Score against shots: {source}" + (f", {backbone}" if several else ""),
+            ["shots", *where],
+            f"Score against shots: {', '.join(reversed(where))}",
             f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
             figure,
         )
