@@ -146,11 +146,8 @@ def record_analysis(
 
     tracking = MLflowTracking(attach_to=found.folder, tracking_uri=found.tracking_uri)
     sent = tracking.finish(numbers, artifacts, prefix="analysis")
-    return (
-        ""
-        if tracking.run is None
-        else f"MLflow      {'added to' if sent else 'records kept for'} run {tracking.run_id}"
-    )
+    how = "added to" if sent else "records kept for"
+    return "" if tracking.run is None else f"MLflow      {how} run {tracking.run_id}"
 
 
 def _images(
