@@ -38,15 +38,9 @@ def bootstrap_interval(
     metric is undefined (a rare class drew no image and no other class is left) is left out of the percentiles.
 
     Args:
-        y_pred: as in :py:func:`classification_metrics`.
-        y: as in :py:func:`classification_metrics`.
-        inputs: "logits" or "probabilities".
-        task: "multiclass" or "multilabel".
+        y_pred: as in :py:func:`classification_metrics`, and so are y, inputs, task, class_names, threshold, num_bins
+            and paper.
         metrics: names from :py:data:`METRIC_NAMES`. All of them are computed on the same resamples.
-        class_names: one name per class.
-        threshold: multi-label decision threshold.
-        num_bins: bins of the expected calibration error.
-        paper: count an absent class as 0 in ``map``.
         groups: one patient, study or lesion per image: whole groups are drawn then, since images of one patient are
             not independent. Without it, images are drawn.
         num_resamples: number of resamples.

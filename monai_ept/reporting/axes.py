@@ -41,10 +41,10 @@ def short(name: str, length: int = 18) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def robust_limits(values: Any, share: float = 1.0, margin: float = 0.08) -> tuple[float, float]:
-    """Limits of an axis that leave out a percentage of outliers at each end."""
-    low, high = np.percentile(values, [share, 100 - share])
-    pad = margin * (high - low) or 1.0
+def robust_limits(values: Any) -> tuple[float, float]:
+    """Limits of an axis that leave out half a percent of outliers at each end."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    pad = 0.3 * (high - low) or 1.0
     return float(low - pad), float(high + pad)
 
 

@@ -113,11 +113,11 @@ def features_section(
         "for both networks, 500 resamples."
     ]
     if parts:
+        chance = percent((present - 1) / max(len(classes) - 1, 1))
         notes.append(
-            f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in "
-            f"{parts} parts with every group in one part only. With so few images and so many features, some of "
-            f"the spread lies between classes by chance: about "
-            f"{percent((present - 1) / max(len(classes) - 1, 1))} of it."
+            f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in {parts} "
+            "parts with every group in one part only. With so few images and so many features, some of the spread "
+            f"lies between classes by chance: about {chance} of it."
         )
     if task == "multilabel":
         notes.append(
@@ -264,7 +264,7 @@ def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarra
     size = float(np.clip(400 / len(pretrained), 2, 9))  # of the dots of all images: the fewer, the larger
     before = plane(pretrained)
     for row, points in enumerate((before, turned(plane(tuned), before))):
-        low, high = np.array([robust_limits(points[:, axis], 0.5, 0.3) for axis in (0, 1)]).T
+        low, high = np.array([robust_limits(points[:, axis]) for axis in (0, 1)]).T
         xs, ys = (np.linspace(low[axis], high[axis], 90) for axis in (0, 1))
         for k, column in zip(present, grid, strict=True):
             axes, own = column[row], points[classes == k]
