@@ -20,10 +20,16 @@ __all__ = ["MOVED", "MOVED_NAMES", "find_moved_modules", "moved_names"]
 MOVED: dict[str, str | tuple[str, ...]] = {
     "analysis.classes": "analysis.distances",
     "analysis.features": "analysis.collect",
-    "analysis.figures.calibration": "analysis.figures.reliability",
-    "analysis.figures.features": "analysis.figures.class_features",
-    "analysis.figures.kept": "analysis.figures.kept_attention",
-    "analysis.figures.sinks": "analysis.figures.prompt_values",
+    "analysis.figures": (
+        "analysis.sections.attention",
+        "analysis.sections.calibration",
+        "analysis.sections.features",
+        "analysis.sections.prompts",
+    ),
+    "analysis.figures.calibration": "analysis.sections.calibration",
+    "analysis.figures.features": "analysis.sections.features",
+    "analysis.figures.kept": "analysis.sections.attention",
+    "analysis.figures.sinks": "analysis.sections.prompts",
     "analysis.projections": "analysis.project_2d",
     "analysis.prompts": "analysis.prompt_sinks",
     "analysis.report": "analysis.analysis",
@@ -73,14 +79,13 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "engines.report": (
         "evaluation.evaluation_files",
         "evaluation.confusion_matrix",
-        "evaluation.metrics_files",
         "evaluation.predictions_csv",
         "evaluation.reliability",
         "reporting.csv_file",
         "reporting.figure",
         "reporting.metrics_table",
     ),
-    "engines.tested": "evaluation.evaluate_split",
+    "engines.tested": "evaluation.evaluator",
     "handlers.checkpoint": "handlers.delta_checkpoint",
     "handlers.clip": "handlers.clip_gradients",
     "handlers.guard": ("handlers.nan_guard", "handlers.stop_on_signal"),
@@ -164,7 +169,8 @@ class _MovedFinder(MetaPathFinder):
             return None
         targets = [f"monai_ept.{one}" for one in ([new] if isinstance(new, str) else new)]
         warnings.warn(f"{name} has moved to {' and '.join(targets)}.", DeprecationWarning, stacklevel=2)
-        return ModuleSpec(name, _MovedLoader(targets))
+        package_too = any(one.startswith(f"{old}.") for one in MOVED)
+        return ModuleSpec(name, _MovedLoader(targets), is_package=package_too)
 
 
 class _MovedLoader(Loader):

@@ -40,32 +40,18 @@ SECTIONS = ("features", "attention", "prompts", "calibration")
 
 @dataclass(frozen=True)
 class Analysis:
-    """
-    What an analysis found.
+    """What an analysis found."""
 
-    Args:
-        distances: measure → pretrained, tuned, and the interval of the difference, see ``compare_features``.
-        temperature: the temperature that was found on validation images; None without any.
-        before: calibration measures on the analysed images before temperature scaling, see ``sureness``.
-        after: the same after it; None without a temperature.
-        maps: the factors g; None where the method has none.
-        sinks: the learned c of each layer; empty where the method has none.
-        features: features and logits of both networks.
-        sentences: what came out, by section.
-        folder: where everything was written.
-        paths: what was written, by what it is; ``paths["page"]`` is the page.
-    """
-
-    distances: dict[str, Change]
-    temperature: TemperatureFit | None
-    before: dict[str, float]
-    after: dict[str, float] | None
-    maps: ScalingMaps | None
-    sinks: list[LayerSinks]
-    features: Features
-    sentences: dict[str, list[str]]
-    folder: Path
-    paths: dict[str, Path] = field(default_factory=dict)
+    distances: dict[str, Change]  # of each measure of ``compare_features``
+    temperature: TemperatureFit | None  # found on validation images; None without any
+    before: dict[str, float]  # ``sureness`` on the analysed images before temperature scaling
+    after: dict[str, float] | None  # the same after it; None without a temperature
+    maps: ScalingMaps | None  # the factors g; None where the method has none
+    sinks: list[LayerSinks]  # the learned c of each layer; empty where the method has none
+    features: Features  # features and logits of both networks
+    sentences: dict[str, list[str]]  # what came out, by section
+    folder: Path  # where everything was written
+    paths: dict[str, Path] = field(default_factory=dict)  # what was written, by what it is; "page" is the page
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -74,8 +60,7 @@ class Analysis:
         for name, one in self.distances.items():
             found.update({f"{name}_pretrained": one.pretrained, f"{name}_tuned": one.tuned})
         found.update({f"{name}_before": value for name, value in self.before.items()})
-        if self.after is not None:
-            found.update({f"{name}_after": value for name, value in self.after.items()})
+        found.update({f"{name}_after": value for name, value in (self.after or {}).items()})
         if self.temperature is not None:
             found["temperature"] = self.temperature.temperature
         if self.maps is not None:
@@ -191,15 +176,25 @@ def analyze(
         sections["prompts"] = prompts_section(out, sinks)
     sections["calibration"] = calibration_section(out, calibration, features.logits, labels, task=task, part=part)
 
-    sentences = {name: list(sections[name].sentences) if name in sections else [] for name in SECTIONS}
-    about = _about(net, source, part, len(records), len(every), len(names), task, seed)
-    page = build_page(title or f"What tuning did: {net.method_name}", about, _short(sentences), list(sections.values()))
+    number, total = len(records), len(every)
+    what = f"{number} {part} images" if number == total else f"{number} of {total} {part} images, at random"
+    about = [
+        f"method {net.method_name}",
+        f"backbone {net.backbone_name}, {'×'.join(map(str, net.vit.img_size))}",
+        what + (f" of {source}" if source else ""),
+        f"{len(names)} classes{', several labels per image' if task == 'multilabel' else ''}",
+        f"seed {seed}",
+    ]
+    said = {name: list(sections[name].sentences) if name in sections else [] for name in SECTIONS}
+    first = [*said["features"][1:2], *said["features"][-1:]]
+    first += [*said["attention"][:1], *said["prompts"][:1], *said["calibration"][:2]]
+    page = build_page(title or f"What tuning did: {net.method_name}", about, first, list(sections.values()))
     out.paths["page"] = write_whole(out.folder / "analysis.html", page)
     result = Analysis(
         *(distances, calibration.fit, calibration.before, calibration.after, maps, sinks, features),
-        *(sentences, out.folder, out.paths),
+        *(said, out.folder, out.paths),
     )
-    content = {"about": about, "numbers": result.numbers, "sentences": sentences}
+    content = {"about": about, "numbers": result.numbers, "sentences": said}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     out.paths["numbers"] = write_whole(out.folder / "analysis.json", text + "\n")
     return result
@@ -211,22 +206,3 @@ def _choose(records: list[Record], most: int | None, seed: int) -> list[Record]:
         return records
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(records))[:most]
     return [records[index] for index in sorted(chosen)]
-
-
-def _about(
-    net: TunedViT, source: str, part: str, number: int, total: int, num_classes: int, task: str, seed: int
-) -> list[str]:
-    what = f"{number} {part} images" if number == total else f"{number} of {total} {part} images, at random"
-    return [
-        f"method {net.method_name}",
-        f"backbone {net.backbone_name}, {'×'.join(map(str, net.vit.img_size))}",
-        what + (f" of {source}" if source else ""),
-        f"{num_classes} classes" + (", several labels per image" if task == "multilabel" else ""),
-        f"seed {seed}",
-    ]
-
-
-def _short(said: Mapping[str, Sequence[str]]) -> list[str]:
-    """The sentences that matter most."""
-    features = [*said["features"][1:2], *said["features"][-1:]]
-    return [*features, *said["attention"][:1], *said["prompts"][:1], *said["calibration"][:2]]

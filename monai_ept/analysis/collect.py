@@ -23,24 +23,14 @@ __all__ = ["Features", "collect_features", "collect_logits"]
 
 @dataclass(frozen=True)
 class Features:
-    """
-    One row per image.
-
-    Args:
-        ids: the images' ids.
-        groups: patient, study or lesion of each.
-        labels: class indices ``(images,)``, or 0/1 ``(images, classes)``.
-        pretrained: features of the backbone alone, ``(images, width)``.
-        tuned: features of the tuned network, of the same shape.
-        logits: of the tuned network, before any temperature.
-    """
+    """One row per image."""
 
     ids: list[str]
-    groups: list[str]
-    labels: np.ndarray
-    pretrained: np.ndarray
-    tuned: np.ndarray
-    logits: np.ndarray
+    groups: list[str]  # patient, study or lesion of each
+    labels: np.ndarray  # class indices (images,), or 0/1 (images, classes)
+    pretrained: np.ndarray  # features of the backbone alone, (images, width)
+    tuned: np.ndarray  # features of the tuned network, of the same shape
+    logits: np.ndarray  # of the tuned network, before any temperature
 
 
 def collect_features(

@@ -82,10 +82,8 @@ def _run(args: argparse.Namespace) -> None:
         store_temperature(trained.delta, found.temperature.temperature)
         print(f"temperature {found.temperature.temperature:.4g} stored in {trained.delta}")
     print(f"page        {found.paths['page']}")
-    if not args.no_track:
-        said = record_analysis(trained, found.numbers, list(found.paths.values()), args.calibrate)
-        if said:
-            print(said)
+    if not args.no_track and (said := record_analysis(trained, found.numbers, [*found.paths.values()], args.calibrate)):
+        print(said)
 
 
 COMMAND = Command(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monai_ept.metrics import group_weights, percentile_interval
+from monai_ept.metrics import Interval, group_weights, percentile_interval
 
 __all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "separability", "single_classes"]
 
@@ -20,18 +20,11 @@ RESAMPLES = 500
 
 @dataclass(frozen=True)
 class ClassDistances:
-    """
-    Spread of features within and between classes.
+    """Spread of features within and between classes."""
 
-    Args:
-        within: trace of Σ_W = 1/N Σ_k Σ_i (x_ki − x̄_k)(x_ki − x̄_k)ᵀ, the paper's intra-class distance.
-        between: trace of Σ_B = Σ_k N_k/N (x̄_k − x̄)(x̄_k − x̄)ᵀ.
-        per_class: mean squared distance of each class's features from their mean; NaN for a class without images.
-    """
-
-    within: float
-    between: float
-    per_class: np.ndarray
+    within: float  # trace of Σ_W = 1/N Σ_k Σ_i (x_ki − x̄_k)(x_ki − x̄_k)ᵀ, the paper's intra-class distance
+    between: float  # trace of Σ_B = Σ_k N_k/N (x̄_k − x̄)(x̄_k − x̄)ᵀ
+    per_class: np.ndarray  # mean squared distance of each class's features from their mean; NaN where it has no images
 
     @property
     def total(self) -> float:
@@ -94,7 +87,7 @@ class Change(NamedTuple):
     @property
     def clear(self) -> bool:
         """Whether the interval leaves out zero."""
-        return bool(self.low > 0 or self.high < 0)
+        return Interval(self.difference, self.low, self.high).excludes_zero
 
 
 def separability(
@@ -173,19 +166,17 @@ def compare_features(
     onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
     weights = group_weights(groups, RESAMPLES, seed)
     both = [features - features.mean(axis=0) for features in (pretrained, tuned)]
-    changes: dict[str, Change] = {}
-    for name in ("within", "between", "total", "within_share"):
 
-        def measure(centred: np.ndarray, weight: np.ndarray, name: str = name) -> float:
-            return float(getattr(_distances(centred, onehot, weight), name))
+    def spreads(centred: np.ndarray, weight: np.ndarray) -> list[float]:
+        found = _distances(centred, onehot, weight)
+        return [found.within, found.between, found.total, found.within_share]
 
-        changes[name] = _change(measure, both, weights)
-    present = np.unique(classes)
-    if 2 <= len(present) < len(classes):
+    changes = _changes(("within", "between", "total", "within_share"), spreads, both, weights)
+    if 2 <= len(np.unique(classes)) < len(classes):
         from sklearn.metrics import silhouette_samples
 
         samples = [silhouette_samples(features, classes) for features in both]
-        changes["silhouette"] = _change(lambda one, weight: float(one @ weight / weight.sum()), samples, weights)
+        changes |= _changes(["silhouette"], lambda one, weight: [one @ weight / weight.sum()], samples, weights)
     usable = np.isin(classes, [k for k, number in _groups_of(classes, groups).items() if number > 1])
     parts = 0
     if len(np.unique(classes[usable])) > 1:
@@ -194,24 +185,30 @@ def compare_features(
         for features in both:
             predicted, parts = separability(features[usable], classes[usable], kept, seed=seed)
             right.append(predicted == classes[usable])
-        members = onehot[usable]
 
-        def balanced(one: np.ndarray, weight: np.ndarray) -> float:
-            shares = members * weight[:, None]
+        def balanced(one: np.ndarray, weight: np.ndarray) -> list[float]:
+            shares = onehot[usable] * weight[:, None]
             counts = shares.sum(axis=0)
-            return float(np.mean((shares.T @ one)[counts > 0] / counts[counts > 0]))
+            return [float(np.mean((shares.T @ one)[counts > 0] / counts[counts > 0]))]
 
-        changes["separability"] = _change(balanced, right, weights[:, usable])
+        changes |= _changes(["separability"], balanced, right, weights[:, usable])
     return changes, parts
 
 
-def _change(
-    measure: Callable[[np.ndarray, np.ndarray], float], both: Sequence[np.ndarray], weights: np.ndarray
-) -> Change:
-    ones = np.ones(weights.shape[1])
-    before, after = (measure(one, ones) for one in both)
-    drawn = [measure(both[1], weight) - measure(both[0], weight) for weight in weights if weight.any()]
-    return Change(before, after, *percentile_interval(after - before, drawn)[1:])
+def _changes(
+    names: Sequence[str],
+    measure: Callable[[np.ndarray, np.ndarray], Sequence[float]],
+    both: Sequence[np.ndarray],
+    weights: np.ndarray,
+) -> dict[str, Change]:
+    """What ``measure`` finds under these names, with the difference's interval over the weights of each resample."""
+    pretrained, tuned = (measure(one, np.ones(weights.shape[1])) for one in both)
+    drawn = [np.subtract(measure(both[1], weight), measure(both[0], weight)) for weight in weights if weight.any()]
+    found = zip(names, pretrained, tuned, np.reshape(drawn, (-1, len(names))).T, strict=True)
+    return {
+        name: Change(float(one), float(other), *percentile_interval(other - one, differences.tolist())[1:])
+        for name, one, other, differences in found
+    }
 
 
 def _groups_of(classes: np.ndarray, groups: Sequence[str]) -> dict[int, int]:
@@ -240,8 +237,5 @@ def single_classes(labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.n
     if labels.ndim == 1:
         return labels.astype(np.int64), names
     number = labels.sum(axis=1)
-    classes = np.where(number == 1, labels.argmax(axis=1), -1)
-    if (number == 0).any():
-        classes[number == 0] = len(names)
-        names.append("no label")
-    return classes, names
+    classes = np.select([number == 1, number == 0], [labels.argmax(axis=1), len(names)], default=-1)
+    return classes, names + (["no label"] if (number == 0).any() else [])

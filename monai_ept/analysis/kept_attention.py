@@ -20,12 +20,12 @@ __all__ = ["KeptAttention", "ScalingMaps", "prompted_layers", "scaled_layers"]
 
 def prompted_layers(net: TunedViT) -> dict[int, PromptedAttention]:
     """Layers whose attention has a prompt, by index."""
-    found = {}
-    for index, block in enumerate(net.vit.blocks):
-        for _, tuner in tuners(block):
-            if isinstance(tuner, PromptedAttention):
-                found[index] = tuner
-    return found
+    return {
+        index: tuner
+        for index, block in enumerate(net.vit.blocks)
+        for _, tuner in tuners(block)
+        if isinstance(tuner, PromptedAttention)
+    }
 
 
 def scaled_layers(net: TunedViT) -> dict[int, PromptedAttention]:
@@ -51,14 +51,15 @@ class KeptAttention:
         self._hooks: list[Any] = []
 
     def __enter__(self) -> KeptAttention:
-        for index, attention in self.layers.items():
-            self._hooks.append(attention.register_forward_pre_hook(self._note(index), with_kwargs=True))
+        self._hooks = [
+            attention.register_forward_pre_hook(self._note(index), with_kwargs=True)
+            for index, attention in self.layers.items()
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
 
     def _note(self, index: int) -> Any:
         def note(attention: Any, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -75,30 +76,17 @@ class KeptAttention:
 
 @dataclass
 class ScalingMaps:
-    """
-    Factors ``g`` of many images: their means, and single images' maps.
+    """Factors ``g`` of many images: their means, and single images' maps."""
 
-    Args:
-        layers: indices of the prompted layers.
-        num_prefix: tokens that stand before the patches.
-        grid: patches along each spatial axis.
-        total: sum over all images, ``(layers, tokens)``.
-        class_totals: sums over the images of each class, ``(classes, layers, tokens)``.
-        counts: images of each class.
-        patches: each image's mean over patches, ``(images, layers)``.
-        prefixes: each image's prefix tokens, ``(images, layers, num_prefix)``.
-        examples: ``(layers, tokens)`` of single images, by id.
-    """
-
-    layers: list[int]
-    num_prefix: int
-    grid: tuple[int, ...]
-    total: np.ndarray
-    class_totals: np.ndarray
-    counts: np.ndarray
-    patches: np.ndarray
-    prefixes: np.ndarray
-    examples: dict[str, np.ndarray] = field(default_factory=dict)
+    layers: list[int]  # indices of the prompted ones
+    num_prefix: int  # tokens that stand before the patches
+    grid: tuple[int, ...]  # patches along each spatial axis
+    total: np.ndarray  # sum over all images, (layers, tokens)
+    class_totals: np.ndarray  # sums over the images of each class, (classes, layers, tokens)
+    counts: np.ndarray  # images of each class
+    patches: np.ndarray  # each image's mean over patches, (images, layers)
+    prefixes: np.ndarray  # each image's prefix tokens, (images, layers, num_prefix)
+    examples: dict[str, np.ndarray] = field(default_factory=dict)  # (layers, tokens) of single images, by id
     images: int = 0
 
     @classmethod
@@ -109,16 +97,9 @@ class ScalingMaps:
             return None
         prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
         shape = (len(layers), net.vit.num_tokens)
-        return cls(
-            layers,
-            prefix,
-            tuple(net.vit.grid_size),
-            np.zeros(shape),
-            np.zeros((net.num_classes, *shape)),
-            np.zeros(net.num_classes, dtype=np.int64),
-            np.zeros((num_images, len(layers))),
-            np.zeros((num_images, len(layers), prefix)),
-        )
+        totals = np.zeros(shape), np.zeros((net.num_classes, *shape)), np.zeros(net.num_classes, dtype=np.int64)
+        each = np.zeros((num_images, len(layers))), np.zeros((num_images, len(layers), prefix))
+        return cls(layers, prefix, tuple(net.vit.grid_size), *totals, *each)
 
     def add(self, kept: Tensor, member: np.ndarray, ids: Sequence[str], examples: Sequence[str]) -> None:
         """Add images' factors ``(images, layers, tokens)``; ``member`` says which image is of which class."""
@@ -129,9 +110,7 @@ class ScalingMaps:
         self.counts += member.sum(axis=0)
         self.patches[where] = values[..., self.num_prefix :].mean(axis=-1)
         self.prefixes[where] = values[..., : self.num_prefix]
-        for identity, one in zip(ids, values, strict=True):
-            if identity in examples:
-                self.examples[identity] = one
+        self.examples.update({name: one for name, one in zip(ids, values, strict=True) if name in examples})
         self.images += len(values)
 
     @property
@@ -148,7 +127,7 @@ class ScalingMaps:
     def to_map(self, tokens: np.ndarray) -> np.ndarray:
         """Values of tokens ``(…, tokens)`` as maps over the image ``(…, rows, columns)``; of a volume its middle."""
         maps = tokens[..., self.num_prefix :].reshape(*tokens.shape[:-1], *self.grid)
-        if len(self.grid) == 3:
-            # The same slice, the same way up, as evaluation.gallery shows of the volume.
-            maps = np.rot90(maps[..., self.grid[2] // 2], axes=(-2, -1))
-        return maps
+        if len(self.grid) == 2:
+            return maps
+        # The same slice, the same way up, as evaluation.gallery shows of the volume.
+        return np.rot90(maps[..., self.grid[2] // 2], axes=(-2, -1))

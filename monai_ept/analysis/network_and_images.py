@@ -25,30 +25,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NetworkAndImages:
-    """
-    A trained network and its images.
-
-    Args:
-        net: the network.
-        images: its split, or records of a data set where no split is known.
-        data: the whole data set.
-        delta: the delta file.
-        val: validation images where there is no split; a split has its own.
-        folder: folder of the training, whose MLflow run is added to; None where only a delta file is known.
-        run_id: the MLflow run, where it was named and has no folder here.
-        tracking_uri: the store of that run.
-        transform_settings: what the training gave its transforms.
-    """
+    """A trained network and its images."""
 
     net: TunedViT
-    images: FewShotSplit | list[Record]
-    data: RecordSet
+    images: FewShotSplit | list[Record]  # its split, or records of a data set where no split is known
+    data: RecordSet  # the whole data set
     delta: Path
-    val: list[Record] | None = None
-    folder: Path | None = None
-    run_id: str | None = None
-    tracking_uri: str | None = None
-    transform_settings: dict[str, Any] = field(default_factory=dict)
+    val: list[Record] | None = None  # validation images where there is no split; a split has its own
+    folder: Path | None = None  # of the training, whose MLflow run is added to; None where it is not here
+    run_id: str | None = None  # the MLflow run, where it was named and has no folder here
+    tracking_uri: str | None = None  # the store of that run
+    transform_settings: dict[str, Any] = field(default_factory=dict)  # what the training gave its transforms
 
 
 def find_network_and_images(
@@ -86,23 +73,18 @@ def find_network_and_images(
     """
     if (run is None) == (delta is None):
         raise ValueError("name what to analyse with either --run or --delta.")
+    chosen = (
+        pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
+    )
     if run is not None:
         result, run_id = _finished_run(run, tracking_uri, Path(out_dir) / "run")
+        path = result.delta_path
         data = result.data(dataset_dir, source=source, options=options or None)
-        _check_classes(read_delta(result.delta_path).metadata, data, result.delta_path)
-        net = result.network(_weights(pretrained))
+        _check_classes(read_delta(path).metadata, data, path)
+        net = result.network(chosen)
         images, val = _images(data, split or result.paths["split"])
-        return NetworkAndImages(
-            net,
-            images,
-            data,
-            result.delta_path,
-            val,
-            folder=None if run_id else result.folder,
-            run_id=run_id,
-            tracking_uri=tracking_uri,
-            transform_settings=result.transform_settings,
-        )
+        folder = None if run_id else result.folder
+        return NetworkAndImages(net, images, data, path, val, folder, run_id, tracking_uri, result.transform_settings)
     assert delta is not None
     path = Path(delta).expanduser()
     if source is None:
@@ -111,10 +93,9 @@ def find_network_and_images(
     about = read_delta(path).metadata  # before images are read, which may take long
     data = load_source(source, dataset_dir, **(options or {}))
     _check_classes(about, data, path)
-    weights = _weights(pretrained)
-    if weights is None:
-        weights = about["backbone"]["name"] != EMBEDDED_RANDOM
-    net = TunedViT.from_delta(path, pretrained=weights)
+    if chosen is None:
+        chosen = about["backbone"]["name"] != EMBEDDED_RANDOM
+    net = TunedViT.from_delta(path, pretrained=chosen)
     images, val = _images(data, split)
     return NetworkAndImages(net, images, data, path, val)
 
@@ -126,8 +107,7 @@ def _finished_run(run: str | os.PathLike, tracking_uri: str | None, place: Path)
         return FitResult.load(folder), None
     from monai_ept.tracking.run_files import download_run, folder_of_run
 
-    found = folder_of_run(str(run))
-    if found is not None:
+    if (found := folder_of_run(str(run))) is not None:
         return FitResult.load(found), None
     return FitResult.load(download_run(str(run), place, tracking_uri=tracking_uri)), str(run)
 
@@ -147,7 +127,7 @@ def record_analysis(
     Returns:
         a sentence on what was done.
     """
-    artifacts: dict[str, Sequence[Path]] = {"analysis": files, **({"model": [found.delta]} if calibrated else {})}
+    artifacts: dict[str, Sequence[Path]] = {"analysis": files} | ({"model": [found.delta]} if calibrated else {})
     if found.run_id is not None:
         from monai_ept.tracking.mlflow_client import open_client, patience, tracking_store, without_password
 
@@ -160,15 +140,14 @@ def record_analysis(
                 for path in paths:
                     client.log_artifact(found.run_id, str(path), folder)
         return f"MLflow      added to run {found.run_id} in {without_password(uri)}"
-    from monai_ept.handlers import MLflowTracking
-
     if found.folder is None:
         return ""
+    from monai_ept.handlers import MLflowTracking
+
     tracking = MLflowTracking(attach_to=found.folder, tracking_uri=found.tracking_uri)
     sent = tracking.finish(numbers, artifacts, prefix="analysis")
-    if tracking.run is None:
-        return ""
-    return f"MLflow      {'added to' if sent else 'records kept for'} run {tracking.run_id}"
+    how = "added to" if sent else "records kept for"
+    return "" if tracking.run is None else f"MLflow      {how} run {tracking.run_id}"
 
 
 def _images(
@@ -196,9 +175,3 @@ def _check_classes(about: Mapping[str, Any], data: RecordSet, path: Path) -> Non
             f"delta {path} is for {about['num_classes']} classes ({', '.join(names or ['without names'])}) and "
             f"{data.name} has {data.num_classes} ({', '.join(data.class_names)}): pass the images it was trained for."
         )
-
-
-def _weights(pretrained: str | None) -> bool | str | None:
-    return (
-        pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
-    )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from monai.utils import optional_import
@@ -16,40 +17,29 @@ FEWEST = 8
 
 
 def first_component(features: np.ndarray) -> np.ndarray:
-    """
-    Positions along the features' own first principal component, centred; the sign is that of the largest loading.
-
-    Args:
-        features: ``(images, width)``.
-    """
-    centred = features - features.mean(axis=0)
-    if len(features) < 2 or not centred.any():
-        return np.zeros(len(features))
-    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return centred @ (direction * np.sign(direction[np.abs(direction).argmax()]))
+    """Positions along the features' own first principal component, centred."""
+    return _principal(features - features.mean(axis=0), 1)[:, 0]
 
 
 def plane(features: np.ndarray) -> np.ndarray:
     """The first two principal components ``(images, 2)``, in units of the root of the total spread."""
     centred = features - features.mean(axis=0)
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    directions = (
-        directions * np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])[:, None]
-    )
-    size = np.sqrt((centred**2).sum(axis=1).mean()) or 1.0
-    points = centred @ directions.T / size
-    return points if points.shape[1] == 2 else np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    points = _principal(centred, 2) / (np.sqrt((centred**2).sum(axis=1).mean()) or 1.0)
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+
+
+def _principal(centred: np.ndarray, number: int) -> np.ndarray:
+    """Positions along the main directions, each with the sign of its largest loading."""
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:number]
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1)[:, None], axis=1)
+    return centred @ (directions * np.sign(largest)).T
 
 
 def turned(points: np.ndarray, to: np.ndarray) -> np.ndarray:
     """
-    Points turned and mirrored, but not stretched, so that they lie as near to others as they can.
+    Points ``(images, 2)`` turned and mirrored, but not stretched, so that they lie as near to others as they can.
 
     Which way up a projection comes out is chance; two of the same images are easier to compare the same way up.
-
-    Args:
-        points: ``(images, 2)``.
-        to: places of the same images in another projection.
     """
     from scipy.linalg import orthogonal_procrustes
 
@@ -63,9 +53,7 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
     perplexity = min(30.0, max(2.0, (len(features) - 1) / 3))
     model = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.asarray(model.fit_transform(features - features.mean(axis=0)), dtype=np.float64)
+    return _places(model, features - features.mean(axis=0))
 
 
 def umap(features: np.ndarray, seed: int = 0) -> np.ndarray | None:
@@ -73,23 +61,18 @@ def umap(features: np.ndarray, seed: int = 0) -> np.ndarray | None:
     module, found = optional_import("umap")
     if not found:
         return None
-    model = module.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed)
+    return _places(module.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed), features)
+
+
+def _places(model: Any, features: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.asarray(model.fit_transform(features), dtype=np.float64)
 
 
-def density_levels(
-    points: np.ndarray, xs: np.ndarray, ys: np.ndarray, shares: tuple[float, ...] = (0.9, 0.5)
-) -> tuple[np.ndarray, list[float]] | None:
+def density_levels(points: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, list[float]] | None:
     """
-    A smooth density of points in the plane, and its heights whose contours hold given shares of the points.
-
-    Args:
-        points: ``(points, 2)``.
-        xs: where to evaluate, along the first axis.
-        ys: the same along the second.
-        shares: how much each contour holds.
+    A smooth density of points ``(points, 2)``, and its heights whose contours hold nine tenths and half of them.
 
     Returns:
         density ``(len(ys), len(xs))`` and ascending heights; None for points that are too few or lie on a line.
@@ -100,6 +83,5 @@ def density_levels(
         return None
     density = gaussian_kde(points.T)
     grid = np.stack(np.meshgrid(xs, ys)).reshape(2, -1)
-    own = density(points.T)
-    levels = sorted({float(np.quantile(own, 1 - share)) for share in shares})
+    levels = np.unique(np.quantile(density(points.T), [0.1, 0.5])).tolist()
     return density(grid).reshape(len(ys), len(xs)), levels

@@ -17,26 +17,15 @@ __all__ = ["LayerSinks", "learned_sinks"]
 
 @dataclass(frozen=True)
 class LayerSinks:
-    """
-    One layer's ``c = logsumexp`` of each token's prompts, or of each head's.
-
-    Args:
-        layer: its index.
-        prefix: of the tokens before the patches.
-        patches: of the patches; of the heads, where prompts belong to heads.
-        start: mean of the start values; None where nobody knows them.
-        scatter: standard deviation of the start values, which are drawn at random.
-        trains: whether they were trained at all.
-        per: "token" or "head".
-    """
+    """One layer's ``c = logsumexp`` of each token's prompts, or of each head's."""
 
     layer: int
-    prefix: np.ndarray
-    patches: np.ndarray
-    start: float | None
-    scatter: float
+    prefix: np.ndarray  # of the tokens before the patches
+    patches: np.ndarray  # of the patches; of the heads, where prompts belong to heads
+    start: float | None  # mean of the start values; None where nobody knows them
+    scatter: float  # standard deviation of the start values, which are drawn at random
     trains: bool
-    per: str = "token"
+    per: str = "token"  # or "head"
 
     @property
     def starts_scattered(self) -> bool:
@@ -44,11 +33,14 @@ class LayerSinks:
         return self.scatter > 1e-6
 
     @property
+    def values(self) -> np.ndarray:
+        """Of all tokens."""
+        return np.concatenate([self.prefix, self.patches])
+
+    @property
     def moved(self) -> float:
         """Root mean square distance of all tokens from the mean start value."""
-        if self.start is None:
-            return float("nan")
-        return float(np.sqrt(np.mean((np.concatenate([self.prefix, self.patches]) - self.start) ** 2)))
+        return float("nan") if self.start is None else float(np.sqrt(np.mean((self.values - self.start) ** 2)))
 
 
 def learned_sinks(net: TunedViT) -> list[LayerSinks]:
@@ -61,13 +53,9 @@ def learned_sinks(net: TunedViT) -> list[LayerSinks]:
             continue
         sink = prompt.sink.detach().double().cpu().numpy().ravel()
         per, split = ("token", prefix) if prompt.num_heads is None else ("head", 0)
-        start, scatter = _start(net, index) or (None, 0.0)
+        # The start is asked of a fresh prompt: this one may have been loaded, and then only the methods know it.
+        with torch.device("meta"):
+            fresh = [method.make_prompt(net.vit, index) for method in net.methods]
+        start, scatter = next((one.start_of_sink for one in fresh if one is not None), None) or (None, 0.0)
         found.append(LayerSinks(index, sink[:split], sink[split:], start, scatter, prompt.logits.requires_grad, per))
     return found
-
-
-def _start(net: TunedViT, layer: int) -> tuple[float, float] | None:
-    # Asked of a fresh prompt: this one may have been loaded, and then only the methods know how it began.
-    with torch.device("meta"):
-        fresh = [method.make_prompt(net.vit, layer) for method in net.methods]
-    return next((prompt.start_of_sink for prompt in fresh if prompt is not None), None)

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from monai_ept.metrics import classification_metrics, group_weights, percentile_interval, probabilities_of
+from monai_ept.metrics.checked_batch import Task
 
 __all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "sureness"]
 
@@ -21,20 +23,12 @@ RESAMPLES = 200
 
 @dataclass(frozen=True)
 class TemperatureFit:
-    """
-    A temperature and how well it is known.
+    """A temperature and its 95 % interval, from a bootstrap over groups of the validation images."""
 
-    Args:
-        temperature: what logits are to be divided by; above 1 the network was too sure of itself.
-        low: lower end of the 95 % interval, from a bootstrap over groups of the validation images.
-        high: its upper end.
-        num_images: how many validation images it was found on.
-    """
-
-    temperature: float
+    temperature: float  # what logits are to be divided by; above 1 the network was too sure of itself
     low: float
     high: float
-    num_images: int
+    num_images: int  # how many validation images it was found on
 
     @property
     def at_edge(self) -> bool:
@@ -82,10 +76,11 @@ def _best(logits: np.ndarray, labels: np.ndarray, task: str, weights: np.ndarray
 
 def _losses(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
     """Negative log-likelihood of each image; multi-label: the mean over labels."""
+    from scipy.special import log_softmax
+
     if task == "multilabel":
         return np.asarray((np.logaddexp(0, logits) - labels * logits).mean(axis=1))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels.astype(np.int64)])
+    return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels.astype(np.int64)]
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
@@ -101,20 +96,14 @@ def sureness(logits: np.ndarray, labels: np.ndarray, temperature: float, task: s
         "ece", "brier", "nll" and "confidence" (mean probability of the predicted class; multi-label: of all labels),
         and "right" (share of right decisions; multi-label: mean share of images that carry a label).
     """
-    import warnings
-
     probabilities = probabilities_of(logits / temperature, task)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # absent classes are named where the network is evaluated
-        metrics: dict[str, Any] = classification_metrics(probabilities, labels, inputs="probabilities", task=task)  # type: ignore[arg-type]
+        metrics = classification_metrics(probabilities, labels, inputs="probabilities", task=cast(Task, task))
     if task == "multiclass":
-        confidence, right = probabilities.max(axis=1).mean(), (probabilities.argmax(axis=1) == labels).mean()
+        confidence, right = probabilities.max(axis=1).mean(), metrics["accuracy"]
     else:
         confidence, right = probabilities.mean(), labels.mean()
-    return {
-        "ece": metrics["ece"],
-        "brier": metrics["brier"],
-        "nll": negative_log_likelihood(logits / temperature, labels, task),
-        "confidence": float(confidence),
-        "right": float(right),
-    }
+    nll = negative_log_likelihood(logits / temperature, labels, task)
+    found = {"ece": metrics["ece"], "brier": metrics["brier"], "nll": nll, "confidence": confidence, "right": right}
+    return {name: float(value) for name, value in found.items()}

@@ -12,9 +12,15 @@ from monai_ept.engines.recipe import RECIPES, Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.engines.training import Training
-from monai_ept.evaluation.evaluate_split import evaluate_records
 from monai_ept.evaluation.evaluation_files import write_report
-from monai_ept.evaluation.evaluator import Evaluation, build_evaluator, evaluate, evaluate_table, predict
+from monai_ept.evaluation.evaluator import (
+    Evaluation,
+    build_evaluator,
+    evaluate,
+    evaluate_records,
+    evaluate_table,
+    predict,
+)
 from monai_ept.evaluation.gallery import draw_gallery
 from monai_ept.evaluation.predictions_csv import write_predictions
 from monai_ept.networks.precision import amp_settings, at_precision

@@ -15,8 +15,7 @@ from torch import distributed
 
 from monai_ept._moved import moved_names
 from monai_ept.engines.training_parts import TrainingParts
-from monai_ept.evaluation.evaluate_split import evaluate_records
-from monai_ept.evaluation.evaluator import Evaluation, evaluate
+from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.runs.fit_result import (
     DELTA_FILE,

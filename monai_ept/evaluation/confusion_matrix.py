@@ -37,23 +37,15 @@ def confusion_counts(probabilities: np.ndarray, labels: np.ndarray, task: str, t
 def write_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: Sequence[str]) -> Path:
     """Write ``confusion_matrix.csv``: labels in rows, decisions in columns; multi-label: four counts per label."""
     path = Path(folder) / "confusion_matrix.csv"
-    if counts.ndim == 2:
-        rows = [[name, *row] for name, row in zip(class_names, counts.tolist(), strict=True)]
-        return write_csv(path, ["label \\ prediction", *class_names], rows)
-    rows = [[name, *cells] for name, cells in zip(class_names, counts.reshape(-1, 4).tolist(), strict=True)]
     header = ["label", "true_negative", "false_positive", "false_negative", "true_positive"]
-    return write_csv(path, header, rows)
+    if counts.ndim == 2:
+        header = ["label \\ prediction", *class_names]
+    cells = counts.reshape(len(class_names), -1).tolist()
+    return write_csv(path, header, [[name, *row] for name, row in zip(class_names, cells, strict=True)])
 
 
 def draw_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: Sequence[str]) -> Path:
-    """
-    Draw ``confusion_matrix.png``: shares of each label's images as colour, counts as numbers.
-
-    Args:
-        folder: where to.
-        counts: from :py:func:`confusion_counts`.
-        class_names: one name per class.
-    """
+    """Draw ``confusion_matrix.png`` of these counts: shares of each label's images as colour, counts as numbers."""
     figure = _confusion_square(counts, class_names) if counts.ndim == 2 else _confusion_labels(counts, class_names)
     return save_figure(figure, Path(folder) / "confusion_matrix.png")
 
@@ -65,13 +57,10 @@ def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    longest = max(map(len, class_names))
-    turn = 0 if longest <= 5 else 45
-    anchor = {"rotation_mode": "anchor", "ha": "right"} if turn else {}
-    axes.set_xticks(range(number), class_names, rotation=turn, fontsize=9, **anchor)
-    axes.set_yticks(
-        range(number), [f"{n} ({t})" for n, t in zip(class_names, counts.sum(axis=1), strict=True)], fontsize=9
-    )
+    turned: Any = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if max(map(len, class_names)) > 5 else {}
+    axes.set_xticks(range(number), class_names, fontsize=9, **turned)
+    rows = [f"{name} ({total})" for name, total in zip(class_names, counts.sum(axis=1), strict=True)]
+    axes.set_yticks(range(number), rows, fontsize=9)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled (images)")
     axes.tick_params(length=0)
@@ -79,13 +68,10 @@ def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes.set_yticks(np.arange(number - 1) + 0.5, minor=True)
     axes.grid(which="minor", color=PAPER, linewidth=1)
     axes.tick_params(which="minor", length=0)
-    for spine in axes.spines.values():
-        spine.set_color("#d5dbe1")
-    for row in range(number):
-        for column in range(number):
-            if counts[row, column]:
-                colour = PAPER if shares[row, column] > 0.55 else INK
-                axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
+    axes.spines[:].set_color("#d5dbe1")
+    for row, column in np.argwhere(counts):
+        colour = PAPER if shares[row, column] > 0.55 else INK
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label("share of the label's images", fontsize=9)
     bar.outline.set_visible(False)
@@ -101,11 +87,8 @@ def _confusion_labels(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     false_yes, missed, found = counts[:, 0, 1], counts[:, 1, 0], counts[:, 1, 1]
     rows = np.arange(number)
     left = np.zeros(number)
-    for values, colour, what in (
-        (found, BLUE, "found"),
-        (missed, "#b9cfe2", "missed"),
-        (false_yes, RED, "claimed, but not labelled"),
-    ):
+    looks = {"found": BLUE, "missed": "#b9cfe2", "claimed, but not labelled": RED}
+    for values, (what, colour) in zip((found, missed, false_yes), looks.items(), strict=True):
         axes.barh(rows, values, left=left, color=colour, height=0.72, label=what)
         left += values
     widest = max(1.0, left.max())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The evaluator: MONAI's ``SupervisedEvaluator`` that keeps every prediction, and what to do with them."""
+"""The evaluator: MONAI's ``SupervisedEvaluator`` that keeps every prediction, and the test that is made of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ import torch
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
+from monai_ept.data.records import Record
 from monai_ept.evaluation.evaluation_files import write_report
+from monai_ept.evaluation.gallery import draw_gallery
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
 from monai_ept.networks.precision import at_precision
+from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_table", "predict"]
+__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict"]
 
 WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
 """Metrics that get an interval; kappa takes too long to resample for many labels."""
@@ -55,7 +58,6 @@ def build_evaluator(
     """
     name = key_metric or ("map" if task == "multilabel" else "balanced_accuracy")
     network, precision = at_precision(network, device, amp)
-    settings = {"decollate": False, "metric_cmp_fn": better, **precision, **kwargs}
     collect = CollectPredictions(task, class_names)
     evaluator = SupervisedEvaluator(
         device=torch.device(device),
@@ -63,21 +65,13 @@ def build_evaluator(
         network=network,
         key_val_metric={name: collect},
         val_handlers=list(handlers),
-        **settings,
+        **{"decollate": False, "metric_cmp_fn": better, **precision, **kwargs},
     )
     evaluator.predictions = collect  # type: ignore[attr-defined]
     return evaluator
 
 
-def predict(
-    network: nn.Module,
-    data_loader: Iterable,
-    *,
-    task: str = "multiclass",
-    device: str | torch.device = "cpu",
-    amp: str = "off",
-    handlers: Sequence[Any] = (),
-) -> PredictionTable:
+def predict(network: nn.Module, data_loader: Iterable, *, task: str = "multiclass", **settings: Any) -> PredictionTable:
     """
     Probabilities of every image; labels may be there or not.
 
@@ -85,31 +79,21 @@ def predict(
         network: the network, on ``device`` already.
         data_loader: batches, dictionaries with "image" and "id".
         task: "multiclass" (softmax) or "multilabel" (sigmoid).
-        device: where to compute.
-        amp: as in ``at_precision``.
-        handlers: handlers for the evaluator, a progress bar for instance.
+        settings: device, amp and handlers, as in :py:func:`build_evaluator`.
     """
-    evaluator = build_evaluator(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
+    evaluator = build_evaluator(network, data_loader, task=task, **settings)
     evaluator.run()
     return evaluator.predictions.table()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """
-    What an evaluation found.
+    """What an evaluation found."""
 
-    Args:
-        metrics: all of ``classification_metrics``: scalars, and per class.
-        intervals: metric → value with its 95 % bootstrap interval.
-        table: the predictions behind them.
-        paths: what was written, by what it is.
-    """
-
-    metrics: dict[str, Any]
-    intervals: dict[str, Interval]
-    table: PredictionTable
-    paths: dict[str, Path] = field(default_factory=dict)
+    metrics: dict[str, Any]  # all of ``classification_metrics``: scalars, and per class
+    intervals: dict[str, Interval]  # metric → value with its 95 % bootstrap interval
+    table: PredictionTable  # the predictions behind them
+    paths: dict[str, Path] = field(default_factory=dict)  # what was written, by what it is
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -146,6 +130,39 @@ def evaluate(
     """
     table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
     return evaluate_table(table, task=task, **settings)
+
+
+def evaluate_records(
+    network: nn.Module,
+    data_loader: Iterable,
+    records: Sequence[Record],
+    *,
+    folder: str | Path,
+    task: str,
+    class_names: Sequence[str],
+    transform_settings: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """
+    The test at the end of a training: :py:func:`evaluate` on a split's test records, and a look at the images.
+
+    Args:
+        network: the network, on ``device`` already.
+        data_loader: batches of the records.
+        records: the records, each of which must come out once; their groups are resampled whole.
+        folder: where the report and ``images.png`` go.
+        task: "multiclass" or "multilabel".
+        class_names: one name per class.
+        transform_settings: what the images' transforms were given beyond the network's own.
+        settings: num_resamples, seed and device, as in :py:func:`evaluate`.
+    """
+    settings["groups"] = {record["id"]: record["group"] for record in records}
+    settings["expected_ids"] = [record["id"] for record in records]
+    about: dict[str, Any] = {"task": task, "class_names": class_names}
+    evaluation = evaluate(network, data_loader, folder=folder, **about, **settings)
+    shown = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
+    evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, transform=shown, **about)
+    return evaluation
 
 
 def evaluate_table(

@@ -31,12 +31,8 @@ def draw_gallery(
     threshold: float = 0.5,
 ) -> Path:
     """
-    Draw ``images.png``: images spread evenly over the records, each with its prediction; wrong ones
-    in red, with what is right.
-
-    Several labels stand in lines: those that are wrong ("not …", "missed …") before those that are right.
-
-    Of a volume the middle slice is shown.
+    Draw ``images.png``: images spread evenly over the records, each with its prediction; wrong ones in red, with what
+    is right. Several labels stand in lines, wrong ones ("not …", "missed …") first; a volume shows its middle slice.
 
     Args:
         folder: where to.
@@ -60,11 +56,10 @@ def draw_gallery(
     lines = math.ceil(len(shown) / columns)
     extra = 0.32 if task == "multiclass" else 0.5  # inches of caption
     figure = figure_of(1.75 * columns, (1.65 + extra) * lines)
-    for place, axes in enumerate(np.atleast_1d(figure.subplots(lines, columns)).reshape(-1)):
+    grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
+    for axes in grid:
         axes.axis("off")
-        if place >= len(shown):
-            continue
-        record = shown[place]
+    for record, axes in zip(shown, grid, strict=False):
         index = rows[record["id"]]
         image = picture_of(transform({"image": record["image"], "id": record["id"]})["image"])
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)

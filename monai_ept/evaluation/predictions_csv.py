@@ -51,13 +51,11 @@ def write_predictions(
     header += [f"probability_{name}" for name in class_names] + (["error"] if errors is not None else [])
     rows = []
     for index, identity in enumerate(table.ids):
-        row: list[Any] = [identity]
-        if table.labels is not None:
-            row.append(_named(table.labels[index], class_names, task))
         probabilities = table.probabilities[index]
-        decision = probabilities.argmax() if task == "multiclass" else (probabilities >= threshold).astype(int)
-        row.append(_named(decision, class_names, task))
-        rows.append([*row, *probabilities, *([""] if errors is not None else [])])
+        decision = probabilities.argmax() if task == "multiclass" else probabilities >= threshold
+        given = [] if table.labels is None else [table.labels[index]]
+        said = [_named(label, class_names, task) for label in (*given, decision)]
+        rows.append([identity, *said, *probabilities, *([""] if errors is not None else [])])
     for identity, error in (errors or {}).items():
         rows.append([identity, *[""] * (len(header) - 2), " ".join(str(error).split())])
     path = write_csv(Path(folder) / "predictions.csv", header, rows)

@@ -21,14 +21,8 @@ def draw_reliability(
     """
     Draw ``reliability.png``: how often the network is right, against how sure it is; below, how often it is how sure.
 
-    Multi-class looks at the class of highest probability, multi-label at all labels of all images together.
-
-    Args:
-        folder: where to.
-        probabilities: of shape (images, classes).
-        labels: class indices, or 0/1 of shape (images, classes).
-        task: "multiclass" or "multilabel".
-        num_bins: bins of equal width.
+    Multi-class looks at the class of highest probability, multi-label at all labels of all images together. See
+    ``classification_metrics`` for the arguments.
     """
     figure = figure_of(4.8, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
@@ -52,7 +46,7 @@ def plot_reliability(
         sure, right = probabilities.reshape(-1), labels.reshape(-1).astype(bool)
         names = "predicted probability of a label", "share that is labelled"
     edges = np.linspace(0, 1, num_bins + 1)
-    which = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, num_bins - 1)
+    which = np.digitize(sure, edges[1:-1], right=True)
     totals = np.bincount(which, minlength=num_bins)
     filled = totals > 0
     observed = np.bincount(which, weights=right, minlength=num_bins)[filled] / totals[filled]
@@ -63,25 +57,14 @@ def plot_reliability(
     low, high = _wilson(observed, totals[filled])
     upper.vlines(expected, low, high, color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
     sizes = 14 + 70 * totals[filled] / totals.max()
-    upper.scatter(
-        expected,
-        observed,
-        s=sizes,
-        color=BLUE,
-        edgecolor=PAPER,
-        linewidth=0.8,
-        zorder=4,
-        label="observed, 95 % interval",
-    )
-    upper.set_xlim(0, 1)
-    upper.set_ylim(-0.02, 1.02)
-    upper.set_ylabel(names[1])
+    dots = {"color": BLUE, "edgecolor": PAPER, "linewidth": 0.8, "zorder": 4, "label": "observed, 95 % interval"}
+    upper.scatter(expected, observed, s=sizes, **dots)
+    upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=names[1])
     pooled = "" if task == "multiclass" else ", all labels together"
     upper.set_title(f"expected calibration error {error:.3f}{pooled}", fontsize=10, loc="left")
     upper.legend(frameon=False, fontsize=9, loc="lower right")
     lower.bar(centres, totals, width=0.9 * width, color=BLUE)
-    lower.set_xlabel(names[0])
-    lower.set_ylabel("images" if task == "multiclass" else "labels")
+    lower.set(xlabel=names[0], ylabel="images" if task == "multiclass" else "labels")
     for axes in (upper, lower):
         tidy(axes, labelsize=9)
     return error

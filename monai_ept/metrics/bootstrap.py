@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ept.metrics.checked_batch import ArrayLike, Inputs, Task, check_batch, name_missing
-from monai_ept.metrics.classification import METRICS, metric_names
+from monai_ept.metrics.classification import measure, metric_names
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["bootstrap_interval", "draw_groups", "group_weights", "rows_of_groups"]
@@ -38,15 +38,9 @@ def bootstrap_interval(
     metric is undefined (a rare class drew no image and no other class is left) is left out of the percentiles.
 
     Args:
-        y_pred: as in :py:func:`classification_metrics`.
-        y: as in :py:func:`classification_metrics`.
-        inputs: "logits" or "probabilities".
-        task: "multiclass" or "multilabel".
+        y_pred: as in :py:func:`classification_metrics`, and so are y, inputs, task, class_names, threshold, num_bins
+            and paper.
         metrics: names from :py:data:`METRIC_NAMES`. All of them are computed on the same resamples.
-        class_names: one name per class.
-        threshold: multi-label decision threshold.
-        num_bins: bins of the expected calibration error.
-        paper: count an absent class as 0 in ``map``.
         groups: one patient, study or lesion per image: whole groups are drawn then, since images of one patient are
             not independent. Without it, images are drawn.
         num_resamples: number of resamples.
@@ -81,11 +75,11 @@ def bootstrap_interval(
     if groups is not None and len(groups) != len(batch.onehot):
         raise ValueError(f"groups has {len(groups)} entries, but there are {len(batch.onehot)} images.")
     samples = [
-        [METRICS[name](resample)[0] for name in names]
+        [measure(name, resample)[0] for name in names]
         for resample in map(batch.take, draw_groups(members, num_resamples, seed))
     ]
     return {
-        name: percentile_interval(METRICS[name](batch)[0], drawn, confidence)
+        name: percentile_interval(measure(name, batch)[0], drawn, confidence)
         for name, drawn in zip(names, zip(*samples, strict=True), strict=True)
     }
 
@@ -99,17 +93,7 @@ def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:
 
 
 def draw_groups(members: Sequence[np.ndarray], num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """
-    As many groups as there are, drawn with replacement, again and again.
-
-    Args:
-        members: the rows of each group.
-        num_resamples: how often.
-        seed: same seed, same draws.
-
-    Yields:
-        the rows of the drawn groups, some of them several times.
-    """
+    """As many groups as there are, drawn with replacement, again and again: their rows, some several times."""
     rng = np.random.Generator(np.random.PCG64(seed))
     for _ in range(num_resamples):
         yield np.concatenate([members[i] for i in rng.integers(0, len(members), size=len(members))])

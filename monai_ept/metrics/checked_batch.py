@@ -161,9 +161,8 @@ def _activate(scores: np.ndarray, inputs: str, task: str) -> np.ndarray:
 
 def name_missing(batch: CheckedBatch) -> tuple[list[str], list[str]]:
     """Classes that no image carries, and classes that every image carries; both are warned of."""
-    counts = batch.onehot.sum(axis=0)
-    absent = [name for name, count in zip(batch.class_names, counts, strict=True) if count == 0]
-    always = [name for name, count in zip(batch.class_names, counts, strict=True) if count == len(batch.onehot)]
+    names = np.asarray(batch.class_names, dtype=object)
+    absent, always = names[~batch.present].tolist(), names[batch.onehot.all(axis=0)].tolist()
     if absent:
         convention = "counts 0 in map (paper=True) and is NaN elsewhere" if batch.paper else "is NaN"
         warnings.warn(

@@ -19,21 +19,7 @@ import torch
 
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
 
-__all__ = ["METRICS", "METRIC_NAMES", "classification_metrics", "lower_is_better", "metric_names"]
-
-METRIC_NAMES = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "map",
-    "sensitivity",
-    "specificity",
-    "f1",
-    "kappa",
-    "ece",
-    "brier",
-)
-"""The scalars that :py:func:`classification_metrics` returns for both tasks; multi-label adds ``exact_match``."""
+__all__ = ["METRIC_NAMES", "classification_metrics", "lower_is_better", "measure", "metric_names"]
 
 LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
@@ -96,16 +82,15 @@ def classification_metrics(
     result: dict[str, Any] = {}
     per_class: dict[str, dict[str, float]] = {}
     for name in metric_names(task):
-        result[name], values = METRICS[name](batch)
+        result[name], values = measure(name, batch)
         if values is not None:
             key = "average_precision" if name == "map" else name
             per_class[key] = dict(zip(batch.class_names, values.tolist(), strict=True))
-    support = batch.onehot.sum(axis=0).tolist()
     return {
         **result,
         "num_images": len(batch.onehot),
         "per_class": per_class,
-        "support": dict(zip(batch.class_names, support, strict=True)),
+        "support": dict(zip(batch.class_names, batch.onehot.sum(axis=0).tolist(), strict=True)),
         "absent": absent,
         "always_present": always,
     }
@@ -113,15 +98,25 @@ def classification_metrics(
 
 def metric_names(task: str) -> tuple[str, ...]:
     """The scalars there are for a task."""
-    return (*METRIC_NAMES, "exact_match") if task == "multilabel" else METRIC_NAMES
+    return tuple(METRICS) if task == "multilabel" else METRIC_NAMES
 
 
-# Every metric is a function of the checked batch that returns its scalar and, where it has them, its per-class values.
+def measure(name: str, batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+    """A metric's scalar and, where it has them, its values per class."""
+    found = METRICS[name](batch)
+    if isinstance(found, float):
+        return found, None
+    counted = np.where(batch.zero_in_map, 0.0, found) if name == "map" else found
+    defined = counted[~np.isnan(counted)]
+    return float(defined.mean()) if len(defined) else math.nan, found
 
 
-def _mean(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan
+# Every metric is a function of the checked batch that returns its values per class, of which the mean is the scalar,
+# or the scalar alone.
+
+
+def _where_present(batch: CheckedBatch, values: np.ndarray) -> np.ndarray:
+    return np.where(batch.present, values, math.nan)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -129,68 +124,59 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return np.where(denominator > 0, numerator / denominator, math.nan)
 
 
-def _confusion(batch: CheckedBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """True negatives, false positives, false negatives and true positives per class, NaN for absent classes."""
+def _confusion(batch: CheckedBatch) -> np.ndarray:
+    """True positives, false positives, true negatives and false negatives per class, NaN for absent classes."""
     from monai.metrics import get_confusion_matrix
 
     per_image = get_confusion_matrix(torch.from_numpy(batch.decisions), torch.from_numpy(batch.onehot))
     counts = per_image.double().sum(dim=0).numpy()
     counts[~batch.present] = math.nan
-    true_positive, false_positive, true_negative, false_negative = counts.T
-    return true_negative, false_positive, false_negative, true_positive
+    return np.asarray(counts.T)
 
 
-def _accuracy(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
-    right = batch.decisions == batch.onehot
+def _accuracy(batch: CheckedBatch) -> float | np.ndarray:
     if batch.task == "multiclass":
-        return float(right.all(axis=1).mean()), None
-    values = np.where(batch.present, right.mean(axis=0), math.nan)
-    return _mean(values), values
+        return _exact_match(batch)
+    return _where_present(batch, (batch.decisions == batch.onehot).mean(axis=0))
 
 
-def _exact_match(batch: CheckedBatch) -> tuple[float, None]:
-    return float((batch.decisions == batch.onehot).all(axis=1).mean()), None
+def _exact_match(batch: CheckedBatch) -> float:
+    return float((batch.decisions == batch.onehot).all(axis=1).mean())
 
 
-def _sensitivity(batch: CheckedBatch) -> tuple[float, np.ndarray]:
-    _, _, false_negative, true_positive = _confusion(batch)
-    values = _ratio(true_positive, true_positive + false_negative)
-    return _mean(values), values
+def _sensitivity(batch: CheckedBatch) -> np.ndarray:
+    true_positive, _, _, false_negative = _confusion(batch)
+    return _ratio(true_positive, true_positive + false_negative)
 
 
-def _specificity(batch: CheckedBatch) -> tuple[float, np.ndarray]:
-    true_negative, false_positive, _, _ = _confusion(batch)
-    values = _ratio(true_negative, true_negative + false_positive)
-    return _mean(values), values
+def _specificity(batch: CheckedBatch) -> np.ndarray:
+    _, false_positive, true_negative, _ = _confusion(batch)
+    return _ratio(true_negative, true_negative + false_positive)
 
 
-def _balanced_accuracy(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
-    sensitivity = _sensitivity(batch)
+def _balanced_accuracy(batch: CheckedBatch) -> float | np.ndarray:
     if batch.task == "multiclass":
-        return sensitivity[0], None
-    values = (sensitivity[1] + _specificity(batch)[1]) / 2
-    return _mean(values), values
+        return measure("sensitivity", batch)[0]
+    return (_sensitivity(batch) + _specificity(batch)) / 2
 
 
-def _f1(batch: CheckedBatch) -> tuple[float, np.ndarray]:
-    _, false_positive, false_negative, true_positive = _confusion(batch)
-    values = _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
-    return _mean(values), values
+def _f1(batch: CheckedBatch) -> np.ndarray:
+    true_positive, false_positive, _, false_negative = _confusion(batch)
+    return _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
 
 
-def _auc(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+def _auc(batch: CheckedBatch) -> np.ndarray:
     from monai.metrics import compute_roc_auc
 
-    values = _ranked(batch, compute_roc_auc)
-    return _mean(values), values
+    return _ranked(batch, compute_roc_auc)
 
 
-def _map(batch: CheckedBatch) -> tuple[float, np.ndarray]:
+def _map(batch: CheckedBatch) -> np.ndarray:
     from monai.metrics import compute_average_precision
 
     values = _ranked(batch, compute_average_precision)
     values[batch.onehot.all(axis=0)] = 1.0  # no negative can rank above a positive; MONAI says NaN, scikit-learn 1
-    return _mean(np.where(batch.zero_in_map, 0.0, values)), values
+    return values
 
 
 def _ranked(batch: CheckedBatch, metric: Callable[..., Any]) -> np.ndarray:
@@ -200,29 +186,26 @@ def _ranked(batch: CheckedBatch, metric: Callable[..., Any]) -> np.ndarray:
     return np.array(values, dtype=np.float64).reshape(-1)
 
 
-def _kappa(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+def _kappa(batch: CheckedBatch) -> float | np.ndarray:
     from sklearn.metrics import cohen_kappa_score
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")  # one class only, decided right everywhere: 0 / 0, which is NaN
         if batch.task == "multiclass":
             labels, decisions = batch.onehot.argmax(axis=1), batch.decisions.argmax(axis=1)
-            return float(cohen_kappa_score(labels, decisions, labels=range(batch.onehot.shape[1]))), None
+            return float(cohen_kappa_score(labels, decisions, labels=range(batch.onehot.shape[1])))
         values = np.full(batch.onehot.shape[1], math.nan)
         for index in np.flatnonzero(batch.present):
             values[index] = cohen_kappa_score(batch.onehot[:, index], batch.decisions[:, index], labels=[0, 1])
-    return _mean(values), values
+    return values
 
 
-def _ece(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+def _ece(batch: CheckedBatch) -> float | np.ndarray:
     if batch.task == "multiclass":
         # the usual definition: is the top class right as often as its probability says?
         right = (batch.decisions == batch.onehot).all(axis=1)[:, None]
-        confidence = batch.probabilities.max(axis=1)[:, None]
-        return float(_calibration_error(confidence, right, batch.num_bins)[0]), None
-    values = _calibration_error(batch.probabilities, batch.onehot, batch.num_bins)
-    values = np.where(batch.present, values, math.nan)
-    return _mean(values), values
+        return float(_calibration_error(batch.probabilities.max(axis=1)[:, None], right, batch.num_bins)[0])
+    return _where_present(batch, _calibration_error(batch.probabilities, batch.onehot, batch.num_bins))
 
 
 def _calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int) -> np.ndarray:
@@ -237,17 +220,16 @@ def _calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int)
     return np.asarray((gaps.double().sum(-1) / counts.double().sum(-1))[0].numpy())
 
 
-def _brier(batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
+def _brier(batch: CheckedBatch) -> float | np.ndarray:
     squared = (batch.probabilities - batch.onehot) ** 2
     if batch.task == "multiclass":
         # scikit-learn's convention: summed over classes, halved for two classes, where it is the binary Brier score
         total = float(squared.sum(axis=1).mean())
-        return total / 2 if squared.shape[1] == 2 else total, None
-    values = np.where(batch.present, squared.mean(axis=0), math.nan)
-    return _mean(values), values
+        return total / 2 if squared.shape[1] == 2 else total
+    return _where_present(batch, squared.mean(axis=0))
 
 
-METRICS: dict[str, Callable[[CheckedBatch], tuple[float, np.ndarray | None]]] = {
+METRICS: dict[str, Callable[[CheckedBatch], float | np.ndarray]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "auc": _auc,
@@ -260,3 +242,5 @@ METRICS: dict[str, Callable[[CheckedBatch], tuple[float, np.ndarray | None]]] = 
     "brier": _brier,
     "exact_match": _exact_match,
 }
+METRIC_NAMES = tuple(METRICS)[:-1]
+"""The scalars that :py:func:`classification_metrics` returns for both tasks; multi-label adds ``exact_match``."""

@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 
 def percentile_interval(value: float, drawn: Sequence[float], confidence: float = 0.95) -> Interval:
     """
-    A value with the percentiles of what resamples gave; resamples in which it is not defined (NaN) do not count.
+    A value with the percentiles of what resamples gave, of which those that are not defined (NaN) do not count.
 
     Args:
         value: of the whole sample.

@@ -19,11 +19,8 @@ def probabilities_of(logits: Array, task: str) -> Array:
     Softmax over the last axis for one label per image, sigmoid for several.
 
     Args:
-        logits: of shape (images, classes), an array or a tensor.
+        logits: of shape (images, classes), an array or a tensor; so is what is returned.
         task: "multiclass" or "multilabel".
-
-    Returns:
-        the same kind of array.
 
     Example::
 

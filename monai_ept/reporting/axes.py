@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from monai_ept.reporting.figure import LINE
 
 __all__ = ["TOP", "equal_spans", "place_labels", "quiet", "robust_limits", "short", "tidy", "within_scores"]
@@ -39,12 +41,10 @@ def short(name: str, length: int = 18) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def robust_limits(values: Any, share: float = 1.0, margin: float = 0.08) -> tuple[float, float]:
-    """Limits of an axis that leave out a percentage of outliers at each end."""
-    import numpy as np
-
-    low, high = np.percentile(values, [share, 100 - share])
-    pad = margin * (high - low) or 1.0
+def robust_limits(values: Any) -> tuple[float, float]:
+    """Limits of an axis that leave out half a percent of outliers at each end."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    pad = 0.3 * (high - low) or 1.0
     return float(low - pad), float(high + pad)
 
 
@@ -80,21 +80,14 @@ def place_labels(wanted: Sequence[float], gap: float, low: float = -math.inf, hi
         >>> place_labels([0.0, 0.1, 5.0], 1.0)
         [-0.45, 0.55, 5.0]
     """
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    blocks: list[list[Any]] = []  # [sum of what members want relative to the block's start, members]
-    for index in order:
-        blocks.append([wanted[index], [index]])
-        while len(blocks) > 1 and _start(blocks[-2], gap) + gap * len(blocks[-2][1]) > _start(blocks[-1], gap):
-            total, members = blocks.pop()
-            blocks[-1][0] += total - gap * len(blocks[-1][1]) * len(members)
-            blocks[-1][1] += members
-    placed = [0.0] * len(wanted)
-    for block in blocks:
-        start = min(max(_start(block, gap), low), high - gap * (len(block[1]) - 1))
-        for number, index in enumerate(block[1]):
-            placed[index] = round(start + gap * number, 12)
-    return placed
+    from sklearn.isotonic import isotonic_regression
 
-
-def _start(block: list[Any], gap: float) -> float:
-    return block[0] / len(block[1])
+    if not wanted:
+        return []
+    # Without their gaps, positions are the nearest ones that do not fall.
+    order = np.argsort(wanted, kind="stable")
+    gaps = gap * np.arange(len(order))
+    starts = isotonic_regression(np.asarray(wanted, dtype=np.float64)[order] - gaps)
+    placed = np.empty(len(order))
+    placed[order] = np.minimum(np.maximum(starts, low), high - gaps[-1]) + gaps
+    return placed.round(12).tolist()

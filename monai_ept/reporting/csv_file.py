@@ -17,15 +17,14 @@ from monai_ept.files import write_whole
 __all__ = ["write_csv"]
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], *, digits: int = 8) -> Path:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """
     Write a table, whole or not at all; the same rows give the same bytes.
 
     Args:
         path: where to.
         header: names of the columns.
-        rows: text as it is, numbers with so many digits; what is not there, None or NaN, is empty.
-        digits: of a number that is not whole.
+        rows: text as it is, numbers that are not whole with eight digits; what is not there, None or NaN, is empty.
 
     Raises:
         WriteError: when it cannot be written.
@@ -36,13 +35,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], 
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([_text(value, digits) for value in row] for row in rows)
+    writer.writerows([_text(value) for value in row] for row in rows)
     return write_whole(path, buffer.getvalue())
 
 
-def _text(value: Any, digits: int) -> str:
+def _text(value: Any) -> str:
     if value is None or (isinstance(value, Real) and math.isnan(value)):
         return ""
     if isinstance(value, Real) and not isinstance(value, Integral):
-        return f"{value:.{digits}g}"
+        return f"{value:.8g}"
     return str(value)

@@ -127,24 +127,14 @@ def styled(salt: str = "report") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Picture:
-    """
-    A drawn figure.
+    """A drawn figure."""
 
-    Args:
-        name: of its files.
-        title: one line above it.
-        caption: what is shown, and how to read it.
-        png: the drawing in pixels.
-        svg: the same as lines, where there is one.
-        width: in points of a page; as wide as it is drawn by default.
-    """
-
-    name: str
-    title: str
-    caption: str
+    name: str  # of its files
+    title: str  # one line above it
+    caption: str  # what is shown, and how to read it
     png: bytes = field(repr=False)
-    svg: bytes = field(repr=False, default=b"")
-    width: int | None = None
+    svg: bytes = field(repr=False, default=b"")  # the same as lines, where there is one
+    width: int | None = None  # in points of a page; as wide as it is drawn by default
 
     @classmethod
     def drawn(cls, parts: Sequence[str], title: str, caption: str, figure: Any) -> Picture:

@@ -33,16 +33,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def markdown_of(
     title: str, about: Sequence[str], short: Sequence[str], sections: Sequence[Section], figures: str = "figures"
 ) -> str:
-    """
-    What ``build_page`` shows, as Markdown.
-
-    Args:
-        title: the headline.
-        about: what it is about, in short phrases.
-        short: the sentences that stand on top.
-        sections: everything else.
-        figures: the folder with the pictures' PNGs, as seen from the file.
-    """
+    """What ``build_page`` shows, as Markdown; ``figures`` is the folder with the pictures' PNGs, seen from the file."""
     parts = [f"# {title}", " · ".join(about), _bullets(short)]
     for section in sections:
         parts.append(f"## {section.title}{f', {section.small}' if section.small else ''}")

@@ -42,12 +42,8 @@ def metrics_html(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] |
 
 
 def _rows(metrics: Mapping[str, Any], intervals: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
-    rows = []
-    for name, value in metrics.items():
-        if isinstance(value, float):
-            one = intervals.get(name)
-            rows.append((name, _short(value), f"{_short(one.low)} to {_short(one.high)}" if one is not None else ""))
-    return rows
+    ends = {name: f"{_short(one.low)} to {_short(one.high)}" for name, one in intervals.items()}
+    return [(name, _short(value), ends.get(name, "")) for name, value in metrics.items() if isinstance(value, float)]
 
 
 def _short(value: float) -> str:

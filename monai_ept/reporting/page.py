@@ -23,48 +23,27 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    A cell of a table that is more than text.
-
-    Args:
-        text: what it says.
-        spread: the same, in grey behind it, such as "± .02".
-        below: small lines under it.
-        kind: "ahead", "behind", "good", "bad" or "same", which gives it a colour.
-        bold: whether the text is.
-        to: where the text leads.
-        links: in place of the text.
-    """
+    """A cell of a table that is more than text."""
 
     text: str = ""
-    spread: str = ""
-    below: Sequence[str] = ()
-    kind: str = ""
+    spread: str = ""  # the same, in grey behind it, such as "± .02"
+    below: Sequence[str] = ()  # small lines under it
+    kind: str = ""  # "ahead", "behind", "good", "bad" or "same", which gives it a colour
     bold: bool = False
-    to: str = ""
-    links: Sequence[Link] = ()
+    to: str = ""  # where the text leads
+    links: Sequence[Link] = ()  # in place of the text
 
 
 @dataclass(frozen=True)
 class Table:
-    """
-    A table.
-
-    Args:
-        head: names of columns.
-        rows: text or cells.
-        numbers: columns that are numbers, by index.
-        groups: names of columns that stand together, from the second on, with how many those are; a second head.
-        marked: rows with a background of their own, by index.
-        names: what links to each row call it.
-    """
+    """A table; columns and rows are named by their index."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
-    numbers: Collection[int] = ()
-    groups: Sequence[tuple[str, int]] = ()
-    marked: Collection[int] = ()
-    names: Sequence[str] = ()
+    numbers: Collection[int] = ()  # columns that are numbers
+    groups: Sequence[tuple[str, int]] = ()  # a second head: names of columns, from the second on, with how many
+    marked: Collection[int] = ()  # rows with a background of their own
+    names: Sequence[str] = ()  # what links to each row call it
 
     @property
     def starts(self) -> set[int]:
@@ -74,30 +53,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """
-    A part of the page, of whatever of these there is, in this order.
-
-    Args:
-        title: the heading.
-        small: beside it, in grey.
-        sentences: what the numbers say, in a list.
-        text: how they were made, in paragraphs.
-        code: text that is shown as it is.
-        tables: tables.
-        pictures: each with its caption.
-        notes: what to know beside it.
-        folded: opened only by a click, where the medium can.
-    """
+    """A part of the page, of whatever of these there is, in this order."""
 
     title: str
-    small: str = ""
-    sentences: Sequence[str] = ()
-    text: Sequence[str] = ()
-    code: str = ""
+    small: str = ""  # beside the title, in grey
+    sentences: Sequence[str] = ()  # what the numbers say, in a list
+    text: Sequence[str] = ()  # how they were made, in paragraphs
+    code: str = ""  # text that is shown as it is
     tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
-    notes: Sequence[str] = ()
-    folded: bool = False
+    pictures: Sequence[Picture] = ()  # each with its caption
+    notes: Sequence[str] = ()  # what to know beside it
+    folded: bool = False  # opened only by a click, where the medium can
 
 
 def build_page(title: str, about: Sequence[str], short: Sequence[str], sections: Sequence[Section]) -> str:

@@ -43,11 +43,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     """
     Mean of independent values, its 95 % interval and the test against zero, by Student's t.
 
-    Args:
-        values: finite numbers; of differences, this is the paired t-test.
-
-    Returns:
-        the estimate; of a single value no interval, of none NaN.
+    Of differences, this is the paired t-test. A single value has no interval, no value at all is NaN.
 
     Example::
 

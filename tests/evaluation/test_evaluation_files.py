@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 
 from monai_ept.engines import write_report
+from monai_ept.evaluation.evaluation_files import write_metrics
 from monai_ept.files import WriteError
-from monai_ept.metrics import classification_metrics
+from monai_ept.metrics import Interval, classification_metrics
 from tests.evaluation.predictions import NAMES, read, table_of
 
 
@@ -36,3 +40,14 @@ def test_a_folder_that_is_a_file(tmp_path):
     metrics = classification_metrics(table.probabilities, table.labels, inputs="probabilities")
     with pytest.raises(WriteError, match="cannot write into the folder"):
         write_report(tmp_path / "taken", table, metrics, {}, class_names=NAMES, task="multiclass")
+
+
+def test_undefined_metrics_are_null_and_empty(tmp_path):
+    paths = write_metrics(
+        tmp_path, {"auc": math.nan, "f1": 0.5, "num_images": 3}, {"f1": Interval(0.5, 0.25, math.nan)}
+    )
+    assert json.loads(paths["metrics"].read_text()) == {
+        "metrics": {"auc": {"value": None}, "f1": {"value": 0.5, "low": 0.25, "high": None}},
+        "num_images": 3,
+    }
+    assert paths["metrics_table"].read_text() == "metric,value,low,high\nauc,,,\nf1,0.5,0.25,\n"

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Is the network as sure as it is right? ``calibration.csv``."""
+"""Is the network as sure as it is right? ``calibration.csv`` and ``reliability.png``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from monai_ept.analysis.figures.reliability import draw_reliability
 from monai_ept.analysis.sections.output import Output
 from monai_ept.analysis.temperature import TemperatureFit, fit_temperature, sureness
 from monai_ept.data.records import Record
+from monai_ept.evaluation.reliability import plot_reliability
 from monai_ept.metrics import probabilities_of
+from monai_ept.reporting.figure import figure_of
 from monai_ept.reporting.numbers import measured, percent
 from monai_ept.reporting.page import Cell, Section, Table
 
-__all__ = ["Calibration", "about_calibration", "calibration_section", "measure_calibration"]
+__all__ = ["Calibration", "about_calibration", "calibration_section", "draw_reliability", "measure_calibration"]
 
 MEASURES = {
     "ece": ("Expected calibration error", "mean gap between how sure and how often right, lower is better"),
@@ -28,22 +30,13 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """
-    How sure a network is on labelled images.
+    """How sure a network is on labelled images."""
 
-    Args:
-        before: measures as it was trained, see ``sureness``.
-        temperature: what its logits are divided by, found here or stored before.
-        after: the same measures at the temperature; None when there is none.
-        fit: how the temperature was found; None when it was not found here.
-        mix: how far the shares of classes in the validation images are from those here (total variation).
-    """
-
-    before: dict[str, float]
-    temperature: float = 1.0
-    after: dict[str, float] | None = None
-    fit: TemperatureFit | None = None
-    mix: float | None = None
+    before: dict[str, float]  # measures as it was trained, see ``sureness``
+    temperature: float = 1.0  # what its logits are divided by, found here or stored before
+    after: dict[str, float] | None = None  # the same measures at the temperature; None when there is none
+    fit: TemperatureFit | None = None  # how the temperature was found; None when it was not found here
+    mix: float | None = None  # how far the shares of classes in the validation images are from those here
 
 
 def measure_calibration(
@@ -75,7 +68,7 @@ def measure_calibration(
     fit = fit_temperature(val_logits, val_labels, task, [str(record["group"]) for record in val], seed=seed)
     apart = _shares(val_labels, logits.shape[1]) - _shares(labels, logits.shape[1])
     after = sureness(logits, labels, fit.temperature, task)
-    return Calibration(before, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))
+    return Calibration(before, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))  # total variation
 
 
 def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -87,17 +80,7 @@ def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
 def calibration_section(
     out: Output, found: Calibration, logits: np.ndarray, labels: np.ndarray, *, task: str, part: str
 ) -> Section:
-    """
-    Show how sure the network is, and what a temperature does for it.
-
-    Args:
-        out: where to write.
-        found: what was measured.
-        logits: that it was measured on.
-        labels: class indices, or 0/1 ``(images, classes)``.
-        task: "multiclass" or "multilabel".
-        part: which images they are of.
-    """
+    """Show how sure the network is on images of this part, and what a temperature does for it."""
     before, after, fit = found.before, found.after, found.fit
     rows: list[Sequence[str | float]] = [[name, value, after[name] if after else ""] for name, value in before.items()]
     if fit is not None:
@@ -133,14 +116,7 @@ def calibration_section(
 
 
 def about_calibration(found: Calibration, task: str, part: str) -> list[str]:
-    """
-    How sure the network is, and what a temperature does for it.
-
-    Args:
-        found: what was measured.
-        task: "multiclass" or "multilabel".
-        part: which images it was measured on.
-    """
+    """How sure the network is on images of this part, and what a temperature does for it."""
     before, after, fit = found.before, found.after, found.fit
     sure, right = before["confidence"], before["right"]
     if task == "multiclass":
@@ -157,16 +133,16 @@ def about_calibration(found: Calibration, task: str, part: str) -> list[str]:
             f"Expected calibration error {before['ece']:.3f} (mean over labels)."
         ]
     if after is None:
-        said.append(
-            "There are no validation images, so no temperature was fitted: test images must not choose one. "
-            "A split made with val='shots' has some."
-        )
-        return said
+        none = "There are no validation images, so no temperature was fitted: test images must not choose one. "
+        return [*said, none + "A split made with val='shots' has some."]
     if fit is None:
         return [*said, f"With the temperature in the delta file the error is {after['ece']:.3f}."]
+    helped = "lowered" if after["ece"] < before["ece"] else "raised"
+    if abs(after["ece"] - before["ece"]) < 0.005:
+        helped = "hardly changed"
     said.append(
         f"A temperature of {fit.temperature:.3g}, found on {fit.num_images} validation images (95 % interval "
-        f"{fit.low:.3g} to {fit.high:.3g}), {_helped(before['ece'], after['ece'])} the error: {before['ece']:.3f} "
+        f"{fit.low:.3g} to {fit.high:.3g}), {helped} the error: {before['ece']:.3f} "
         f"before, {after['ece']:.3f} after. It changes no decision."
     )
     if fit.at_edge:
@@ -181,7 +157,16 @@ def about_calibration(found: Calibration, task: str, part: str) -> list[str]:
     return said
 
 
-def _helped(before: float, after: float) -> str:
-    if abs(after - before) < 0.005:
-        return "hardly changed"
-    return "lowered" if after < before else "raised"
+def draw_reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, task: str) -> Any:
+    """Reliability diagrams beside each other, of probabilities ``(images, classes)`` by their title."""
+    figure = figure_of(4.4 * len(probabilities), 4.9)
+    grid = figure.subplots(2, len(probabilities), sharex=True, sharey="row", squeeze=False, height_ratios=(3.2, 1))
+    for column, (title, values) in zip(grid.T, probabilities.items(), strict=True):
+        error = plot_reliability(column[0], column[1], values, labels, task)
+        column[0].set_title(f"{title}: error {error:.3f}", fontsize=10, loc="left")
+        column[0].get_legend().remove()
+    legend = grid[0, 0].get_legend_handles_labels()
+    figure.legend(*legend, loc="outside upper right", ncols=2, frameon=False, fontsize=8.5)
+    for axes in grid[:, 1:].reshape(-1):
+        axes.set_ylabel("")
+    return figure

@@ -1,27 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Are classes tighter, and easier to tell apart? ``distances.csv``, ``per_class.csv`` and ``points.csv``."""
+"""Are classes tighter, and easier to tell apart? ``distances.csv``, ``per_class.csv``, ``points.csv`` and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from monai_ept.analysis.collect import Features
 from monai_ept.analysis.distances import Change, class_distances, compare_features
-from monai_ept.analysis.figures.class_features import (
-    count_narrower,
-    draw_components,
-    draw_densities,
-    draw_neighbours,
-)
-from monai_ept.analysis.project_2d import tsne, turned, umap
+from monai_ept.analysis.project_2d import FEWEST, density_levels, first_component, plane, tsne, turned, umap
 from monai_ept.analysis.sections.output import Output
+from monai_ept.reporting.axes import quiet, robust_limits, short
+from monai_ept.reporting.figure import BLUE, GREY, INK, class_colours, figure_of, panels
 from monai_ept.reporting.numbers import decimal, measured, percent
 from monai_ept.reporting.page import Cell, Section, Table
 
-__all__ = ["about_distances", "features_section"]
+__all__ = [
+    "about_distances",
+    "count_narrower",
+    "draw_components",
+    "draw_densities",
+    "draw_neighbours",
+    "features_section",
+]
 
 MEASURES = {
     "within_share": ("Within-class share of the spread", "Σ_W / (Σ_W + Σ_B); has no unit, lower is tighter", -1),
@@ -49,7 +53,7 @@ def features_section(
         seed: of the bootstrap, the cross-validation and the projections.
 
     Returns:
-        the section, and the measures with the intervals of their differences.
+        the section, and ``compare_features``'s measures.
     """
     single = np.flatnonzero(classes >= 0)
     left_out, classes = len(classes) - len(single), classes[single]
@@ -85,7 +89,11 @@ def features_section(
         caption="Where each class lies among all images (grey), seen along the two main directions: the dark area "
         "holds half of the class, the outer line nine tenths, the cross its middle. Below is turned to match.",
     )
-    projections = _projections(pretrained, tuned, seed) if out.draws else {}
+    projections = {}
+    for name, project in (("t-SNE", tsne), ("UMAP", umap)) if out.draws else ():
+        before, after = project(pretrained, seed), project(tuned, seed)
+        if before is not None and after is not None:
+            projections[name] = before, turned(after, before)
     for name, places in projections.items():
         pictures += out.picture(
             name.lower().replace("-", ""),
@@ -97,8 +105,7 @@ def features_section(
     if projections:
         header = [f"{name}_{side}_{axis}" for name in projections for side in ("pretrained", "tuned") for axis in "xy"]
         points = np.concatenate([points for places in projections.values() for points in places], axis=1)
-        names = [[features.ids[index], class_names[k]] for index, k in zip(single, classes, strict=True)]
-        rows = [[*name, *place] for name, place in zip(names, points, strict=True)]
+        rows = [[features.ids[i], class_names[k], *place] for i, k, place in zip(single, classes, points, strict=True)]
         out.csv("points", ["id", "class", *header], rows)
 
     notes = [
@@ -106,11 +113,11 @@ def features_section(
         "for both networks, 500 resamples."
     ]
     if parts:
+        chance = percent((present - 1) / max(len(classes) - 1, 1))
         notes.append(
-            f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in "
-            f"{parts} parts with every group in one part only. With so few images and so many features, some of "
-            f"the spread lies between classes by chance: about "
-            f"{percent((present - 1) / max(len(classes) - 1, 1))} of it."
+            f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in {parts} "
+            "parts with every group in one part only. With so few images and so many features, some of the spread "
+            f"lies between classes by chance: about {chance} of it."
         )
     if task == "multilabel":
         notes.append(
@@ -126,9 +133,8 @@ def _table(changes: Mapping[str, Change]) -> Table:
     """The measures with their difference and its interval; a measure without a good direction gets no verdict."""
     rows: list[list[str | Cell]] = []
     for name, (title, what, good) in MEASURES.items():
-        if name not in changes:
+        if (one := changes.get(name)) is None:
             continue
-        one = changes[name]
         verdict = Cell("no clear change", kind="same")
         if one.clear and good:
             better = one.difference * good > 0
@@ -141,24 +147,8 @@ def _table(changes: Mapping[str, Change]) -> Table:
     return Table(["measure", "pretrained", "tuned", "difference, 95 % interval", ""], rows, numbers=(1, 2, 3))
 
 
-def _projections(pretrained: np.ndarray, tuned: np.ndarray, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Places of all images in two dimensions."""
-    found = {}
-    for name, project in (("t-SNE", tsne), ("UMAP", umap)):
-        before, after = project(pretrained, seed), project(tuned, seed)
-        if before is not None and after is not None:
-            found[name] = (before, turned(after, before))
-    return found
-
-
 def about_distances(changes: Mapping[str, Change], num_classes: int) -> list[str]:
-    """
-    How the features of the tuned network differ from those of the pretrained one.
-
-    Args:
-        changes: of ``compare_features``.
-        num_classes: classes that have images.
-    """
+    """What ``compare_features`` found, in words; so many classes have images."""
     within, share = changes["within"], changes["within_share"]
     said = [
         f"The within-class spread (trace of Σ_W) {_moved(within)}, from {within.pretrained:.4g} to {within.tuned:.4g}; "
@@ -169,16 +159,14 @@ def about_distances(changes: Mapping[str, Change], num_classes: int) -> list[str
     if share.clear:
         how = f"became {'tighter' if share.difference < 0 else 'looser'}: {lies}"
     said.append(f"Measured against the spread of all images, classes {how} ({verdict}).")
-    if "silhouette" in changes:
-        one = changes["silhouette"]
+    if one := changes.get("silhouette"):
         went = "rose" if one.difference > 0 else "fell" if one.difference < 0 else "stayed,"
         said.append(
             f"The silhouette (1: every image far nearer to its own class than to any other; 0: on the border) "
             f"{went} from {decimal(one.pretrained)} to {decimal(one.tuned)}"
             f"{'' if one.clear else ', no clear change'} ({_interval(one)})."
         )
-    if "separability" in changes:
-        one = changes["separability"]
+    if one := changes.get("separability"):
         how = "does as well as before, as far as these images can tell"
         if one.clear:
             how = f"does {'better' if one.difference > 0 else 'worse'}"
@@ -204,3 +192,120 @@ def _interval(change: Change, factor: float = 1, unit: str = "") -> str:
     ends = (change.difference, change.low, change.high)
     difference, low, high = (decimal(factor * value, digits, signed=True) for value in ends)
     return f"difference {difference}{unit}, 95 % interval {low} to {high}"
+
+
+def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str]) -> Any:
+    """
+    For each class the histogram of its own first principal component, pretrained against tuned.
+
+    The unit is the root of the total spread of all classes, so that a narrower histogram is a tighter class whatever
+    the size of the features.
+    """
+    from matplotlib.patches import Patch
+
+    values = _along_main_direction(pretrained, tuned, classes, len(class_names))
+    figure, grid = panels(len(values), 4, 2.3, 1.75)
+    reach = max(float(np.abs(np.concatenate(pair)).max()) for pair in values.values()) if values else 1.0
+    for (k, pair), (axes,) in zip(values.items(), grid, strict=True):
+        if len(pair[0]) < FEWEST:
+            axes.vlines(pair[1], 0, 0.5, color=BLUE, linewidth=3, alpha=0.75)
+            axes.vlines(pair[0], 0.5, 1, color=INK, linewidth=1.3)
+        else:
+            edges = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(pair[0])), 6, 24)) + 1)
+            axes.hist(pair[1], edges, density=True, color=BLUE, alpha=0.75)
+            axes.hist(pair[0], edges, density=True, histtype="step", color=INK, linewidth=1.3)
+        axes.set_xlim(-1.05 * reach, 1.05 * reach)
+        widths = [float(one.std()) for one in pair]
+        axes.set_title(f"{short(class_names[k])} ({len(pair[0])})", fontsize=9, loc="left", color=INK)
+        corner = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 7.5, "color": GREY}
+        axes.text(0.98, 0.96, f"width {widths[0]:.2f} → {widths[1]:.2f}", **corner)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+        quiet(axes, ticks=True)
+        axes.set_yticks([])
+    if len(grid):
+        handles = [Patch(color=BLUE, alpha=0.75, label="tuned"), Patch(fill=False, edgecolor=INK, label="pretrained")]
+        figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+        figure.supxlabel("first principal component of the class, in units of the total spread", fontsize=9)
+    return figure
+
+
+def _along_main_direction(
+    pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, num_classes: int
+) -> dict[int, list[np.ndarray]]:
+    """Positions of each class's images in both features, for classes of two images or more."""
+    sizes = [np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()) or 1.0 for x in (pretrained, tuned)]
+    found = {}
+    for k in range(num_classes):
+        if (classes == k).sum() > 1:
+            before, after = (first_component(x[classes == k]) for x in (pretrained, tuned))
+            # Which way it points is chance: the same way for both.
+            found[k] = [before / sizes[0], after * (-1 if before @ after < 0 else 1) / sizes[1]]
+    return found
+
+
+def count_narrower(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, num_classes: int) -> tuple[int, int]:
+    """How many of how many histograms of ``draw_components`` are narrower (by standard deviation) after tuning."""
+    values = _along_main_direction(pretrained, tuned, classes, num_classes).values()
+    return sum(bool(after.std() < before.std()) for before, after in values), len(values)
+
+
+def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str]) -> Any:
+    """
+    For each class the contours that hold half and nine tenths of its images, before all images in grey.
+
+    Both rows show the first two principal components of all images, each of its own features; the lower one is turned
+    to match the upper.
+    """
+    present = [k for k in range(len(class_names)) if (classes == k).any()]
+    columns = len(present) if len(present) <= 7 else 5
+    side = min(2.3, 10.9 / columns)
+    figure, grid = panels(len(present), columns, side, side + 0.05, rows_each=2)
+    colours = class_colours(len(class_names))
+    size = float(np.clip(400 / len(pretrained), 2, 9))  # of the dots of all images: the fewer, the larger
+    before = plane(pretrained)
+    for row, points in enumerate((before, turned(plane(tuned), before))):
+        low, high = np.array([robust_limits(points[:, axis]) for axis in (0, 1)]).T
+        xs, ys = (np.linspace(low[axis], high[axis], 90) for axis in (0, 1))
+        for k, column in zip(present, grid, strict=True):
+            axes, own = column[row], points[classes == k]
+            axes.scatter(*points.T, s=size, color="#c9d0d7", linewidth=0, zorder=1)
+            found = density_levels(own, xs, ys)
+            if found is None:  # too few for a density
+                axes.scatter(*own.T, s=18, color=colours[k], linewidth=0.4, edgecolor=INK, zorder=3)
+            else:
+                density, levels = found
+                axes.contourf(xs, ys, density, [*levels, np.inf], colors=[colours[k]] * 2, alpha=0.3, zorder=2)
+                axes.contour(xs, ys, density, levels, colors=[colours[k]], linewidths=1.1, zorder=3)
+            if len(own) > 1:
+                axes.plot(*own.mean(axis=0), "+", color=INK, markersize=6, markeredgewidth=1.2, zorder=4)
+            axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            quiet(axes)
+            if row == 0:
+                axes.set_title(f"{short(class_names[k], 14)} ({len(own)})", fontsize=8.5, loc="left", color=INK)
+            if axes.get_subplotspec().is_first_col():
+                axes.set_ylabel(("pretrained", "tuned")[row], fontsize=9)
+    return figure
+
+
+def draw_neighbours(
+    pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str], name: str
+) -> Any:
+    """All images of all classes, pretrained beside tuned, each a dot at its place ``(images, 2)`` in a projection."""
+    labels = {k: short(label, 24) for k, label in enumerate(class_names) if (classes == k).any()}
+    figure = figure_of(9.2, 4.2)
+    colours = class_colours(len(class_names))
+    for axes, points, title in zip(figure.subplots(1, 2), (pretrained, tuned), ("pretrained", "tuned"), strict=True):
+        for k, label in labels.items():
+            axes.scatter(*points[classes == k].T, s=16, color=colours[k], linewidth=0.3, edgecolor="white", label=label)
+        axes.set_title(f"{name}, {title}", fontsize=10, loc="left", color=INK)
+        quiet(axes)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[:].set_visible(False)
+    look = {"frameon": False, "fontsize": 9, "markerscale": 1.6, "handletextpad": 0.2, "columnspacing": 1.2}
+    for columns in range(min(7, len(labels)), 0, -1):  # as many names in a line as there is room for
+        legend = figure.legend(loc="outside lower center", ncols=columns, handles=axes.collections, **look)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(4.2 + 0.18 * (-(-len(labels) // columns) - 1))
+    return figure

@@ -17,14 +17,7 @@ __all__ = ["Output"]
 
 @dataclass
 class Output:
-    """
-    A folder, and what was written there.
-
-    Args:
-        folder: it is there.
-        draws: whether pictures are wanted.
-        paths: what was written, by its name.
-    """
+    """A folder that is there, whether pictures are wanted, and what was written, by its name."""
 
     folder: Path
     draws: bool = True

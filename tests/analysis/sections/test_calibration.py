@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from monai_ept.analysis import TemperatureFit
-from monai_ept.analysis.sections.calibration import Calibration, about_calibration, measure_calibration
+from monai_ept.analysis.sections.calibration import (
+    Calibration,
+    about_calibration,
+    draw_reliability,
+    measure_calibration,
+)
 
 BEFORE = {"ece": 0.2, "confidence": 0.7, "right": 0.5, "brier": 0.4, "nll": 1.0}
 
@@ -46,3 +51,12 @@ def test_the_mixture_of_classes_is_compared():
     stored = measure_calibration(logits, labels, "multiclass", stored=2.0)
     assert stored.fit is None and stored.after["nll"] > stored.before["nll"]
     assert measure_calibration(logits, labels, "multiclass").after is None
+
+
+def test_each_title_says_the_error_of_its_own_probabilities():
+    sure, half = np.tile([1.0, 0.0], (8, 1)), np.tile([0.5, 0.5], (8, 1))
+    labels = np.array([0, 1] * 4)
+    figure = draw_reliability({"as trained": sure, "temperature 9": half}, labels, "multiclass")
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles == ["as trained: error 0.500", "temperature 9: error 0.000"]
+    assert len(figure.axes) == 4 and len(figure.legends) == 1

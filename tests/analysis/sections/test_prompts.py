@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from monai_ept.analysis import LayerSinks
-from monai_ept.analysis.sections.prompts import about_sinks
+from monai_ept.analysis.sections.prompts import about_sinks, draw_prompt_values
 
 
 def sinks(values: np.ndarray, scatter: float = 0.01, trains: bool = True, start: float | None = 4.6) -> LayerSinks:
@@ -20,3 +21,21 @@ def test_what_is_said_of_prompts_follows_from_the_numbers():
     assert "keep less" in about_sinks([sinks(draws + 0.5)])[0]
     assert "fixed at 4.6" in about_sinks([sinks(draws, trains=False)])[0]
     assert "not known" in about_sinks([sinks(draws, start=None)])[0]
+
+
+@pytest.mark.parametrize("scatter", [0.0, 4e-8, 0.01])
+def test_the_legend_names_what_is_drawn_once(scatter):
+    layers = [LayerSinks(k, np.zeros(1), np.full(16, 0.1 * k), 0.0, scatter, True) for k in range(3)]
+    figure = draw_prompt_values(layers)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    band = ["start, 95 % of draws"] if scatter == 0.01 else []
+    assert names == [*band, "start", "patches", "class token"]
+    # Every patch of every layer is seen at its value.
+    assert [np.unique(points.get_offsets()[:, 1]).tolist() for points in figure.axes[0].collections
+            if len(points.get_offsets()) == 16] == [[0.0], [0.1], [0.2]]  # fmt: skip
+
+
+def test_where_the_start_is_not_known_none_is_drawn():
+    figure = draw_prompt_values([LayerSinks(2, np.zeros(0), np.ones(3), None, 0.0, True, "head")])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["heads"]
+    assert figure.axes[0].get_ylabel() == "c of a head"
