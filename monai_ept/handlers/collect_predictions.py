@@ -21,8 +21,7 @@ __all__ = ["CollectPredictions", "PredictionTable", "better"]
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """
-    One row per image.
+    """One row per image.
 
     Args:
         ids: the images' ids, each once.
@@ -39,8 +38,7 @@ class PredictionTable:
 
 
 class CollectPredictions(Metric):
-    """
-    An Ignite metric that keeps every prediction, and computes all of ``monai_ept.metrics`` at the end.
+    """An Ignite metric that keeps every prediction, and computes all of ``monai_ept.metrics`` at the end.
 
     Attached under the name of one of them (MONAI's ``key_val_metric={"balanced_accuracy": CollectPredictions(...)}``)
     it puts that one and all others into ``engine.state.metrics``; :py:meth:`table` has the predictions. With several
@@ -118,8 +116,7 @@ class CollectPredictions(Metric):
         engine.state.metrics.setdefault(name, math.nan)  # without labels there is nothing to compare
 
     def table(self) -> PredictionTable:
-        """
-        The predictions, in the order in which the images came.
+        """The predictions, in the order in which the images came.
 
         Raises:
             ValueError: when there are none.

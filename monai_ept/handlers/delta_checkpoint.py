@@ -34,8 +34,7 @@ class CheckpointError(ValueError):
 
 
 class DeltaCheckpoint:
-    """
-    Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
+    """Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
 
     A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, epoch,
     best score and the history of epochs. The backbone is not in it, and no random states: with ``SeedEachEpoch`` an
@@ -203,8 +202,7 @@ class DeltaCheckpoint:
 
     @staticmethod
     def read(path: str | Path) -> dict[str, Any]:
-        """
-        Read a checkpoint.
+        """Read a checkpoint.
 
         Raises:
             CheckpointError: when it is damaged or none of ours.

@@ -23,8 +23,7 @@ __all__ = ["MLflowTracking", "flat_metrics"]
 
 
 class MLflowTracking:
-    """
-    Records a training in MLflow: one unique run, always closed, and never in the way.
+    """Records a training in MLflow: one unique run, always closed, and never in the way.
 
     Attached to a trainer it opens the run when the training starts, and records loss and base learning rate of each
     step, seconds and peak memory of each epoch, and the metrics of every attached evaluator. The run stays open for the
@@ -150,8 +149,7 @@ class MLflowTracking:
         status: str = "FINISHED",
         prefix: str = "test",
     ) -> bool:
-        """
-        Record final results and close the run.
+        """Record final results and close the run.
 
         Args:
             metrics: final metrics; an ``Interval`` becomes ``metric``, ``metric_low`` and ``metric_high``.
@@ -208,8 +206,7 @@ class MLflowTracking:
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """
-    Numbers by name, ``prefix/name/…``; an interval becomes three.
+    """Numbers by name, ``prefix/name/…``; an interval becomes three.
 
     Example::
 

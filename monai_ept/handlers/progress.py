@@ -18,8 +18,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """
-    One line that says epoch, loss, learning rate, validation score and time left.
+    """One line that says epoch, loss, learning rate, validation score and time left.
 
     On a terminal it is a bar that moves with each step; into a file or a pipe it is a line for each epoch. Only the
     first of several processes speaks.

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
 
-__all__ = ["single_number", "step_loss", "step_lr", "watch_lr"]
+__all__ = ["MeanLoss", "single_number", "step_loss", "step_lr", "watch_lr"]
 
 
 def step_loss(engine: Any) -> float | None:
-    """
-    The loss that a trainer puts out: in MONAI's dictionary, in one for each image after decollating, or by itself.
+    """The loss that a trainer puts out: in MONAI's dictionary, in one for each image after decollating, or by itself.
 
     Returns:
         the loss, or None when the output holds no single number for it.
@@ -34,8 +34,7 @@ def watch_lr(engine: Engine) -> None:
 
 
 def step_lr(engine: Any) -> float | None:
-    """
-    The base learning rate that the step is made with: not scaled for a method.
+    """The base learning rate that the step is made with: not scaled for a method.
 
     Returns:
         the learning rate, or None when the trainer has no optimizer or has not made a step yet.
@@ -56,3 +55,16 @@ def single_number(value: Any) -> float | None:
     if getattr(value, "size", None) == 1 or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value.item())
     return None
+
+
+class MeanLoss:
+    """Makes the loss of a step the mean of all processes, which that of one with all their images is."""
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        if torch.distributed.is_initialized():
+            loss = engine.state.output["loss"].detach().clone()
+            torch.distributed.all_reduce(loss)
+            engine.state.output["loss"] = loss / torch.distributed.get_world_size()

@@ -23,8 +23,7 @@ class TrainingStopped(KeyboardInterrupt):
 
 
 class StopOnSignal:
-    """
-    Turns SIGTERM and Ctrl-C into an orderly end: :py:class:`TrainingStopped`, after the step that is under way.
+    """Turns SIGTERM and Ctrl-C into an orderly end: :py:class:`TrainingStopped`, after the step that is under way.
 
     A second signal does not wait for the step. The checkpoint on disk stays whole either way, since it is written
     aside and then moved. Attached to a trainer, it works from the start of the training to the end of the process, so

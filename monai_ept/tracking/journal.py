@@ -39,8 +39,7 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """
-    The records of one process for one run.
+    """The records of one process for one run.
 
     Args:
         folder: the journal's folder, ``RUN/tracking/…``.

@@ -65,8 +65,7 @@ def patience() -> Iterator[None]:
 
 
 def tracking_store(uri: str | None = None) -> str:
-    """
-    The store that a run goes to.
+    """The store that a run goes to.
 
     Args:
         uri: a server or database; MLFLOW_TRACKING_URI by default, and without it a database in the working directory.
@@ -104,8 +103,7 @@ def without_password(uri: str) -> str:
 
 
 def import_mlflow(uri: str) -> None:
-    """
-    Import MLflow and what it needs for a store.
+    """Import MLflow and what it needs for a store.
 
     A training does so in its main thread, before it starts worker processes: one that is forked while another thread
     is in the middle of an import may wait for that import forever.
@@ -122,8 +120,7 @@ def import_mlflow(uri: str) -> None:
 
 
 def open_client(uri: str) -> Any:
-    """
-    An ``MlflowClient`` of a store.
+    """An ``MlflowClient`` of a store.
 
     Raises:
         OSError: when a local database cannot be opened.

@@ -16,8 +16,7 @@ _guard = threading.Lock()
 
 
 class ProcessLock:
-    """
-    One holder at a time among all processes and threads of a machine.
+    """One holder at a time among all processes and threads of a machine.
 
     It is a record lock, because that one is not handed on to the worker processes of a DataLoader: they may outlive
     a killed training by seconds.

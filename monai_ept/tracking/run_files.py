@@ -33,8 +33,7 @@ def folder_of_run(run_id: str, runs: str | os.PathLike = "runs") -> Path | None:
 
 
 def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | None = None) -> Path:
-    """
-    Bring what a finished training is built again from.
+    """Bring what a finished training is built again from.
 
     Args:
         run_id: of the run.

@@ -20,8 +20,7 @@ __all__ = ["search_runs"]
 
 
 def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = (), query: str = "") -> list[Any]:
-    """
-    All runs that a query finds, however many pages of them there are.
+    """All runs that a query finds, however many pages of them there are.
 
     Args:
         tracking_uri: the store, see ``tracking_store``.

@@ -27,8 +27,7 @@ class Synced(NamedTuple):
 
 
 def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | None = None) -> list[Synced]:
-    """
-    Upload the records of runs whose store was away. What has arrived is not uploaded again, also when interrupted.
+    """Upload the records of runs whose store was away. What has arrived is not uploaded again, also when interrupted.
 
     A run whose process is gone without closing it becomes KILLED.
 

@@ -62,8 +62,7 @@ class Plan:
 
 
 class LazyPicture:
-    """
-    A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
+    """A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
 
     A program that uses a few pictures of a set then does not wait for all of them.
 
