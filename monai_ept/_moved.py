@@ -64,7 +64,7 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "data.sources.synthetic.store": "data.sources.synthetic.picture_store",
     "data.sources.synthetic.structures": "synthetic.lesion_structures",
     "data.sources.synthetic.volume": "synthetic.volume",
-    "data.sources.tables": "data.sources.read_csv",
+    "data.sources.tables": "data.sources.csv_file",
     "data.validate": "data.check_records",
     "engines.describe": "engines.run_description",
     "engines.evaluation": "evaluation.evaluator",

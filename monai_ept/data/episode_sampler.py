@@ -99,11 +99,7 @@ class EpisodeBatchSampler(Sampler[list[int]]):
     def from_dataset(
         cls,
         dataset: Any,
-        n_way: int,
-        k_shot: int,
-        q_query: int,
-        episodes: int,
-        *,
+        *episode: int,
         label_key: str = "label",
         group_key: str | None = "group",
         **options: Any,
@@ -112,30 +108,20 @@ class EpisodeBatchSampler(Sampler[list[int]]):
 
         Args:
             dataset: any MONAI dataset whose ``data`` is a list of dictionaries.
-            n_way: classes per episode.
-            k_shot: support images per class.
-            q_query: query images per class.
-            episodes: episodes per epoch.
+            episode: n_way, k_shot, q_query and episodes, which may also be given by name.
             label_key: key of the label.
             group_key: key of the group; None, or records without it: groups play no role.
-            options: more options of the class.
+            options: more arguments of the class.
 
-        Returns:
-            the sampler.
+        Raises:
+            TypeError: when the dataset has no such ``data``.
         """
         records = getattr(dataset, "data", None)
         if records is None or not all(isinstance(record, dict) and label_key in record for record in records):
             raise TypeError(f"dataset.data must be a list of dictionaries with {label_key!r}; otherwise pass labels.")
         grouped = group_key is not None and all(group_key in record for record in records)
-        return cls(
-            [record[label_key] for record in records],
-            n_way,
-            k_shot,
-            q_query,
-            episodes,
-            groups=[record[group_key] for record in records] if grouped else None,
-            **options,
-        )
+        groups = [record[group_key] for record in records] if grouped else None
+        return cls([record[label_key] for record in records], *episode, groups=groups, **options)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other episodes; as for :py:class:`torch.utils.data.DistributedSampler`, call it before each epoch."""

@@ -50,17 +50,9 @@ class DataError(ValueError):
 
 
 def records_hash(records: Sequence[Record], class_names: Sequence[str], task: str) -> str:
-    """Hash what a split depends on: ids, labels, groups, official splits and class names.
+    """SHA-256 of what a split depends on: ids, labels, groups, official splits and class names.
 
     Record order, folders and pixels do not count, so the same data set gives the same hash on every machine.
-
-    Args:
-        records: the records.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-
-    Returns:
-        64 hexadecimal digits (SHA-256).
     """
     digest = hashlib.sha256(json.dumps([task, list(class_names)]).encode())
     rows = [json.dumps([r["id"], r["group"], _plain(r["label"]), r.get("split")]) for r in records]
@@ -72,9 +64,7 @@ def records_hash(records: Sequence[Record], class_names: Sequence[str], task: st
 
 @dataclass(frozen=True)
 class RecordSet:
-    """Records together with what they mean: class names, task and the number of spatial dimensions.
-
-    ``records`` goes straight into any MONAI dataset.
+    """Records and what they mean; ``records`` goes straight into any MONAI dataset.
 
     Args:
         name: name of the source, e.g. "isic2018".
@@ -117,7 +107,7 @@ class RecordSet:
 
     @property
     def source_hash(self) -> str:
-        """Hash of ids, labels, groups, official splits and class names, see :py:func:`records_hash`."""
+        """See :py:func:`records_hash`."""
         return records_hash(self.records, self.class_names, self.task)
 
     def official(self, split: str) -> list[Record]:

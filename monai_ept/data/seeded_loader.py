@@ -20,9 +20,8 @@ class PerSampleRandom(RandomizableTransform):
     """Runs random dictionary transforms with a random state of their own for each record.
 
     MONAI gives each worker one random stream, so what happens to a record depends on how many workers there are.
-    Here the state is drawn afresh from (seed, epoch, record id). With :py:class:`SeededDataLoader` an epoch is then
-    the same for any number of workers, none included. With MONAI's own loader it is the same for any number of
-    workers from one upwards, and for none it is reproducible too, but different.
+    Here the state is drawn afresh from (seed, epoch, record id), so that an epoch of :py:class:`SeededDataLoader` is
+    the same for any number of workers. With MONAI's loader it is the same from one worker upwards; none is different.
 
     Args:
         transforms: random dictionary transforms, run in this order.
@@ -121,10 +120,5 @@ def _find(thing: Any) -> list[PerSampleRandom]:
     if isinstance(thing, Compose):
         return [found for item in thing.transforms for found in _find(item)]
     parts = [getattr(thing, name, None) for name in ("transform", "dataset", "datasets")]
-    return [
-        found
-        for part in parts
-        if part is not None
-        for item in (part if isinstance(part, (list, tuple)) else [part])
-        for found in _find(item)
-    ]
+    items = [item for part in parts for item in (part if isinstance(part, (list, tuple)) else [part])]
+    return [found for item in items if item is not None for found in _find(item)]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet
-from monai_ept.data.sources.csv_file import csv_file
-from monai_ept.data.sources.read_csv import read_table
+from monai_ept.data.sources.csv_file import csv_file, read_table
 
 __all__ = ["ISIC2018_CLASSES", "isic2018"]
 
@@ -56,9 +55,8 @@ def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordS
             check_images=check_images,
         )
     if _find(root, "ISIC2018_Task3_Training_GroundTruth.csv") is None:
-        raise DataError(
-            str(root), ["there is neither labels.csv nor ISIC2018_Task3_Training_GroundTruth.csv in this folder"]
-        )
+        problem = "there is neither labels.csv nor ISIC2018_Task3_Training_GroundTruth.csv in this folder"
+        raise DataError(str(root), [problem])
     lesions = _lesions(root)
     if not lesions:
         warnings.warn(
@@ -88,15 +86,8 @@ def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordS
                 problems.append(f"{place}: exactly one of the seven classes must be 1 and the others 0, not {values}")
                 continue
             image = cells["image"]
-            records.append(
-                {
-                    "image": str(folder / f"{image}.jpg"),
-                    "label": ones[0],
-                    "group": lesions.get(image, image),
-                    "id": image,
-                    "split": split,
-                }
-            )
+            path, group = str(folder / f"{image}.jpg"), lesions.get(image, image)
+            records.append({"image": path, "label": ones[0], "group": group, "id": image, "split": split})
             places.append(place)
     data = RecordSet("isic2018", records, ISIC2018_CLASSES)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)

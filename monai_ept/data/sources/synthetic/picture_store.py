@@ -62,13 +62,7 @@ class Plan:
 
 
 class LazyPicture:
-    """A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
-
-    A program that uses a few pictures of a set then does not wait for all of them.
-
-    Args:
-        plan: the picture.
-    """
+    """A picture that ``np.asarray`` draws each time, so that who uses a few of a set does not wait for all."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -87,8 +81,8 @@ def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple
     """Refuse sizes that make no sense.
 
     Args:
-        seed: seed of the data set.
-        img_size: length of an edge.
+        seed: at least 0.
+        img_size: length of an edge, from ``least`` to ``most``.
         least: smallest edge that shows anything.
         most: longest edge.
         counts: name → (value, smallest sensible value).
@@ -152,25 +146,19 @@ def _map(work: Any, plans: Sequence[Plan], num_workers: int) -> list[Any]:
 
 
 def _draw_file(plan: Plan, folder: Path) -> str:
-    edge, seed = plan.options["img_size"], plan.options["seed"]
-    folder = folder / f"{plan.kind}_v{RENDER_VERSION}_seed{seed}_{edge}"
+    folder = folder / f"{plan.kind}_v{RENDER_VERSION}_seed{plan.options['seed']}_{plan.options['img_size']}"
     path = folder / (plan.id + (".nii" if plan.kind == "volume" else ".png"))
     if path.exists() and check_file(path) is None:
         return str(path)
     folder.mkdir(parents=True, exist_ok=True)
     array = plan.render()
-    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    try:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as unfinished:
+        drawn = Path(unfinished, path.name)
         if plan.kind == "volume":
             nibabel, _ = optional_import("nibabel")
-            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), unfinished)
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), drawn)
         else:
             pil_image, _ = optional_import("PIL.Image")
-            pil_image.fromarray(array).save(unfinished, compress_level=1)
-        os.chmod(unfinished, 0o644)  # mkstemp's files are private
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+            pil_image.fromarray(array).save(drawn, compress_level=1)
+        os.replace(drawn, path)
     return str(path)
