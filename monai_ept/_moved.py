@@ -57,7 +57,7 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "data.sources.synthetic.body": "synthetic.chest_anatomy",
     "data.sources.synthetic.chest": "synthetic.chest",
     "data.sources.synthetic.derm": "synthetic.derm",
-    "data.sources.synthetic.findings": "synthetic.chest_findings",
+    "data.sources.synthetic.findings": "synthetic.chest",
     "data.sources.synthetic.paint": "synthetic.paint",
     "data.sources.synthetic.scene": "synthetic.skin",
     "data.sources.synthetic.sets": "data.sources.synthetic.datasets",

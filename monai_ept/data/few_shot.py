@@ -30,9 +30,8 @@ def few_shot_split(
 ) -> FewShotSplit:
     """Split a data set into K shots for training, a validation set and a test set that share no image and no group.
 
-    What is chosen depends on the seed, the ids, groups, labels and class names, through SHA-256 and nothing else: not
-    on the order of the records, nor on the machine or the version of a library. For multi-class data the K-shot set
-    of a seed contains every smaller set of that seed.
+    What is chosen depends on the seed, the ids, groups, labels and class names, through SHA-256 and nothing else. For
+    multi-class data the K-shot set of a seed contains every smaller set of that seed.
 
     - **Training**: for each class, rarest first, groups that contain it are taken until there are K with a taken image
       of that class. Of a taken group, the images of that class are used; its other images are used nowhere. With
@@ -143,16 +142,10 @@ def _choose(
     candidates: Sequence[Record], data: RecordSet, shots: int, seed: int, unit: str, purpose: str
 ) -> list[Record]:
     """K groups (images) per class, rarest class first; see :py:func:`few_shot_split`."""
-    members: list[dict[str, list[Record]]] = [{} for _ in data.class_names]
-    for record in candidates:
-        for index in positive_classes(record["label"]):
-            members[index].setdefault(record[unit], []).append(record)
-
     taken: dict[str, Record] = {}
-    for index in sorted(range(data.num_classes), key=lambda i: (len(members[i]), i)):
-        units = members[index]
+    for class_name, units in _rarest_first(candidates, data, unit):
         already = {name for name, records in units.items() if any(record["id"] in taken for record in records)}
-        order = sorted(units.keys() - already, key=_ranking(seed, purpose, data.class_names[index]))
+        order = sorted(units.keys() - already, key=_ranking(seed, purpose, class_name))
         for name in order[: max(0, shots - len(already))]:
             taken.update((record["id"], record) for record in units[name])
     return list(taken.values())
@@ -160,19 +153,24 @@ def _choose(
 
 def _hold_out(pool: Sequence[Record], data: RecordSet, fraction: float) -> set[str]:
     """The groups of the test set, a share of each class, the same for every seed; rarest class first."""
-    members: list[set[str]] = [set() for _ in data.class_names]
-    for record in pool:
-        for index in positive_classes(record["label"]):
-            members[index].add(record["group"])
-    negative = {record["group"] for record in pool} - set().union(*members)
+    negative = _groups(record for record in pool if not positive_classes(record["label"]))
     held_out: set[str] = set()
-    for index in sorted(range(len(members)), key=lambda i: (len(members[i]), i)):
-        wanted = round(fraction * len(members[index])) - len(members[index] & held_out)
-        order = sorted(members[index] - held_out, key=_ranking("test", data.class_names[index]))
-        held_out.update(order[: max(0, wanted)])
+    for class_name, members in _rarest_first(pool, data, "group"):
+        negative -= members.keys()
+        wanted = round(fraction * len(members)) - len(members.keys() & held_out)
+        held_out.update(sorted(members.keys() - held_out, key=_ranking("test", class_name))[: max(0, wanted)])
     # Images without any positive label are a part of reality, too.
     held_out.update(sorted(negative, key=_ranking("test", None))[: round(fraction * len(negative))])
     return held_out
+
+
+def _rarest_first(records: Sequence[Record], data: RecordSet, unit: str) -> list[tuple[str, dict[str, list[Record]]]]:
+    """Class names, those with the fewest groups (images) first, and the records of each group (image) of the class."""
+    members: list[dict[str, list[Record]]] = [{} for _ in data.class_names]
+    for record in records:
+        for index in positive_classes(record["label"]):
+            members[index].setdefault(record[unit], []).append(record)
+    return sorted(zip(data.class_names, members, strict=True), key=lambda one: len(one[1]))
 
 
 def _ranking(*salt: Any) -> Callable[[str], tuple[str, str]]:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""MONAI dictionary transforms of images: read, channels, intensities, random crops, size."""
+"""MONAI dictionary transforms of images: read, channels, intensities, random crops, size.
+
+``allow_missing_keys`` skips keys that are not there, as everywhere in MONAI.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,6 @@ class LoadRecordd(_EachImaged):
     Args:
         keys: keys of the images.
         spatial_dims: 2 or 3; what is left over is the channel axis. It may be last (as in files) or first.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(self, keys: KeysCollection, spatial_dims: int = 2, allow_missing_keys: bool = False) -> None:
@@ -72,7 +74,6 @@ class RepairChannelsd(_EachImaged):
     Args:
         keys: keys of channel-first images.
         in_channels: the number wanted.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(self, keys: KeysCollection, in_channels: int = 3, allow_missing_keys: bool = False) -> None:
@@ -105,7 +106,6 @@ class UnitIntensityd(_EachImaged):
         keys: keys of the images.
         intensity_range: values that become 0 and 1, applied to every number type, with what lies outside cut off; None:
             an image's own minimum and maximum, and 8-bit images unchanged (:py:class:`BytesToUnitd` is for them).
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class BytesToUnitd(_EachImaged):
 class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
     """Crops a random share of the area, with a random aspect ratio, at a random place.
 
-    With a resize after it, this is the RandomResizedCrop of torchvision, for images and volumes.
+    With a resize after it, this is torchvision's RandomResizedCrop, for images and volumes.
 
     Args:
         keys: keys of channel-first images; all are cropped alike.
@@ -149,7 +149,6 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
         ratio: smallest and largest aspect ratio (columns to rows); in 3-D the stretch of each axis. None: the aspect
             ratio of ``target``.
         target: the size a crop will be resized to; only needed without ``ratio``.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(
@@ -209,16 +208,14 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
 class ResizeImaged(_EachImaged):
     """Resizes without aliasing, squashing the image or keeping its aspect ratio.
 
-    Images are resized by torch's antialiased filter. It agrees with PIL, which timm's networks were trained with, and
-    is many times faster than MONAI's Gaussian filter before a resize (tools/measure/data_cache.py). Torch has no such
-    filter for volumes; there MONAI's resize does the work.
+    Images are resized by torch's antialiased filter: it agrees with PIL, which timm's networks were trained with, and
+    is faster than MONAI's Gaussian (tools/measure/data_cache.py). It takes no volumes; those are left to MONAI.
 
     Args:
         keys: keys of channel-first float images in [0, 1].
         spatial_size: the size wanted.
         mode: "bicubic", "bilinear" or "nearest"; volumes use "trilinear" for both of the first two.
         keep_aspect: fit the image in and fill up with zeros on both sides, instead of squashing it.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class DataError(ValueError):
     """Something is wrong with the data; the message lists every problem found, up to twenty of them.
 
     Args:
-        source: what was read, for the first line of the message.
+        source: what was read.
         problems: one sentence each, naming the file and line or the record.
     """
 
@@ -70,7 +70,7 @@ class RecordSet:
         name: name of the source, e.g. "isic2018".
         records: plain dictionaries, see the module's text.
         class_names: one name per class, in label order.
-        task: "multiclass" (label is an int) or "multilabel" (label is a list of 0/1).
+        task: "multiclass" or "multilabel".
         spatial_dims: 2 for images, 3 for volumes.
         published: few-shot lists that came with the data set, keyed by (shots, sampling number); each has "train" and
             "val", the ids as listed, repeated rows included.

@@ -25,13 +25,11 @@ class PerSampleRandom(RandomizableTransform):
 
     Args:
         transforms: random dictionary transforms, run in this order.
-        id_key: the record's key that tells records apart.
     """
 
-    def __init__(self, transforms: Sequence[Callable], id_key: str = "id") -> None:
+    def __init__(self, transforms: Sequence[Callable]) -> None:
         super().__init__()
         self.random = Compose(transforms)
-        self.id_key = id_key
         self._seed: int | None = None
         # Shared memory, so that workers that outlive an epoch learn of the next one. -1: nobody counts epochs.
         self._epoch = torch.full((1,), -1, dtype=torch.int64).share_memory_()
@@ -62,9 +60,9 @@ class PerSampleRandom(RandomizableTransform):
         return self.random(data)
 
     def _sample_seed(self, data: Mapping[Hashable, Any]) -> int:
-        if self._seed is None or self.id_key not in data:
+        if self._seed is None or "id" not in data:
             return int(self.R.randint(2**32, dtype="uint32"))
-        identity = data[self.id_key]
+        identity = data["id"]
         turn = int(self._epoch.item())
         if turn < 0:
             turn = self._visits[identity] = self._visits.get(identity, -1) + 1

@@ -40,15 +40,15 @@ def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]
 class FewShotSplit:
     """Training, validation and test records, and how they came about.
 
-    A split is data: :py:meth:`to_json` names the chosen ids, the settings and the hash of the data set, and
-    :py:meth:`from_json` gives the same split back from the same data set, byte for byte.
+    :py:meth:`to_json` names the chosen ids, the settings and the hash of the data set, and :py:meth:`from_json` gives
+    the same split back from the same data set, byte for byte.
 
     Args:
         train: training records.
         val: validation records.
         test: test records.
         source: name of the data set.
-        source_hash: hash of the data set, see :py:attr:`RecordSet.source_hash`.
+        source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
         summary: counts by class, what was left out, and every warning.
         origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.

@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
-__all__ = ["MeanLoss", "single_number", "step_loss", "step_lr", "watch_lr"]
+__all__ = ["MeanLoss", "epoch_loss", "single_number", "step_loss", "step_lr", "watch_steps"]
 
 
 def step_loss(engine: Any) -> float | None:
@@ -26,11 +26,19 @@ def step_loss(engine: Any) -> float | None:
     return single_number(output.get("loss") if isinstance(output, Mapping) else output)
 
 
-def watch_lr(engine: Engine) -> None:
-    """Let ``step_lr`` know the learning rate of each step of a trainer; once is enough, and twice does no harm."""
+def watch_steps(engine: Engine) -> None:
+    """Let ``step_lr`` and ``epoch_loss`` know the steps of a trainer; once is enough, and twice does no harm."""
     if not engine.has_event_handler(_keep_lr, Events.ITERATION_STARTED):
         # Not at the end of the step: by then the schedule has gone on to the next.
         engine.add_event_handler(Events.ITERATION_STARTED, _keep_lr)
+        engine.add_event_handler(Events.EPOCH_STARTED, _begin_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, _keep_loss)
+
+
+def epoch_loss(engine: Any) -> float:
+    """Mean loss of the steps of this epoch so far; 0 without any."""
+    losses = engine.state.epoch_losses
+    return sum(losses) / max(len(losses), 1)
 
 
 def step_lr(engine: Any) -> float | None:
@@ -46,6 +54,16 @@ def _keep_lr(engine: Any) -> None:
     optimizer = getattr(engine, "optimizer", None)
     if optimizer is not None:
         engine.state.step_lr = float(optimizer.param_groups[-1]["lr"])  # the head's, which stands last and has no scale
+
+
+def _begin_epoch(engine: Any) -> None:
+    engine.state.epoch_losses = []
+
+
+def _keep_loss(engine: Any) -> None:
+    loss = step_loss(engine)
+    if loss is not None:
+        engine.state.epoch_losses.append(loss)
 
 
 def single_number(value: Any) -> float | None:

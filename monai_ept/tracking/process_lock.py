@@ -33,12 +33,9 @@ class ProcessLock:
         """Take the lock; without ``wait``, say at once whether it was free."""
         import time
 
-        while True:
-            if self._try():
-                return True
-            if not wait:
-                return False
+        while not (free := self._try()) and wait:
             time.sleep(0.05)
+        return free
 
     def _try(self) -> bool:
         key = str(self.path.absolute())

@@ -120,7 +120,7 @@ class TrackedRun:
     Args:
         folder: the run's folder.
         uri: the store.
-        about: id, names and store of the run, as ``run.json`` has them.
+        about: what ``run.json`` says: id, names and store.
         closes: whether it decides the run's status.
     """
 
@@ -331,10 +331,7 @@ def _usual_tags() -> dict[str, str]:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
     return flat
 
 

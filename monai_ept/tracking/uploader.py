@@ -186,10 +186,8 @@ class Uploader:
 
         query = f"tags.`{ID_TAG}` = '{opening['id']}'"
         runs = self._client.search_runs([experiment], query, run_view_type=ViewType.ALL, max_results=1)
-        if runs:
-            self._check_active(runs[0].info.run_id)
-            return str(runs[0].info.run_id)
-        return ""
+        found = str(runs[0].info.run_id) if runs else ""
+        return found if found and self._check_active(found) else ""
 
     def _create(self, opening: dict[str, Any]) -> str:
         run = self._client.create_run(
@@ -250,14 +248,7 @@ class Uploader:
 
 
 class UploadThread(threading.Thread):
-    """Uploads a run's journals beside a training, until told to finish.
-
-    Args:
-        earlier: journals of the run that other processes have left.
-        journal: the one that is being written.
-        uri: the store.
-        on_run: called with the run's id as soon as it is known.
-    """
+    """Uploads a run's journals beside a training, those that earlier processes left first, until told to finish."""
 
     def __init__(self, earlier: list[Journal], journal: Journal, uri: str, on_run: Callable[[str], None]) -> None:
         super().__init__(name="monai_ept tracking", daemon=True)

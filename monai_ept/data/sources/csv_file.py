@@ -40,17 +40,16 @@ def csv_file(
 ) -> RecordSet:
     """Read records from a table, one line an image.
 
-    Labels come in one of two forms: **one column** of class names or of numbers from 0 (multi-class), or **several
-    columns** of 0/1, one a class. Several columns mean multi-label, unless ``task`` is "multiclass": then exactly one
-    of them must be 1.
+    Labels are **one column** of class names or of numbers from 0 (multi-class), or **several columns** of 0/1, one a
+    class: multi-label, unless ``task`` is "multiclass", when exactly one of them must be 1.
 
     Args:
         dataset_dir: the data folder; no image may lie outside of it.
         csv: the table, as a path or relative to ``dataset_dir``.
         image: column of the image paths.
         label: column of the labels, or list of 0/1 columns.
-        group: column that names patient, study or lesion; default "group" if there is such a column, otherwise, and
-            where a cell is empty, every image is a group of its own.
+        group: column that names patient, study or lesion; default "group" if there is such a column. Without one, and
+            where a cell is empty, an image is a group of its own.
         split: column with train, val or test, where empty means train; default "split" if there is such a column.
         class_names: names in label order; default: the label columns, or the names found, sorted.
         task: "multiclass" or "multilabel"; default see above.

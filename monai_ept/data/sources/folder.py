@@ -69,18 +69,10 @@ def collect(
     spatial_dims: int,
     name: str | None,
 ) -> tuple[RecordSet, list[str]]:
-    """Records of class folders, not yet validated, for sources that differ only in what counts as an image.
+    """Records of class folders, not yet validated, and the problems found on the way.
 
-    Args:
-        dataset_dir: the data folder.
-        images: lists the images of a class folder.
-        group_pattern: see :py:func:`folder`.
-        class_names: see :py:func:`folder`.
-        spatial_dims: 2 or 3.
-        name: name of the data set.
-
-    Returns:
-        the records and the problems found on the way.
+    It is for sources that differ only in what counts as an image: ``images`` lists those of a class folder. The other
+    arguments are those of :py:func:`folder`.
     """
     root = Path(dataset_dir)
     top = _folders(root)

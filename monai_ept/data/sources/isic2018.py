@@ -21,14 +21,10 @@ _PARTS = {"Training": "train", "Validation": "val", "Test": "test"}
 def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordSet:
     """Read ISIC 2018 task 3, grouped by lesion.
 
-    Two layouts are understood:
-
-    - the official one: ``ISIC2018_Task3_Training_Input``, ``…_Training_GroundTruth``, and the same for Validation and
-      Test as far as they are there. Lesion ids come from ``ISIC2018_Task3_Training_LesionGroupings.csv`` or
-      ``HAM10000_metadata.csv``; without either, every image is a group and a warning says so.
-    - a plain one: ``labels.csv`` with the columns image, dx, split and lesion_id, and ``images/<image>.jpg``.
-
-    The official test images have no public lesion ids; each is a group of its own.
+    The layout is the official one, ``ISIC2018_Task3_Training_Input``, ``…_Training_GroundTruth``, and the same for
+    Validation and Test as far as they are there; or ``labels.csv`` with the columns image, dx, split and lesion_id, and
+    ``images/<image>.jpg``. Officially, lesion ids come from ``ISIC2018_Task3_Training_LesionGroupings.csv`` or
+    ``HAM10000_metadata.csv``; an image without one (every test image) is a group of its own.
 
     Args:
         dataset_dir: the data folder.

@@ -41,10 +41,7 @@ _SAMPLING = re.compile(r"_(\d+)-shot_(train|val)_exp(\d+)\.txt$")
 
 
 def read_list(path: str | Path) -> tuple[list[tuple[str, str, list[int] | None]], list[str]]:
-    """Read a MedFMC list by what is in it: a name, then any number of labels, or none.
-
-    Args:
-        path: the list file.
+    """Read a MedFMC list: on each line a name, then any number of labels, or none.
 
     Raises:
         DataError: when the file is missing or not text.

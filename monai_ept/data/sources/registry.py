@@ -46,7 +46,7 @@ def register_source(name: str, loader: Callable[..., RecordSet]) -> None:
 
     Args:
         name: a name that is not taken.
-        loader: function that returns a :py:class:`RecordSet`; it gets ``dataset_dir`` if it has such an argument.
+        loader: returns a :py:class:`RecordSet`; it gets ``dataset_dir`` if it has such an argument.
 
     Raises:
         ValueError: when the name is taken.

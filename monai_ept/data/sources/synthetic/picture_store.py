@@ -33,24 +33,14 @@ _RENDERERS = {"derm": render_derm, "chest": render_chest, "volume": render_volum
 
 @dataclass(frozen=True)
 class Plan:
-    """A picture that is not drawn yet.
+    """A picture that is not drawn yet: what the renderer of its kind takes, and what its record will say."""
 
-    Args:
-        kind: "derm", "chest" or "volume".
-        what: first argument of the renderer: class name or findings.
-        options: the renderer's other arguments.
-        label: class index or list of 0/1.
-        group: lesion, patient or gland.
-        view: number within the group.
-        split: "train" or "test".
-    """
-
-    kind: str
-    what: Any
-    options: dict[str, int] = field(hash=False)
+    kind: str  # "derm", "chest" or "volume"
+    what: Any  # first argument of the renderer: class name or findings
+    options: dict[str, int] = field(hash=False)  # its other arguments
     label: int | list[int]
-    group: str
-    view: int
+    group: str  # lesion, patient or gland
+    view: int  # number within the group
     split: str
 
     @property
@@ -78,14 +68,7 @@ class LazyPicture:
 
 
 def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple[int, int]) -> None:
-    """Refuse sizes that make no sense.
-
-    Args:
-        seed: at least 0.
-        img_size: length of an edge, from ``least`` to ``most``.
-        least: smallest edge that shows anything.
-        most: longest edge.
-        counts: name → (value, smallest sensible value).
+    """Refuse a negative seed, an edge that is not from ``least`` to ``most``, and counts below their least.
 
     Raises:
         ValueError: naming the argument.
@@ -106,8 +89,8 @@ def make_records(
 
     Args:
         plans: the pictures.
-        cache_dir: None keeps arrays in memory; a folder gets a file for every picture, and only missing or broken ones
-            are drawn. A file appears under its name when it is complete, never before.
+        cache_dir: None keeps arrays in memory; a folder gets a file for every picture, whole or not at all, and only
+            missing or broken ones are drawn.
         num_workers: processes that draw; 0 draws in this one.
         lazy: draw nothing now, see :py:class:`LazyPicture`; it goes without a folder.
 
