@@ -172,7 +172,7 @@ class FitResult:
         Args:
             dataset_dir: the folder, if it is another now.
             source: how it is read, where the record does not know.
-            options: options of that source.
+            options: options of the source, in the place of those in the record.
 
         Raises:
             ValueError: when nothing says how the images are read.
@@ -180,6 +180,8 @@ class FitResult:
         settings = dict(self.record["data"] or {})
         if source is not None:
             settings = {"source": source, "options": dict(options or {})}
+        elif options is not None:
+            settings["options"] = dict(options)
         if settings.get("source") is None:
             raise ValueError(
                 f"nothing in {self.folder} says how its images are read: pass --source, one of "

@@ -211,7 +211,8 @@ def _vessels(body: Body) -> np.ndarray:
             tip = (fork[0] + side * patient.between(0.08, 0.25), fork[1] + patient.bell(0.14))
             x, y = curve(fork, tip, patient.bell(0.1), 0.05, patient, 40)
             lines.append((x, y, np.full(40, thick * (0.55 if busy else 0.4), np.float32)))
-    tree = body.dots(*joined(lines))
+    x, y, radius = joined(lines)
+    tree = body.dots(x, y, radius)
     roots = np.zeros_like(body.y)
     for side in (1, -1):
         roots = np.maximum(roots, body.blob(side * 0.19, 0.0, 0.10, 0.6, 0.8))
