@@ -45,7 +45,6 @@ KNOWN = {
     "monai_ept.engines.fit",
     "monai_ept/data/transforms.py",
     "monai_ept/engines/training.py",
-    "monai_ept/tracking/tracked_run.py",
     "tests/methods/test_hf_peft.py",
     "tests/test_model.py",
 }

@@ -48,10 +48,9 @@ def validate_records(
         data: the records with their class names and task.
         root: folder that no image path may leave; None skips this check.
         where: for each record where it was read, e.g. "labels.csv:12"; default "record 12 (id 'x')".
-        problems: problems the caller already found while reading; they head the list.
-        check_images: "quick" reads every header and the end of the file, and decodes only files whose end looks cut
-            off; "full" decodes every image; "none" does not touch the files. Checks run in threads, with a progress
-            bar when they take longer than three seconds.
+        problems: what the caller found while reading; it heads the list.
+        check_images: "quick" reads header and end of every file, and decodes those whose end looks cut off; "full"
+            decodes every image; "none" does not touch the files. A progress bar appears after three seconds.
         allow_empty_classes: accept classes without any image.
 
     Raises:
@@ -61,8 +60,7 @@ def validate_records(
         ``data``, unchanged.
     """
     look_up_option(check_images, CHECK_LEVELS)
-    found = list(problems)
-    found += _class_name_problems(data.class_names)
+    found = [*problems, *_class_name_problems(data.class_names)]
     places = list(where) if where is not None else [_place(n, record) for n, record in enumerate(data.records)]
     if not data.records and not found:
         found.append("there is not a single record")
@@ -72,9 +70,9 @@ def validate_records(
     positives = [0] * data.num_classes
     to_read: list[tuple[str, Any]] = []
     for record, place in zip(data.records, places, strict=True):
-        missing = [key for key in ("image", "label", "group", "id") if key not in record]
+        missing = [repr(key) for key in ("image", "label", "group", "id") if key not in record]
         if missing:
-            found.append(f"{place}: the record has no {' and no '.join(repr(key) for key in missing)}")
+            found.append(f"{place}: the record has no {' and no '.join(missing)}")
             continue
         not_text = [key for key in ("id", "group") if not isinstance(record[key], str)]
         if not_text:
@@ -105,9 +103,8 @@ def validate_records(
         to_read.append((place, image))
 
     if not allow_empty_classes and data.records:
-        found += [
-            f"class {name!r} has no image" for name, count in zip(data.class_names, positives, strict=True) if not count
-        ]
+        counts = zip(data.class_names, positives, strict=True)
+        found += [f"class {name!r} has no image" for name, count in counts if not count]
     if check_images != "none":
         found += _image_problems(to_read, full=check_images == "full")
     if found:
@@ -156,10 +153,10 @@ def _image_problems(items: Sequence[tuple[str, Any]], full: bool) -> list[str]:
     def check(item: tuple[str, Any]) -> str | None:
         place, image = item
         if isinstance(image, (str, Path)):
-            problem = check_file(image, full=full)
-            return f"{place}: {str(image)!r} {problem}" if problem else None
-        problem = _array_problem(image)
-        return f"{place}: {problem}" if problem else None
+            place, problem = f"{place}: {str(image)!r}", check_file(image, full=full)
+        else:
+            place, problem = f"{place}:", _array_problem(image)
+        return f"{place} {problem}" if problem else None
 
     # Decoding releases the interpreter lock, so threads are enough; a few more than cores hide slow disks.
     with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:

@@ -21,11 +21,11 @@ T = TypeVar("T")
 class EpisodeBatchSampler(Sampler[list[int]]):
     """Batches of indices, each an N-way K-shot episode with Q queries a class.
 
-    A batch has ``n_way * k_shot`` support indices first, class by class, then ``n_way * q_query`` query indices, class
-    by class. Support and query of an episode share no image, and no group if groups are given.
+    A batch has ``n_way * k_shot`` support indices first, class by class, then ``n_way * q_query`` query indices
+    likewise. Support and query of an episode share no image, and no group if groups are given.
 
-    Episode number i of an epoch depends on the seed, the epoch and i only. Rank r of R replicas takes the episodes r,
-    r + R, r + 2R, … so the ranks differ, have equally many, and together see what one process would see.
+    Episode i of an epoch depends on the seed, the epoch and i only. Rank r of R replicas takes the episodes r, r + R,
+    r + 2R, …: together they see what one process would see.
 
     Args:
         labels: class index of each image of the dataset, in its order.
@@ -96,46 +96,22 @@ class EpisodeBatchSampler(Sampler[list[int]]):
             )
 
     @classmethod
-    def from_dataset(
-        cls,
-        dataset: Any,
-        n_way: int,
-        k_shot: int,
-        q_query: int,
-        episodes: int,
-        *,
-        label_key: str = "label",
-        group_key: str | None = "group",
-        **options: Any,
-    ) -> EpisodeBatchSampler:
+    def from_dataset(cls, dataset: Any, *episode: int, **options: Any) -> EpisodeBatchSampler:
         """Make a sampler for a MONAI dataset from the records in its ``data``; no image is read.
 
         Args:
-            dataset: any MONAI dataset whose ``data`` is a list of dictionaries.
-            n_way: classes per episode.
-            k_shot: support images per class.
-            q_query: query images per class.
-            episodes: episodes per epoch.
-            label_key: key of the label.
-            group_key: key of the group; None, or records without it: groups play no role.
-            options: more options of the class.
+            dataset: any MONAI dataset whose ``data`` is a list of records, with "label" and perhaps "group".
+            episode: n_way, k_shot, q_query and episodes, which may also be given by name.
+            options: more arguments of the class.
 
-        Returns:
-            the sampler.
+        Raises:
+            TypeError: when the dataset has no such ``data``.
         """
         records = getattr(dataset, "data", None)
-        if records is None or not all(isinstance(record, dict) and label_key in record for record in records):
-            raise TypeError(f"dataset.data must be a list of dictionaries with {label_key!r}; otherwise pass labels.")
-        grouped = group_key is not None and all(group_key in record for record in records)
-        return cls(
-            [record[label_key] for record in records],
-            n_way,
-            k_shot,
-            q_query,
-            episodes,
-            groups=[record[group_key] for record in records] if grouped else None,
-            **options,
-        )
+        if records is None or not all(isinstance(record, dict) and "label" in record for record in records):
+            raise TypeError("dataset.data must be a list of dictionaries with 'label'; otherwise pass labels.")
+        groups = [record["group"] for record in records] if all("group" in record for record in records) else None
+        return cls([record["label"] for record in records], *episode, groups=groups, **options)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other episodes; as for :py:class:`torch.utils.data.DistributedSampler`, call it before each epoch."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from monai.utils import look_up_option
 
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
-from monai_ept.data.split import FewShotSplit, describe, leaks
+from monai_ept.data.split import PARTS, FewShotSplit, describe, leaks
 
 __all__ = ["few_shot_split"]
 
@@ -30,9 +30,8 @@ def few_shot_split(
 ) -> FewShotSplit:
     """Split a data set into K shots for training, a validation set and a test set that share no image and no group.
 
-    What is chosen depends on the seed, the ids, groups, labels and class names, through SHA-256 and nothing else: not
-    on the order of the records, nor on the machine or the version of a library. For multi-class data the K-shot set
-    of a seed contains every smaller set of that seed.
+    What is chosen depends on the seed, the ids, groups, labels and class names, through SHA-256 and nothing else. For
+    multi-class data the K-shot set of a seed contains every smaller set of that seed.
 
     - **Training**: for each class, rarest first, groups that contain it are taken until there are K with a taken image
       of that class. Of a taken group, the images of that class are used; its other images are used nowhere. With
@@ -77,29 +76,23 @@ def few_shot_split(
     if sampling != "fresh":
         if by != "group" or test_fraction is not None or val == "shots":
             raise ValueError(f"sampling={sampling!r} fixes what is chosen, so leave by, test_fraction and val='shots'.")
-        return _published(data, shots, seed, val, clean=sampling == "published-clean", settings=settings)
-
-    settings["val"] = val = val or "none"
-    if test_fraction is not None and not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction is {test_fraction}, it must lie between 0 and 1.")
-    split = _fresh(data, shots, seed, by, val, test_fraction, settings)
-    split.check()
+        split, name = _published(data, settings), f"{data.name} {shots}-shot {seed}"
+    else:
+        settings["val"] = val or "none"
+        if test_fraction is not None and not 0 < test_fraction < 1:
+            raise ValueError(f"test_fraction is {test_fraction}, it must lie between 0 and 1.")
+        split, name = _fresh(data, settings), data.name
+    if sampling != "published":
+        split.check()
     for warning in split.summary["warnings"]:
-        warnings.warn(f"{data.name}: {warning}", stacklevel=2)
+        warnings.warn(f"{name}: {warning}", stacklevel=2)
     return split
 
 
-def _fresh(
-    data: RecordSet,
-    shots: int,
-    seed: int,
-    by: str,
-    val: str,
-    test_fraction: float | None,
-    settings: dict[str, Any],
-) -> FewShotSplit:
+def _fresh(data: RecordSet, settings: dict[str, Any]) -> FewShotSplit:
+    shots, seed, val, test_fraction = (settings[key] for key in ("shots", "seed", "val", "test_fraction"))
     notes: list[str] = []
-    unit = "group" if by == "group" else "id"
+    unit = "group" if settings["by"] == "group" else "id"
     test, pool, val_pool = _official_parts(data, notes)
     if not test and test_fraction is not None:
         held_out = _hold_out(pool, data, test_fraction)
@@ -124,15 +117,8 @@ def _fresh(
     if not test:
         test = _without(rest, _groups(chosen))
 
-    parts = {name: _by_id(part) for name, part in (("train", train), ("val", chosen), ("test", test))}
-    counts = {name: describe(part, data) for name, part in parts.items()}
-    for name in ("train", "val") if val == "shots" else ("train",):
-        notes += _too_few(counts[name], shots, by, name, data)
-    notes += _untested(counts["test"])
-    used = sum(len(part) for part in parts.values())
-    summary = {**counts, "unused_images": len(data) - used, "warnings": notes}
-    three = (parts["train"], parts["val"], parts["test"])
-    return FewShotSplit(*three, data.name, data.source_hash, settings, summary, data.origin)
+    unused = {"unused_images": len(data) - len(train) - len(chosen) - len(test)}
+    return _split([_by_id(part) for part in (train, chosen, test)], data, settings, notes, unused)
 
 
 def _official_parts(data: RecordSet, notes: list[str]) -> tuple[list[Record], list[Record], list[Record]]:
@@ -156,16 +142,10 @@ def _choose(
     candidates: Sequence[Record], data: RecordSet, shots: int, seed: int, unit: str, purpose: str
 ) -> list[Record]:
     """K groups (images) per class, rarest class first; see :py:func:`few_shot_split`."""
-    members: list[dict[str, list[Record]]] = [{} for _ in data.class_names]
-    for record in candidates:
-        for index in positive_classes(record["label"]):
-            members[index].setdefault(record[unit], []).append(record)
-
     taken: dict[str, Record] = {}
-    for index in sorted(range(data.num_classes), key=lambda i: (len(members[i]), i)):
-        units = members[index]
+    for class_name, units in _rarest_first(candidates, data, unit):
         already = {name for name, records in units.items() if any(record["id"] in taken for record in records)}
-        order = sorted(units.keys() - already, key=_ranking(seed, purpose, data.class_names[index]))
+        order = sorted(units.keys() - already, key=_ranking(seed, purpose, class_name))
         for name in order[: max(0, shots - len(already))]:
             taken.update((record["id"], record) for record in units[name])
     return list(taken.values())
@@ -173,19 +153,24 @@ def _choose(
 
 def _hold_out(pool: Sequence[Record], data: RecordSet, fraction: float) -> set[str]:
     """The groups of the test set, a share of each class, the same for every seed; rarest class first."""
-    members: list[set[str]] = [set() for _ in data.class_names]
-    for record in pool:
-        for index in positive_classes(record["label"]):
-            members[index].add(record["group"])
-    negative = {record["group"] for record in pool} - set().union(*members)
+    negative = _groups(record for record in pool if not positive_classes(record["label"]))
     held_out: set[str] = set()
-    for index in sorted(range(len(members)), key=lambda i: (len(members[i]), i)):
-        wanted = round(fraction * len(members[index])) - len(members[index] & held_out)
-        order = sorted(members[index] - held_out, key=_ranking("test", data.class_names[index]))
-        held_out.update(order[: max(0, wanted)])
+    for class_name, members in _rarest_first(pool, data, "group"):
+        negative -= members.keys()
+        wanted = round(fraction * len(members)) - len(members.keys() & held_out)
+        held_out.update(sorted(members.keys() - held_out, key=_ranking("test", class_name))[: max(0, wanted)])
     # Images without any positive label are a part of reality, too.
     held_out.update(sorted(negative, key=_ranking("test", None))[: round(fraction * len(negative))])
     return held_out
+
+
+def _rarest_first(records: Sequence[Record], data: RecordSet, unit: str) -> list[tuple[str, dict[str, list[Record]]]]:
+    """Class names, those with the fewest groups (images) first, and the records of each group (image) of the class."""
+    members: list[dict[str, list[Record]]] = [{} for _ in data.class_names]
+    for record in records:
+        for index in positive_classes(record["label"]):
+            members[index].setdefault(record[unit], []).append(record)
+    return sorted(zip(data.class_names, members, strict=True), key=lambda one: len(one[1]))
 
 
 def _ranking(*salt: Any) -> Callable[[str], tuple[str, str]]:
@@ -193,6 +178,23 @@ def _ranking(*salt: Any) -> Callable[[str], tuple[str, str]]:
         return hashlib.sha256(json.dumps([*salt, name]).encode()).hexdigest(), name
 
     return rank
+
+
+def _split(
+    parts: Sequence[list[Record]], data: RecordSet, settings: dict[str, Any], notes: list[str], more: dict[str, Any]
+) -> FewShotSplit:
+    """The split with its summary, which also says what each part lacks."""
+    counts = {name: describe(part, data) for name, part in zip(PARTS, parts, strict=True)}
+    what = "groups" if settings["by"] == "group" else "images"
+    for part in ("train", "val") if settings["val"] == "shots" else ("train",):
+        for name, count in counts[part][f"{what}_by_class"].items():
+            if count < settings["shots"]:
+                notes.append(f"class {name!r} has only {count} of {settings['shots']} {what} in {part}")
+    images = counts["test"]["images_by_class"]
+    notes += [f"class {name!r} has no image in test" for name, count in images.items() if not count]
+    summary = {**counts, **more, "warnings": notes}
+    train, val, test = parts
+    return FewShotSplit(train, val, test, data.name, data.source_hash, settings, summary, data.origin)
 
 
 def _groups(records: Iterable[Record]) -> set[str]:
@@ -207,44 +209,22 @@ def _by_id(records: Sequence[Record]) -> list[Record]:
     return sorted(records, key=lambda record: record["id"])
 
 
-def _too_few(counts: dict[str, Any], shots: int, by: str, part: str, data: RecordSet) -> list[str]:
-    what = "groups" if by == "group" else "images"
-    return [
-        f"class {name!r} has only {counts[f'{what}_by_class'][name]} of {shots} {what} in {part}"
-        for name in data.class_names
-        if counts[f"{what}_by_class"][name] < shots
-    ]
-
-
-def _untested(counts: dict[str, Any]) -> list[str]:
-    return [f"class {name!r} has no image in test" for name, count in counts["images_by_class"].items() if not count]
-
-
-def _published(
-    data: RecordSet, shots: int, number: int, val: str | None, clean: bool, settings: dict[str, Any]
-) -> FewShotSplit:
+def _published(data: RecordSet, settings: dict[str, Any]) -> FewShotSplit:
+    shots, number = settings["shots"], settings["seed"]
     lists = data.published.get((shots, number))
     if lists is None:
         have = ", ".join(f"{k} shots number {n}" for k, n in sorted(data.published)) or "none"
         raise ValueError(f"{data.name} has no published list for {shots} shots and seed (number) {number}, but {have}.")
     by_id = {record["id"]: record for record in data.records}
     train = [by_id[identity] for identity in lists["train"]]
-    chosen = [] if val == "none" else [by_id[identity] for identity in lists["val"]]
+    chosen = [] if settings["val"] == "none" else [by_id[identity] for identity in lists["val"]]
     test = data.official("test")
     notes = [f"published list: {problem}" for problem in leaks(train, chosen, test)]
-    if clean:
+    if settings["sampling"] == "published-clean":
         rows = len(train), len(chosen)
         train = _by_id(list({record["id"]: record for record in train}.values()))
         chosen = _by_id(list({record["id"]: record for record in _without(chosen, _groups(train))}.values()))
-        if (len(train), len(chosen)) != rows:
-            removed = rows[0] - len(train), rows[1] - len(chosen)
+        removed = rows[0] - len(train), rows[1] - len(chosen)
+        if any(removed):
             notes.append(f"removed {removed[0]} of {rows[0]} train rows and {removed[1]} of {rows[1]} val rows")
-    counts = {name: describe(part, data) for name, part in (("train", train), ("val", chosen), ("test", test))}
-    notes += _too_few(counts["train"], shots, "group", "train", data) + _untested(counts["test"])
-    summary = {**counts, "warnings": notes}
-    split = FewShotSplit(train, chosen, test, data.name, data.source_hash, settings, summary, data.origin)
-    if clean:
-        split.check()
-    for note in notes:
-        warnings.warn(f"{data.name} {shots}-shot {number}: {note}", stacklevel=3)
-    return split
+    return _split((train, chosen, test), data, settings, notes, {})

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""MONAI dictionary transforms of images: read, channels, intensities, random crops, size."""
+"""MONAI dictionary transforms of images: read, channels, intensities, random crops, size.
+
+``allow_missing_keys`` skips keys that are not there, as everywhere in MONAI.
+"""
 
 from __future__ import annotations
 
@@ -22,43 +25,48 @@ from monai_ept.data.read_image import read_image
 __all__ = ["BytesToUnitd", "LoadRecordd", "RandAreaCropd", "RepairChannelsd", "ResizeImaged", "UnitIntensityd"]
 
 
-class LoadRecordd(MapTransform):
+class _EachImaged(MapTransform):
+    """What one function does to the image under each key."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.convert(d[key], f"record {d.get('id', '?')!r}")
+        return d
+
+    def convert(self, image: Any, name: str) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class LoadRecordd(_EachImaged):
     """Reads a record's image, path or array, and puts the channels first.
 
     Args:
         keys: keys of the images.
         spatial_dims: 2 or 3; what is left over is the channel axis. It may be last (as in files) or first.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(self, keys: KeysCollection, spatial_dims: int = 2, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spatial_dims = look_up_option(spatial_dims, (2, 3))
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            image = d[key]
-            name = str(image) if isinstance(image, (str, Path)) else f"record {d.get('id', '?')!r}"
-            image = read_image(image) if isinstance(image, (str, Path)) else MetaTensor(np.ascontiguousarray(image))
-            d[key] = self._channel_first(image, name)
-        return d
-
-    def _channel_first(self, image: torch.Tensor, name: str) -> torch.Tensor:
+    def convert(self, image: Any, name: str) -> torch.Tensor:
+        if isinstance(image, (str, Path)):
+            image, name = read_image(image), str(image)
+        else:
+            image = MetaTensor(np.ascontiguousarray(image))
         dims, shape = self.spatial_dims, tuple(image.shape)
         if len(shape) == dims:
-            shaped = image.unsqueeze(0)
-        elif len(shape) == dims + 1 and shape[-1] <= 4:
-            shaped = image.movedim(-1, 0)
-        elif len(shape) == dims + 1 and shape[0] <= 4:
-            shaped = image
-        else:
-            hint = "; spatial_dims=3 reads volumes" if dims == 2 and len(shape) == 3 else ""
-            raise ValueError(f"{name} has shape {shape}, which is not {dims}-D with up to 4 channels{hint}.")
-        return shaped
+            return image.unsqueeze(0)
+        if len(shape) == dims + 1 and shape[-1] <= 4:
+            return image.movedim(-1, 0)
+        if len(shape) == dims + 1 and shape[0] <= 4:
+            return image
+        hint = "; spatial_dims=3 reads volumes" if dims == 2 and len(shape) == 3 else ""
+        raise ValueError(f"{name} has shape {shape}, which is not {dims}-D with up to 4 channels{hint}.")
 
 
-class RepairChannelsd(MapTransform):
+class RepairChannelsd(_EachImaged):
     """Gives an image the number of channels the network takes.
 
     Grey is repeated, alpha is dropped, colour becomes grey with the weights of ITU-R 601 (as in PIL).
@@ -66,45 +74,38 @@ class RepairChannelsd(MapTransform):
     Args:
         keys: keys of channel-first images.
         in_channels: the number wanted.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(self, keys: KeysCollection, in_channels: int = 3, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.in_channels = in_channels
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            image, wanted = d[key], self.in_channels
-            # Volumes with two or four channels are modalities, not alpha.
-            if image.ndim == 3 and wanted in (1, 3) and image.shape[0] in (2, 4):
-                image = image[:-1]
-            if image.shape[0] == wanted:
-                pass
-            elif image.shape[0] == 1:
-                image = image.repeat(wanted, *[1] * (image.ndim - 1))
-            elif image.shape[0] == 3 and wanted == 1:
-                weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, *[1] * (image.ndim - 1))
-                grey = (image.float() * weights).sum(0, keepdim=True)
-                image = grey.round().to(image.dtype) if not image.is_floating_point() else grey
-            else:
-                raise ValueError(
-                    f"record {d.get('id', '?')!r} has {image.shape[0]} channels and the network takes {wanted}; "
-                    "no rule says how to get from one to the other."
-                )
-            d[key] = image
-        return d
+    def convert(self, image: Any, name: str) -> torch.Tensor:
+        wanted, other_axes = self.in_channels, [1] * (image.ndim - 1)
+        # Volumes with two or four channels are modalities, not alpha.
+        if image.ndim == 3 and wanted in (1, 3) and image.shape[0] in (2, 4):
+            image = image[:-1]
+        if image.shape[0] == wanted:
+            return image
+        if image.shape[0] == 1:
+            return image.repeat(wanted, *other_axes)
+        if image.shape[0] == 3 and wanted == 1:
+            weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, *other_axes)
+            grey = (image.float() * weights).sum(0, keepdim=True)
+            return grey if image.is_floating_point() else grey.round().to(image.dtype)
+        raise ValueError(
+            f"{name} has {image.shape[0]} channels and the network takes {wanted}; "
+            "no rule says how to get from one to the other."
+        )
 
 
-class UnitIntensityd(MapTransform):
+class UnitIntensityd(_EachImaged):
     """Brings intensities to [0, 1], except for 8-bit images, which stay small for the cache.
 
     Args:
         keys: keys of the images.
         intensity_range: values that become 0 and 1, applied to every number type, with what lies outside cut off; None:
             an image's own minimum and maximum, and 8-bit images unchanged (:py:class:`BytesToUnitd` is for them).
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(
@@ -114,41 +115,33 @@ class UnitIntensityd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.bytes_too = intensity_range is not None
         self.scale: Any = ScaleIntensity(0.0, 1.0)
         if intensity_range is not None:
             low, high = intensity_range
             if not low < high:
                 raise ValueError(f"intensity_range is {intensity_range}, the first value must be below the second.")
             self.scale = ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)
-        self.bytes_too = intensity_range is not None
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            image = d[key]
-            if image.dtype == torch.bool:
-                image = image.to(torch.uint8) * 255
-            if image.dtype != torch.uint8 or self.bytes_too:
-                image = self.scale(torch.nan_to_num(image.float()))
-            d[key] = image
-        return d
+    def convert(self, image: Any, name: str) -> torch.Tensor:
+        if image.dtype == torch.bool:
+            image = image.to(torch.uint8) * 255
+        if image.dtype == torch.uint8 and not self.bytes_too:
+            return image
+        return self.scale(torch.nan_to_num(image.float()))
 
 
-class BytesToUnitd(MapTransform):
+class BytesToUnitd(_EachImaged):
     """Turns 8-bit images into floats in [0, 1] and leaves floats alone."""
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            if d[key].dtype == torch.uint8:
-                d[key] = d[key].float() / 255
-        return d
+    def convert(self, image: Any, name: str) -> torch.Tensor:
+        return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
     """Crops a random share of the area, with a random aspect ratio, at a random place.
 
-    With a resize after it, this is the RandomResizedCrop of torchvision, for images and volumes.
+    With a resize after it, this is torchvision's RandomResizedCrop, for images and volumes.
 
     Args:
         keys: keys of channel-first images; all are cropped alike.
@@ -156,7 +149,6 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
         ratio: smallest and largest aspect ratio (columns to rows); in 3-D the stretch of each axis. None: the aspect
             ratio of ``target``.
         target: the size a crop will be resized to; only needed without ``ratio``.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(
@@ -175,8 +167,7 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
         if ratio is None and target is None:
             raise ValueError("give either ratio or target.")
         self.scale, self.ratio, self.target = scale, ratio, target
-        self._start: list[int] = []
-        self._size: list[int] = []
+        self._start, self._size = [0], [0]
 
     def randomize(self, shape: Sequence[int]) -> None:
         """Draw the box; ten tries, then the largest centred box of an allowed shape."""
@@ -207,28 +198,24 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        drawn = False
-        for key in self.key_iterator(d):
-            if not drawn:
+        for number, key in enumerate(self.key_iterator(d)):
+            if number == 0:
                 self.randomize(d[key].shape[1:])
-                drawn = True
             d[key] = SpatialCrop(roi_start=self._start, roi_end=np.add(self._start, self._size))(d[key])
         return d
 
 
-class ResizeImaged(MapTransform):
+class ResizeImaged(_EachImaged):
     """Resizes without aliasing, squashing the image or keeping its aspect ratio.
 
-    Images are resized by torch's antialiased filter. It agrees with PIL, which timm's networks were trained with, and
-    is many times faster than MONAI's Gaussian filter before a resize (tools/measure/data_cache.py). Torch has no such
-    filter for volumes; there MONAI's resize does the work.
+    Images are resized by torch's antialiased filter: it agrees with PIL, which timm's networks were trained with, and
+    is faster than MONAI's Gaussian (tools/measure/data_cache.py). It takes no volumes; those are left to MONAI.
 
     Args:
         keys: keys of channel-first float images in [0, 1].
         spatial_size: the size wanted.
         mode: "bicubic", "bilinear" or "nearest"; volumes use "trilinear" for both of the first two.
         keep_aspect: fit the image in and fill up with zeros on both sides, instead of squashing it.
-        allow_missing_keys: skip keys that are not there.
     """
 
     def __init__(
@@ -244,13 +231,7 @@ class ResizeImaged(MapTransform):
         self.mode = look_up_option(mode, ("bicubic", "bilinear", "trilinear", "nearest"))
         self.keep_aspect = keep_aspect
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = self._resize(d[key])
-        return d
-
-    def _resize(self, image: torch.Tensor) -> torch.Tensor:
+    def convert(self, image: Any, name: str) -> torch.Tensor:
         shape, target = tuple(image.shape[1:]), self.spatial_size
         size = target
         if self.keep_aspect:
@@ -259,9 +240,8 @@ class ResizeImaged(MapTransform):
         if size != shape:
             image = self._interpolate(image, size)
         if size != target:
-            gaps = [want - have for want, have in zip(target, size, strict=True)]
-            # torch's pad starts with the last axis
-            padding = [amount for gap in reversed(gaps) for amount in (gap // 2, gap - gap // 2)]
+            gaps = [want - have for want, have in zip(target, size, strict=True)][::-1]  # torch's pad begins at the end
+            padding = [amount for gap in gaps for amount in (gap // 2, gap - gap // 2)]
             image = torch.nn.functional.pad(image, padding)
         return image
 

@@ -89,12 +89,9 @@ def _plain_mode(image: Any) -> Any:
     ops, _ = optional_import("PIL.ImageOps")
     frame_format = image.format
     image = ops.exif_transpose(image)
-    if image.mode == "1" or image.mode in ("LA", "La"):
-        image = image.convert("L")
-    elif image.mode in ("I;16B", "I;16L", "I;16N"):
-        image = image.convert("I;16") if image.mode != "I;16B" else image.convert("I")
-    elif image.mode not in ("L", "RGB", "I", "I;16", "F"):
-        image = image.convert("RGB")  # palette, alpha, CMYK, YCbCr, …
+    plain = {"1": "L", "LA": "L", "La": "L", "I;16B": "I", "I;16L": "I;16", "I;16N": "I;16"}
+    if image.mode not in ("L", "RGB", "I", "I;16", "F"):
+        image = image.convert(plain.get(image.mode, "RGB"))  # RGB: palette, alpha, CMYK, YCbCr, …
     image.load()  # decodes now and closes the file
     image.format = frame_format
     return image
@@ -108,9 +105,7 @@ class _DicomReader(PydicomReader):
         if interpretation == "PALETTE COLOR":
             raise ValueError(f"{filename}: DICOM with PALETTE COLOR is not supported, convert it to RGB first")
         array = super()._get_array_data(img, filename)
-        if interpretation == "MONOCHROME1":
-            array = array.max() + array.min() - array
-        return array
+        return array.max() + array.min() - array if interpretation == "MONOCHROME1" else array
 
 
 def check_file(path: str | Path, full: bool = False) -> str | None:
@@ -135,10 +130,8 @@ def check_file(path: str | Path, full: bool = False) -> str | None:
             "numpy": _numpy_looks_complete,
             "dicom": lambda _: False,  # a DICOM file is read whole in any case
         }[file_kind(path)](path)
-        if full or not looks_complete:
-            array = read_image(path)
-            if not array.numel():
-                return "has no pixels"
+        if (full or not looks_complete) and not read_image(path).numel():
+            return "has no pixels"
     except Exception as error:  # readers raise nearly everything on broken files, struct.error and EOFError included
         reason = str(error).strip().splitlines() or [""]
         return f"cannot be read ({type(error).__name__}: {reason[0][:200]})"
@@ -169,5 +162,4 @@ def _nifti_looks_complete(path: Path) -> bool:
 
 
 def _numpy_looks_complete(path: Path) -> bool:
-    with_array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return not hasattr(with_array, "files")
+    return not hasattr(np.load(path, mmap_mode="r", allow_pickle=False), "files")

@@ -29,7 +29,7 @@ class DataError(ValueError):
     """Something is wrong with the data; the message lists every problem found, up to twenty of them.
 
     Args:
-        source: what was read, for the first line of the message.
+        source: what was read.
         problems: one sentence each, naming the file and line or the record.
     """
 
@@ -50,17 +50,9 @@ class DataError(ValueError):
 
 
 def records_hash(records: Sequence[Record], class_names: Sequence[str], task: str) -> str:
-    """Hash what a split depends on: ids, labels, groups, official splits and class names.
+    """SHA-256 of what a split depends on: ids, labels, groups, official splits and class names.
 
     Record order, folders and pixels do not count, so the same data set gives the same hash on every machine.
-
-    Args:
-        records: the records.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-
-    Returns:
-        64 hexadecimal digits (SHA-256).
     """
     digest = hashlib.sha256(json.dumps([task, list(class_names)]).encode())
     rows = [json.dumps([r["id"], r["group"], _plain(r["label"]), r.get("split")]) for r in records]
@@ -72,15 +64,13 @@ def records_hash(records: Sequence[Record], class_names: Sequence[str], task: st
 
 @dataclass(frozen=True)
 class RecordSet:
-    """Records together with what they mean: class names, task and the number of spatial dimensions.
-
-    ``records`` goes straight into any MONAI dataset.
+    """Records and what they mean; ``records`` goes straight into any MONAI dataset.
 
     Args:
         name: name of the source, e.g. "isic2018".
         records: plain dictionaries, see the module's text.
         class_names: one name per class, in label order.
-        task: "multiclass" (label is an int) or "multilabel" (label is a list of 0/1).
+        task: "multiclass" or "multilabel".
         spatial_dims: 2 for images, 3 for volumes.
         published: few-shot lists that came with the data set, keyed by (shots, sampling number); each has "train" and
             "val", the ids as listed, repeated rows included.
@@ -117,7 +107,7 @@ class RecordSet:
 
     @property
     def source_hash(self) -> str:
-        """Hash of ids, labels, groups, official splits and class names, see :py:func:`records_hash`."""
+        """See :py:func:`records_hash`."""
         return records_hash(self.records, self.class_names, self.task)
 
     def official(self, split: str) -> list[Record]:

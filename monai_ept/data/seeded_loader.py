@@ -20,19 +20,16 @@ class PerSampleRandom(RandomizableTransform):
     """Runs random dictionary transforms with a random state of their own for each record.
 
     MONAI gives each worker one random stream, so what happens to a record depends on how many workers there are.
-    Here the state is drawn afresh from (seed, epoch, record id). With :py:class:`SeededDataLoader` an epoch is then
-    the same for any number of workers, none included. With MONAI's own loader it is the same for any number of
-    workers from one upwards, and for none it is reproducible too, but different.
+    Here the state is drawn afresh from (seed, epoch, record id), so that an epoch of :py:class:`SeededDataLoader` is
+    the same for any number of workers. With MONAI's loader it is the same from one worker upwards; none is different.
 
     Args:
         transforms: random dictionary transforms, run in this order.
-        id_key: the record's key that tells records apart.
     """
 
-    def __init__(self, transforms: Sequence[Callable], id_key: str = "id") -> None:
+    def __init__(self, transforms: Sequence[Callable]) -> None:
         super().__init__()
         self.random = Compose(transforms)
-        self.id_key = id_key
         self._seed: int | None = None
         # Shared memory, so that workers that outlive an epoch learn of the next one. -1: nobody counts epochs.
         self._epoch = torch.full((1,), -1, dtype=torch.int64).share_memory_()
@@ -63,9 +60,9 @@ class PerSampleRandom(RandomizableTransform):
         return self.random(data)
 
     def _sample_seed(self, data: Mapping[Hashable, Any]) -> int:
-        if self._seed is None or self.id_key not in data:
+        if self._seed is None or "id" not in data:
             return int(self.R.randint(2**32, dtype="uint32"))
-        identity = data[self.id_key]
+        identity = data["id"]
         turn = int(self._epoch.item())
         if turn < 0:
             turn = self._visits[identity] = self._visits.get(identity, -1) + 1
@@ -121,10 +118,5 @@ def _find(thing: Any) -> list[PerSampleRandom]:
     if isinstance(thing, Compose):
         return [found for item in thing.transforms for found in _find(item)]
     parts = [getattr(thing, name, None) for name in ("transform", "dataset", "datasets")]
-    return [
-        found
-        for part in parts
-        if part is not None
-        for item in (part if isinstance(part, (list, tuple)) else [part])
-        for found in _find(item)
-    ]
+    items = [item for part in parts for item in (part if isinstance(part, (list, tuple)) else [part])]
+    return [found for item in items if item is not None for found in _find(item)]

@@ -6,37 +6,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
 
-__all__ = ["FewShotSplit", "describe", "leaks"]
+__all__ = ["PARTS", "FewShotSplit", "describe", "leaks"]
 
 PARTS = ("train", "val", "test")
 
 
 def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]) -> list[str]:
-    """Look for what must never be in a split: repeated records, and images or groups shared by two parts.
-
-    Args:
-        train: training records.
-        val: validation records.
-        test: test records.
-
-    Returns:
-        one sentence for each kind of problem, with counts; empty if there is none.
-    """
+    """One sentence for each thing that must not be in a split: repeated records, images or groups in two parts."""
     parts = dict(zip(PARTS, (train, val, test), strict=True))
     found = []
     for name, records in parts.items():
         repeated = len(records) - len({record["id"] for record in records})
         if repeated:
             found.append(f"{repeated} of {len(records)} {name} rows repeat an image that is already there")
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+    for first, second in combinations(PARTS, 2):
         for key, what in (("id", "images"), ("group", "groups")):
             ours = {record[key] for record in parts[first]}
             shared = ours & {record[key] for record in parts[second]}
@@ -49,15 +40,15 @@ def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]
 class FewShotSplit:
     """Training, validation and test records, and how they came about.
 
-    A split is data: :py:meth:`to_json` names the chosen ids, the settings and the hash of the data set, and
-    :py:meth:`from_json` gives the same split back from the same data set, byte for byte.
+    :py:meth:`to_json` names the chosen ids, the settings and the hash of the data set, and :py:meth:`from_json` gives
+    the same split back from the same data set, byte for byte.
 
     Args:
         train: training records.
         val: validation records.
         test: test records.
         source: name of the data set.
-        source_hash: hash of the data set, see :py:attr:`RecordSet.source_hash`.
+        source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
         summary: counts by class, what was left out, and every warning.
         origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.
@@ -77,10 +68,10 @@ class FewShotSplit:
         return f"FewShotSplit({self.source!r}, {sizes}, {self.settings})"
 
     def check(self) -> None:
-        """Raise unless train, val and test are disjoint by image and by group and free of repeated records.
+        """Look for leaks between train, val and test.
 
         Raises:
-            DataError: naming everything that is shared or repeated.
+            DataError: naming every image and group that is shared or repeated.
         """
         found = leaks(self.train, self.val, self.test)
         if found:
@@ -128,22 +119,15 @@ class FewShotSplit:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError("few-shot split", [f"the text is not a saved split ({error})"]) from None
         if made_from != data.source_hash:
-            raise DataError(
-                f"split of {content['source']}",
-                [
-                    f"it was made from other data (hash {made_from[:12]}…) than {data.name!r} (hash "
-                    f"{data.source_hash[:12]}…); ids, labels, groups or class names have changed"
-                ],
+            problem = (
+                f"it was made from other data (hash {made_from[:12]}…) than {data.name!r} (hash "
+                f"{data.source_hash[:12]}…); ids, labels, groups or class names have changed"
             )
+            raise DataError(f"split of {content['source']}", [problem])
         by_id = {record["id"]: record for record in data.records}
-        return cls(
-            **{name: [by_id[identity] for identity in ids] for name, ids in parts.items()},
-            source=content["source"],
-            source_hash=made_from,
-            settings=content["settings"],
-            summary=content["summary"],
-            origin=data.origin,
-        )
+        records: dict[str, Any] = {name: [by_id[identity] for identity in ids] for name, ids in parts.items()}
+        about = {key: content[key] for key in ("source", "source_hash", "settings", "summary")}
+        return cls(**records, **about, origin=data.origin)
 
     @classmethod
     def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
@@ -153,15 +137,13 @@ class FewShotSplit:
 
 def describe(records: Sequence[Record], data: RecordSet) -> dict[str, Any]:
     """Counts for a split's summary: images, groups, and both by class."""
-    images: Counter[int] = Counter()
-    groups: dict[int, set[str]] = {}
+    groups: dict[str, list[str]] = {name: [] for name in data.class_names}
     for record in records:
         for index in positive_classes(record["label"]):
-            images[index] += 1
-            groups.setdefault(index, set()).add(record["group"])
+            groups[data.class_names[index]].append(record["group"])
     return {
         "images": len(records),
         "groups": len({record["group"] for record in records}),
-        "images_by_class": {name: images[index] for index, name in enumerate(data.class_names)},
-        "groups_by_class": {name: len(groups.get(index, ())) for index, name in enumerate(data.class_names)},
+        "images_by_class": {name: len(of_images) for name, of_images in groups.items()},
+        "groups_by_class": {name: len(set(of_images)) for name, of_images in groups.items()},
     }

@@ -45,10 +45,12 @@ def train_transforms(
 ) -> Compose:
     """Transforms for training: random area crop, resized to ``img_size``, and random flip, as in the paper.
 
+    Everything that is not random is as in :py:func:`eval_transforms`, whose arguments it takes.
+
     Args:
         img_size: size of the network's input, one number or one per dimension.
         mean: mean per channel, from the backbone's own settings.
-        std: standard deviation per channel, from the backbone's own settings.
+        std: standard deviation per channel, likewise.
         spatial_dims: 2 for images, 3 for volumes.
         keep_aspect: crop with the aspect ratio of ``img_size``, instead of one drawn from ``ratio``.
         scale: share of the image that a crop covers, from and to; default (0.08, 1) in 2-D and (0.5, 1) in 3-D.
@@ -56,24 +58,24 @@ def train_transforms(
         flip_prob: probability of a flip, for each of the flip axes.
         flip_axis: spatial axes to flip; default left-right: the columns of an image, the first axis of a volume.
         image_key: the record's key of the image.
-        settings: what else :py:func:`eval_transforms` takes; everything that is not random is the same.
+        settings: what else :py:func:`eval_transforms` takes.
 
     Returns:
-        a :py:class:`monai.transforms.Compose`, as that of :py:func:`eval_transforms`.
+        what :py:func:`eval_transforms` returns.
 
     Example::
 
         dataset = monai.data.CacheDataset(split.train, train_transforms(224, mean=0.5, std=0.5))
     """
-    default_axis = 1 if spatial_dims == 2 else 0
-    axes = (default_axis,) if flip_axis is None else ensure_tuple(flip_axis)
+    if flip_axis is None:
+        flip_axis = 1 if spatial_dims == 2 else 0
     crop = RandAreaCropd(
         image_key,
         scale=scale or ((0.08, 1.0) if spatial_dims == 2 else (0.5, 1.0)),
         ratio=None if keep_aspect else ratio,
         target=ensure_tuple_rep(img_size, spatial_dims),
     )
-    flips = [RandFlipd(image_key, prob=flip_prob, spatial_axis=axis) for axis in axes]
+    flips = [RandFlipd(image_key, prob=flip_prob, spatial_axis=axis) for axis in ensure_tuple(flip_axis)]
     steps = eval_transforms(img_size, mean, std, spatial_dims=spatial_dims, image_key=image_key, **settings).transforms
     # Crops are cheaper of what is still bytes.
     first = next(index for index, step in enumerate(steps) if isinstance(step, BytesToUnitd))
@@ -99,7 +101,7 @@ def eval_transforms(
     Args:
         img_size: size of the network's input, one number or one per dimension.
         mean: mean per channel, from the backbone's own settings.
-        std: standard deviation per channel, from the backbone's own settings.
+        std: standard deviation per channel, likewise.
         in_channels: channels of the network's input.
         spatial_dims: 2 for images, 3 for volumes.
         interpolation: "bicubic", "bilinear" or "nearest"; volumes use "trilinear" for both of the first two.
@@ -121,24 +123,16 @@ def eval_transforms(
     steps.append(UnitIntensityd(image_key, intensity_range=intensity_range))
     if not track_meta:  # plain tensors are faster to crop, cache and collate
         steps.append(EnsureTyped(image_key, track_meta=False))
-    normalize = NormalizeIntensityd(
-        image_key,
-        subtrahend=_per_channel("mean", mean, in_channels),
-        divisor=_per_channel("std", std, in_channels),
-        channel_wise=True,
-    )
-    return Compose(
-        [
-            *steps,
-            Lambdad(label_key, func=_to_label, allow_missing_keys=True, track_meta=False),
-            BytesToUnitd(image_key),
-            ResizeImaged(
-                image_key, ensure_tuple_rep(img_size, spatial_dims), mode=interpolation, keep_aspect=keep_aspect
-            ),
-            normalize,
-            EnsureTyped(image_key, dtype=torch.float32, track_meta=track_meta),
-        ]
-    )
+    size = ensure_tuple_rep(img_size, spatial_dims)
+    means, deviations = _per_channel("mean", mean, in_channels), _per_channel("std", std, in_channels)
+    steps += [
+        Lambdad(label_key, func=_to_label, allow_missing_keys=True, track_meta=False),
+        BytesToUnitd(image_key),
+        ResizeImaged(image_key, size, mode=interpolation, keep_aspect=keep_aspect),
+        NormalizeIntensityd(image_key, subtrahend=means, divisor=deviations, channel_wise=True),
+        EnsureTyped(image_key, dtype=torch.float32, track_meta=track_meta),
+    ]
+    return Compose(steps)
 
 
 def _to_label(label: int | Sequence[int] | torch.Tensor) -> torch.Tensor:

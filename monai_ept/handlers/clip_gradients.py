@@ -16,8 +16,7 @@ __all__ = ["ClipGradients"]
 
 
 class ClipGradients:
-    """
-    Keeps the norm of all gradients together at or below a limit, with and without mixed precision.
+    """Keeps the norm of all gradients together at or below a limit, with and without mixed precision.
 
     Args:
         max_norm: the limit.

@@ -21,8 +21,7 @@ __all__ = ["CollectPredictions", "PredictionTable", "better"]
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """
-    One row per image.
+    """One row per image.
 
     Args:
         ids: the images' ids, each once.
@@ -39,19 +38,16 @@ class PredictionTable:
 
 
 class CollectPredictions(Metric):
-    """
-    An Ignite metric that keeps every prediction, and computes all of ``monai_ept.metrics`` at the end.
+    """An Ignite metric that keeps every prediction, and computes all of ``monai_ept.metrics`` at the end.
 
-    Attached under the name of one of them (MONAI's ``key_val_metric={"balanced_accuracy": CollectPredictions(...)}``)
-    it puts that one and all others into ``engine.state.metrics``; :py:meth:`table` has the predictions. With several
-    processes each collects its share, and an image that a sampler repeated counts once.
+    Attached under the name of one of them, as below, it puts that one and all others into ``engine.state.metrics``;
+    :py:meth:`table` has the predictions. With several processes each collects its share, and an image that a sampler
+    repeated counts once.
 
     Args:
         task: "multiclass" or "multilabel".
         class_names: one name per class.
-        inputs: what the engine's output holds under "pred": "logits", or "probabilities" when postprocessing has made
-            them so.
-        id_key: the batch's key of the images' ids.
+        inputs: what the engine's output holds under "pred": "logits" or "probabilities".
 
     Example::
 
@@ -64,12 +60,10 @@ class CollectPredictions(Metric):
         class_names: Sequence[str] | None = None,
         *,
         inputs: str = "logits",
-        id_key: str = "id",
     ) -> None:
         self.task = look_up_option(task, ("multiclass", "multilabel"))
         self.class_names = None if class_names is None else tuple(class_names)
         self.inputs = look_up_option(inputs, ("logits", "probabilities"))
-        self.id_key = id_key
         self._rows: list[tuple[str, np.ndarray, np.ndarray | None]] = []
         super().__init__()
 
@@ -86,18 +80,10 @@ class CollectPredictions(Metric):
 
     @torch.no_grad()
     def iteration_completed(self, engine: Any) -> None:
-        batch, output = engine.state.batch, engine.state.output
-        decollated = isinstance(output, (list, tuple))
-        predictions = [row["pred"] for row in output] if decollated else output["pred"]
-        labels = [row.get("label") for row in output] if decollated else output.get("label")
-        if labels is not None and decollated and any(label is None for label in labels):
-            labels = None
-        ids: Any
-        if isinstance(batch, (list, tuple)) and batch and isinstance(batch[0], Mapping):
-            ids = [row.get(self.id_key) for row in batch]
-        else:
-            ids = batch.get(self.id_key) if isinstance(batch, Mapping) else None
-        if ids is None or any(identity is None for identity in ids):
+        output = engine.state.output
+        predictions, labels = _column(output, "pred"), _column(output, "label")
+        ids = _column(engine.state.batch, "id")
+        if ids is None:
             ids = range(len(self._rows), len(self._rows) + len(predictions))
         self.update((ids, predictions, labels))
 
@@ -118,8 +104,7 @@ class CollectPredictions(Metric):
         engine.state.metrics.setdefault(name, math.nan)  # without labels there is nothing to compare
 
     def table(self) -> PredictionTable:
-        """
-        The predictions, in the order in which the images came.
+        """The predictions, in the order in which the images came.
 
         Raises:
             ValueError: when there are none.
@@ -129,22 +114,28 @@ class CollectPredictions(Metric):
             raise ValueError("there is no prediction: the evaluation had no images.")
         unique = list({row[0]: row for row in rows}.values())
         scores = np.stack([row[1] for row in unique])
+        if self.inputs == "logits":
+            scores = probabilities_of(scores, self.task)
         labels = [row[2] for row in unique if row[2] is not None]
-        return PredictionTable(
-            ids=[row[0] for row in unique],
-            probabilities=scores if self.inputs == "probabilities" else probabilities_of(scores, self.task),
-            labels=np.stack(labels).astype(np.int64) if len(labels) == len(unique) else None,
-        )
+        whole = np.stack(labels).astype(np.int64) if len(labels) == len(unique) else None
+        return PredictionTable([row[0] for row in unique], scores, whole)
 
     def _gathered(self) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not distributed or torch.distributed.get_world_size() == 1:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self._rows
         shares: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(shares, self._rows)
         # A sampler deals images out in turn; taking them up in turn restores their order.
         longest = max(len(share) for share in shares)
         return [share[i] for i in range(longest) for share in shares if i < len(share)]
+
+
+def _column(batch: Any, key: str) -> Any:
+    """What a batch, or the rows it was decollated into, have under a key; None unless all of them have it."""
+    if isinstance(batch, Mapping):
+        return batch.get(key)
+    rows = [row.get(key) if isinstance(row, Mapping) else None for row in batch]
+    return None if not rows or any(value is None for value in rows) else rows
 
 
 def better(current: float, best: float) -> bool:

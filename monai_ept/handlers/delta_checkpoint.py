@@ -34,17 +34,14 @@ class CheckpointError(ValueError):
 
 
 class DeltaCheckpoint:
-    """
-    Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
+    """Writes what training changes after each epoch, keeps the last and the best, and goes on from the last.
 
     A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, epoch,
-    best score and the history of epochs. The backbone is not in it, and no random states: with ``SeedEachEpoch`` an
-    epoch is the same whether the process trained those before it or resumes. It is written aside and moved, so that
-    a kill at any moment leaves the one before. It is read with ``weights_only=True``: no code in it is ever run.
+    best score and the history of epochs; not the backbone, and no random states, which ``SeedEachEpoch`` makes the
+    same for a process that resumes. A kill at any moment leaves the one before, and no code in it is ever run.
 
     In ``folder`` there will be ``last.pt``, ``best.pt`` where there is an evaluator, and at the end
-    ``delta.safetensors``, the result. The place in the list of handlers does not matter: writing comes after all
-    that others do at the end of an epoch.
+    ``delta.safetensors``, the result. They are written after all that other handlers do at the end of an epoch.
 
     Args:
         folder: where to; made if need be, and tried before training starts.
@@ -77,38 +74,19 @@ class DeltaCheckpoint:
         interval: int = 1,
     ) -> None:
         self.folder = Path(folder)
-        self.network = network
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.evaluator = evaluator
+        self.last_path, self.best_path = self.folder / "last.pt", self.folder / "best.pt"
+        self.delta_path = self.folder / "delta.safetensors"
+        self.network, self.optimizer, self.scheduler, self.evaluator = network, optimizer, scheduler, evaluator
         self.select = look_up_option(select, ("last", "val"))
         if select == "val" and evaluator is None:
             raise ValueError("select='val' needs an evaluator that validates: give one, or select='last'.")
-        self.resume = resume
-        self.interval = interval
+        self.resume, self.interval = resume, interval
         self._given = dict(identity or {})
         self._identity: dict[str, Any] = {}
         self._hooked = False
 
-    @property
-    def last_path(self) -> Path:
-        """The checkpoint of the last epoch."""
-        return self.folder / "last.pt"
-
-    @property
-    def best_path(self) -> Path:
-        """The checkpoint of the best epoch on validation data."""
-        return self.folder / "best.pt"
-
-    @property
-    def delta_path(self) -> Path:
-        """The result: the delta of the selected epoch."""
-        return self.folder / "delta.safetensors"
-
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
-
-    # ------------------------------------------------------------------------------------------------ start and end
 
     def _start(self, engine: Any) -> None:
         if not self._hooked:
@@ -160,8 +138,6 @@ class DeltaCheckpoint:
         unwrap(self.network).save_delta(self.delta_path, **extra, **({} if epoch is None else {"epoch": epoch}))
         return self.delta_path
 
-    # ------------------------------------------------------------------------------------------- writing and reading
-
     def _describe(self, engine: Any) -> dict[str, Any]:
         about = unwrap(self.network).delta_metadata()
         network = {key: about[key] for key in ("methods", "num_classes", "class_names", "img_size", "in_channels")}
@@ -203,8 +179,7 @@ class DeltaCheckpoint:
 
     @staticmethod
     def read(path: str | Path) -> dict[str, Any]:
-        """
-        Read a checkpoint.
+        """Read a checkpoint.
 
         Raises:
             CheckpointError: when it is damaged or none of ours.
@@ -256,11 +231,8 @@ class DeltaCheckpoint:
 
     def _put_delta(self, delta: Mapping[str, Tensor], path: Path) -> None:
         targets = unwrap(self.network).delta_tensors()
-        odd = sorted(
-            name
-            for name in targets.keys() | delta.keys()
-            if name not in targets or name not in delta or targets[name].shape != delta[name].shape
-        )
+        ours, theirs = ({name: tensor.shape for name, tensor in one.items()} for one in (targets, delta))
+        odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         if odd:
             raise CheckpointError(f"checkpoint {path} does not hold what this network trains: {odd[0]!r} differs.")
         with torch.no_grad():

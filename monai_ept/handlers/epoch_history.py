@@ -8,7 +8,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_ept.handlers.step_values import step_loss, step_lr, watch_lr
+from monai_ept.handlers.step_values import epoch_loss, step_lr, watch_steps
 
 __all__ = ["EpochHistory"]
 
@@ -30,16 +30,13 @@ class EpochHistory:
 
     def __init__(self, evaluator: Any = None) -> None:
         self.evaluator = evaluator
-        self._losses: list[float] = []
         self._validated: tuple[int, dict[str, float]] | None = None
         self._trainer: Any = None
 
     def attach(self, engine: Engine) -> None:
         self._trainer = engine
         engine.add_event_handler(Events.STARTED, self._started)
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
-        watch_lr(engine)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        watch_steps(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.COMPLETED, self._evaluated)
@@ -48,14 +45,8 @@ class EpochHistory:
         if engine.state.epoch == 0 or not hasattr(engine.state, "history"):  # else a checkpoint has brought it
             engine.state.history = []
 
-    def _step(self, engine: Any) -> None:
-        loss = step_loss(engine)
-        if loss is not None:
-            self._losses.append(loss)
-
     def _epoch(self, engine: Any) -> None:
-        row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": sum(self._losses) / max(len(self._losses), 1)}
-        row["lr"] = step_lr(engine)
+        row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": epoch_loss(engine), "lr": step_lr(engine)}
         if self._validated is not None and self._validated[0] == engine.state.epoch:
             row["val"] = self._validated[1]
         engine.state.history.append(row)

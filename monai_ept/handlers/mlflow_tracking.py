@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ignite.engine import Engine, Events
 
-from monai_ept.handlers.step_values import single_number, step_loss, step_lr, watch_lr
+from monai_ept.handlers.step_values import single_number, step_loss, step_lr, watch_steps
 from monai_ept.metrics import Interval
 
 if TYPE_CHECKING:
@@ -23,26 +23,21 @@ __all__ = ["MLflowTracking", "flat_metrics"]
 
 
 class MLflowTracking:
-    """
-    Records a training in MLflow: one unique run, always closed, and never in the way.
+    """Records a training in MLflow: one unique run, always closed, and never in the way.
 
     Attached to a trainer it opens the run when the training starts, and records loss and base learning rate of each
     step, seconds and peak memory of each epoch, and the metrics of every attached evaluator. The run stays open for the
     test results, until ``finish``. An exception closes it as FAILED, Ctrl-C and SIGTERM as KILLED. Attach it after
-    other handlers of exceptions: it raises them again. MONAI's own ``MLFlowHandler`` shares runs between trainings and
-    leaves them open, which is why it is not used here.
-
-    Of several processes only the first records, and only there MLflow is contacted, once the training starts.
+    other handlers of exceptions: it raises them again. Of several processes only the first records. (MONAI's own
+    ``MLFlowHandler`` shares runs between trainings and leaves them open.)
 
     Args:
-        run_name: name of the run; made from method, shots, seed and source by default.
-        experiment: experiment that it belongs to.
-        tracking_uri: a server or database; MLFLOW_TRACKING_URI by default, else ``sqlite:///mlflow.db`` in the
-            working directory. A run that exists keeps its own.
+        run_name: made from method, shots, seed and source by default.
+        experiment: that the run belongs to.
+        tracking_uri: the store, see ``tracking_store``; a run that exists keeps its own.
         params: what decides the result.
         tags: to find and group runs, for example ``{"sweep": "derm-methods"}``.
-        artifacts_dir: the run's folder, ``runs/<run_name>`` by default: the records are kept there until MLflow has
-            them, and ``run.json`` in it says which run it is.
+        artifacts_dir: the run's folder, ``runs/<run_name>`` by default, with its records and ``run.json``.
         enabled: False makes all of it do nothing.
         resume: go on with the run of that folder, if it has one.
         attach_to: folder of a training whose run is added to, for its evaluation. Without a run in it nothing is
@@ -74,11 +69,9 @@ class MLflowTracking:
         resume: bool = False,
         attach_to: str | os.PathLike | None = None,
     ) -> None:
-        self.params = dict(params or {})
+        self.params, self.tags = dict(params or {}), dict(tags or {})
         self.run_name = run_name or _name_of(self.params)
-        self.experiment = experiment
-        self.tracking_uri = tracking_uri
-        self.tags = dict(tags or {})
+        self.experiment, self.tracking_uri = experiment, tracking_uri
         self.folder = Path(attach_to or artifacts_dir or Path("runs") / self.run_name.replace("/", "-"))
         self.enabled = bool(enabled)
         self.run: TrackedRun | None = None
@@ -100,7 +93,7 @@ class MLflowTracking:
         if not self.enabled:
             return
         self._trainer = engine
-        watch_lr(engine)
+        watch_steps(engine)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
@@ -125,17 +118,12 @@ class MLflowTracking:
             self.run = attach_run(self.folder, tracking_uri=self.tracking_uri)
             self.enabled = self.run is not None
             return
+        store: dict[str, Any] = {"tracking_uri": self.tracking_uri, "params": self.params}
         if self._resume:
-            self.run = resume_run(self.folder, tracking_uri=self.tracking_uri, params=self.params)
+            self.run = resume_run(self.folder, **store)
         if self.run is None:
-            self.run = open_run(
-                self.folder,
-                self.run_name,
-                self.experiment,
-                tracking_uri=self.tracking_uri,
-                params=self.params,
-                tags={"mlflow.note.content": _note(self.params), **self.tags},
-            )
+            tags = {"mlflow.note.content": _note(self.params), **self.tags}
+            self.run = open_run(self.folder, self.run_name, self.experiment, tags=tags, **store)
 
     def log(self, metrics: Mapping[str, Any], step: int = 0, prefix: str = "") -> None:
         """Record numbers, intervals, and mappings of them; what is none of these has no place among metrics."""
@@ -150,17 +138,16 @@ class MLflowTracking:
         status: str = "FINISHED",
         prefix: str = "test",
     ) -> bool:
-        """
-        Record final results and close the run.
+        """Record final results and close the run.
 
         Args:
             metrics: final metrics; an ``Interval`` becomes ``metric``, ``metric_low`` and ``metric_high``.
             artifacts: files by the folder that they go to; "" is the top.
-            status: FINISHED, FAILED or KILLED. The run of an evaluation that was attached keeps its own.
+            status: FINISHED, FAILED or KILLED; a run that was attached keeps its own.
             prefix: what the names of the metrics begin with.
 
         Returns:
-            whether MLflow has everything; otherwise it is kept for ``monai-ept sync``. True when tracking is off.
+            whether MLflow has everything, or tracking is off; otherwise it is kept for ``monai-ept sync``.
         """
         self.start()
         if self.run is None:
@@ -201,15 +188,12 @@ class MLflowTracking:
             self.run.completed = True
 
     def _failed(self, engine: Any, error: BaseException) -> None:
-        from monai_ept.tracking.tracked_run import status_of
-
-        self.close(status_of(error))
+        self.__exit__(type(error), error, None)
         raise error  # ignite swallows an exception that has a handler
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """
-    Numbers by name, ``prefix/name/…``; an interval becomes three.
+    """Numbers by name, ``prefix/name/…``; an interval becomes three.
 
     Example::
 
@@ -251,11 +235,8 @@ def _rank() -> int:
 
 def _name_of(params: Mapping[str, Any]) -> str:
     # What tells runs of an experiment apart comes first: MLflow's list cuts long names at the end.
-    parts = [str(params["method"])] if "method" in params else []
-    parts += [f"{params['shots']}shot"] if "shots" in params else []
-    parts += [f"seed{params['seed']}"] if "seed" in params else []
-    parts += [str(params["source"])] if "source" in params else []
-    return "-".join(parts) or "run"
+    looks = {"method": "{}", "shots": "{}shot", "seed": "seed{}", "source": "{}"}
+    return "-".join(look.format(params[name]) for name, look in looks.items() if name in params) or "run"
 
 
 def _note(params: Mapping[str, Any]) -> str:

@@ -22,8 +22,7 @@ class NonFiniteError(FloatingPointError):
 
 
 class NanGuard:
-    """
-    Stops the training before a loss or gradient that is no number reaches the weights.
+    """Stops the training before a loss or gradient that is no number reaches the weights.
 
     The loss is looked at before the backward pass, and the gradients before the optimizer's step, so that the network
     in memory is still the last good one. With a gradient scaler (mixed precision) gradients may overflow, which it

@@ -14,14 +14,13 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from monai_ept.handlers.notebook_bar import NotebookBar, in_notebook
-from monai_ept.handlers.step_values import step_loss, step_lr, watch_lr
+from monai_ept.handlers.step_values import epoch_loss, step_lr, watch_steps
 
 __all__ = ["Progress"]
 
 
 class Progress:
-    """
-    One line that says epoch, loss, learning rate, validation score and time left.
+    """One line that says epoch, loss, learning rate, validation score and time left.
 
     On a terminal and in a notebook it is a bar that moves with each step; into a file or a pipe it is a line for each
     epoch. Only the first of several processes speaks.
@@ -35,8 +34,6 @@ class Progress:
         self.evaluator = evaluator
         self.stream = stream
         self._bar: Any = None
-        self._losses: list[float] = []
-        self._lr: float | None = None
         self._began = 0.0
         self._first = 0
         self._hooked = False
@@ -44,7 +41,7 @@ class Progress:
     def attach(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
             engine.add_event_handler(Events.STARTED, self._started)
-            watch_lr(engine)
+            watch_steps(engine)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
             engine.add_event_handler(Events.COMPLETED, self._close)
 
@@ -58,7 +55,6 @@ class Progress:
 
     def _epoch_started(self, engine: Any) -> None:
         state = engine.state
-        self._losses.clear()
         if self._first < 0:  # by now a checkpoint has told where the training stands
             self._first = state.epoch - 1
             stream = self.stream or sys.stderr
@@ -75,35 +71,27 @@ class Progress:
             self._bar.set_description_str(f"epoch {state.epoch}/{state.max_epochs}", refresh=False)
 
     def _step(self, engine: Any) -> None:
-        self._lr = step_lr(engine)
-        loss = step_loss(engine)
-        if loss is not None:
-            self._losses.append(loss)
         if self._bar is not None:
-            self._bar.set_postfix_str(self._now(), refresh=False)
+            self._bar.set_postfix_str(self._now(engine), refresh=False)
             self._bar.update()
 
     def _epoch(self, engine: Any) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(self._now())
+            self._bar.set_postfix_str(self._now(engine))
             return
         state = engine.state
         seconds = (time.monotonic() - self._began) / max(state.epoch - self._first, 1)
         left = timedelta(seconds=math.ceil(seconds * (state.max_epochs - state.epoch)))
         width = len(str(state.max_epochs))
-        print(
-            f"epoch {state.epoch:>{width}}/{state.max_epochs}  {self._now()}  left {left}",
-            file=self.stream or sys.stderr,
-            flush=True,
-        )
+        line = f"epoch {state.epoch:>{width}}/{state.max_epochs}  {self._now(engine)}  left {left}"
+        print(line, file=self.stream or sys.stderr, flush=True)
 
-    def _now(self) -> str:
-        parts = [f"loss {sum(self._losses) / max(len(self._losses), 1):.4f}"]
-        if self._lr is not None:
-            parts.append(f"lr {self._lr:.2e}")
-        name = self.evaluator.state.key_metric_name if self.evaluator is not None else None
-        if name is not None and name in self.evaluator.state.metrics:
-            parts.append(f"val {name} {self.evaluator.state.metrics[name]:.3f}")
+    def _now(self, engine: Any) -> str:
+        lr = step_lr(engine)
+        parts = [f"loss {epoch_loss(engine):.4f}", *([] if lr is None else [f"lr {lr:.2e}"])]
+        if self.evaluator is not None:
+            name, metrics = self.evaluator.state.key_metric_name, self.evaluator.state.metrics
+            parts += [f"val {name} {metrics[name]:.3f}"] if name in metrics else []
         return "  ".join(parts)
 
     def _close(self, *_: Any) -> None:

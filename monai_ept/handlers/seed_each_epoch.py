@@ -16,8 +16,7 @@ __all__ = ["SeedEachEpoch"]
 
 
 class SeedEachEpoch:
-    """
-    Seeds Python, NumPy and torch at the start of each epoch, from the seed, the epoch and the rank.
+    """Seeds Python, NumPy and torch at the start of each epoch, from the seed, the epoch and the rank.
 
     An epoch then is the same whether the process trained the epochs before it or read a checkpoint. The loader, its
     sampler and its batch sampler are told the epoch where they have ``set_epoch``, and every epoch begins a new pass

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
 
-__all__ = ["single_number", "step_loss", "step_lr", "watch_lr"]
+__all__ = ["MeanLoss", "epoch_loss", "single_number", "step_loss", "step_lr", "watch_steps"]
 
 
 def step_loss(engine: Any) -> float | None:
-    """
-    The loss that a trainer puts out: in MONAI's dictionary, in one for each image after decollating, or by itself.
+    """The loss that a trainer puts out: in MONAI's dictionary, in one for each image after decollating, or by itself.
 
     Returns:
         the loss, or None when the output holds no single number for it.
@@ -26,16 +26,23 @@ def step_loss(engine: Any) -> float | None:
     return single_number(output.get("loss") if isinstance(output, Mapping) else output)
 
 
-def watch_lr(engine: Engine) -> None:
-    """Let ``step_lr`` know the learning rate of each step of a trainer; once is enough, and twice does no harm."""
+def watch_steps(engine: Engine) -> None:
+    """Let ``step_lr`` and ``epoch_loss`` know the steps of a trainer; once is enough, and twice does no harm."""
     if not engine.has_event_handler(_keep_lr, Events.ITERATION_STARTED):
         # Not at the end of the step: by then the schedule has gone on to the next.
         engine.add_event_handler(Events.ITERATION_STARTED, _keep_lr)
+        engine.add_event_handler(Events.EPOCH_STARTED, _begin_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, _keep_loss)
+
+
+def epoch_loss(engine: Any) -> float:
+    """Mean loss of the steps of this epoch so far; 0 without any."""
+    losses = engine.state.epoch_losses
+    return sum(losses) / max(len(losses), 1)
 
 
 def step_lr(engine: Any) -> float | None:
-    """
-    The base learning rate that the step is made with: not scaled for a method.
+    """The base learning rate that the step is made with: not scaled for a method.
 
     Returns:
         the learning rate, or None when the trainer has no optimizer or has not made a step yet.
@@ -49,6 +56,16 @@ def _keep_lr(engine: Any) -> None:
         engine.state.step_lr = float(optimizer.param_groups[-1]["lr"])  # the head's, which stands last and has no scale
 
 
+def _begin_epoch(engine: Any) -> None:
+    engine.state.epoch_losses = []
+
+
+def _keep_loss(engine: Any) -> None:
+    loss = step_loss(engine)
+    if loss is not None:
+        engine.state.epoch_losses.append(loss)
+
+
 def single_number(value: Any) -> float | None:
     """A number, or what holds exactly one; None for anything else."""
     if isinstance(value, (int, float)):
@@ -56,3 +73,16 @@ def single_number(value: Any) -> float | None:
     if getattr(value, "size", None) == 1 or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value.item())
     return None
+
+
+class MeanLoss:
+    """Makes the loss of a step the mean of all processes, which that of one with all their images is."""
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        if torch.distributed.is_initialized():
+            loss = engine.state.output["loss"].detach().clone()
+            torch.distributed.all_reduce(loss)
+            engine.state.output["loss"] = loss / torch.distributed.get_world_size()

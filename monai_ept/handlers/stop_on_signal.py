@@ -23,13 +23,12 @@ class TrainingStopped(KeyboardInterrupt):
 
 
 class StopOnSignal:
-    """
-    Turns SIGTERM and Ctrl-C into an orderly end: :py:class:`TrainingStopped`, after the step that is under way.
+    """Turns SIGTERM and Ctrl-C into an orderly end: :py:class:`TrainingStopped`, after the step that is under way.
 
-    A second signal does not wait for the step. The checkpoint on disk stays whole either way, since it is written
-    aside and then moved. Attached to a trainer, it works from the start of the training to the end of the process, so
-    that the evaluation and the record that follow are covered too. As a context it puts the old handlers back.
-    Outside of the main thread, where Python allows no signal handlers, it does nothing.
+    A second signal does not wait for the step; the checkpoint on disk stays whole either way. Attached to a trainer, it
+    works from the start of the training to the end of the process, so that the evaluation and the record that follow
+    are covered too. As a context it puts the old handlers back. Outside of the main thread, where Python allows no
+    signal handlers, it does nothing.
 
     Args:
         signals: the signals to handle.

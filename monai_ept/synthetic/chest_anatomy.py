@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monai_ept.synthetic.paint import Dice, Noise, blur, curve, smooth, stamp
+from monai_ept.synthetic.paint import Dice, Noise, blur, curve, joined, smooth, stamp
 
 __all__ = ["Body", "paint_anatomy"]
 
@@ -18,13 +18,8 @@ __all__ = ["Body", "paint_anatomy"]
 class Body:
     """A chest seen from the front, right lung on the left of the picture as radiographs are shown.
 
-    ``x`` runs from -1 to 1 across the picture and ``y`` downwards; 0, 0 lies between the lung roots.
-
-    Args:
-        key: numbers that stand for the patient.
-        view: random numbers of the view.
-        findings: what the patient has.
-        size: pixels along an edge.
+    ``x`` runs from -1 to 1 across the picture and ``y`` downwards; 0, 0 lies between the lung roots. ``key`` are the
+    numbers that stand for the patient.
     """
 
     key: tuple[int, ...]
@@ -73,6 +68,10 @@ class Body:
         across, down = (self.x - x) * stretch, (self.y - y) / stretch
         away = np.sqrt(across * across + down * down)
         return 1 - smooth(away, radius * (1 - edge), radius * (1 + edge))
+
+    def away(self, x: float, y: float) -> np.ndarray:
+        """Distance of every pixel to a place."""
+        return np.sqrt(np.square(self.x - x) + np.square(self.y - y))
 
     def in_lung(self, side: int, low: float = -0.55, high: float = 0.35) -> tuple[float, float]:
         """A place well inside a lung."""
@@ -195,7 +194,7 @@ def _vessels(body: Body) -> np.ndarray:
     """Trees of vessels from the lung roots, thinner and fainter outwards."""
     patient = body.patient
     busy = body.has("increased_lung_markings")
-    xs, ys, radii = [], [], []
+    lines = []
     for side in (1, -1):
         for _ in range(22 if busy else 11):
             cos, sin = patient.direction()
@@ -206,16 +205,14 @@ def _vessels(body: Body) -> np.ndarray:
             x, y = curve(start, end, patient.bell(0.1), 0.05, patient, points)
             fall = np.arange(points, dtype=np.float32) * (1 / points)
             thick = 0.017 if busy else 0.014
-            xs.append(x)
-            ys.append(y)
-            radii.append(thick * (1 - 0.75 * fall))
+            lines.append((x, y, thick * (1 - 0.75 * fall)))
             at = int(points * patient.between(0.3, 0.7))
-            tip = (float(x[at]) + side * patient.between(0.08, 0.25), float(y[at]) + patient.bell(0.14))
-            x, y = curve((float(x[at]), float(y[at])), tip, patient.bell(0.1), 0.05, patient, 40)
-            xs.append(x)
-            ys.append(y)
-            radii.append(np.full(40, thick * (0.55 if busy else 0.4), np.float32))
-    tree = body.dots(np.concatenate(xs), np.concatenate(ys), np.concatenate(radii))
+            fork = float(x[at]), float(y[at])
+            tip = (fork[0] + side * patient.between(0.08, 0.25), fork[1] + patient.bell(0.14))
+            x, y = curve(fork, tip, patient.bell(0.1), 0.05, patient, 40)
+            lines.append((x, y, np.full(40, thick * (0.55 if busy else 0.4), np.float32)))
+    x, y, radius = joined(lines)
+    tree = body.dots(x, y, radius)
     roots = np.zeros_like(body.y)
     for side in (1, -1):
         roots = np.maximum(roots, body.blob(side * 0.19, 0.0, 0.10, 0.6, 0.8))

@@ -13,17 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monai_ept.synthetic.lesion_structures import (
-    clusters,
-    fade,
-    nests,
-    network,
-    scatter,
-    streaks,
-    vessel_tree,
-)
+from monai_ept.synthetic.lesion_structures import clusters, fade, nests, network, scatter, streaks, vessel_tree
 from monai_ept.synthetic.paint import Cells, Dice, Noise, curve, smooth, to_bytes
-from monai_ept.synthetic.skin import Scene, Shape, paint_hairs, paint_skin, through_lens
+from monai_ept.synthetic.skin import YELLOW_BROWN, Scene, Shape, paint_hairs, paint_skin, through_lens
 
 __all__ = ["DERM_CLASSES", "render_derm"]
 
@@ -33,7 +25,6 @@ _LESION, _VIEW = 11, 12  # streams of random numbers
 # What a pigment lets through, in red, green and blue. Light passes twice through a dense one: transmissions multiply.
 _BROWN = (0.66, 0.46, 0.30)
 _RED_BROWN = (0.72, 0.44, 0.34)
-_YELLOW_BROWN = (0.86, 0.68, 0.42)
 _GREY_BROWN = (0.66, 0.56, 0.48)
 _BLACK = (0.24, 0.20, 0.20)
 _BLUE_GREY = (0.48, 0.52, 0.62)
@@ -46,7 +37,7 @@ def _nv(dice: Dice, scene: Scene) -> np.ndarray:
     """Naevus: symmetric, fading edge, one or two browns; a regular network or even globules."""
     kind = dice.pick(("network", "globules"), (0.66, 0.34))
     shape = Shape(dice, dice.between(0.8, 1.25), dice.between(0.03, 0.08), 0.12, dice.between(0.2, 0.45))
-    palette = dice.pick((_BROWN, _RED_BROWN, _YELLOW_BROWN, _GREY_BROWN, _PINK), (3.5, 3, 2, 2, 2))
+    palette = dice.pick((_BROWN, _RED_BROWN, YELLOW_BROWN, _GREY_BROWN, _PINK), (3.5, 3, 2, 2, 2))
     mottle, grain = Noise(dice, 0.5, 3), Noise(dice, 0.09, 2, 0.7)
     cells = Cells(dice, dice.between(0.13, 0.18), 0.6)
     warp = Noise(dice, 0.45, 2)
@@ -73,7 +64,7 @@ def _mel(dice: Dice, scene: Scene) -> np.ndarray:
     """Melanoma: lopsided, ragged, several colours; broken network, uneven globules, streaks, veil, regression."""
     shape = Shape(dice, dice.between(0.75, 1.3), dice.between(0.08, 0.18), 0.2, dice.between(0.08, 0.22))
     lump, lumpy = Noise(dice, 0.85, 2), dice.between(0.12, 0.26)
-    palette = dice.pick((_BROWN, _RED_BROWN, _GREY_BROWN, _YELLOW_BROWN, _PINK), (3.5, 3, 2, 2, 2))
+    palette = dice.pick((_BROWN, _RED_BROWN, _GREY_BROWN, YELLOW_BROWN, _PINK), (3.5, 3, 2, 2, 2))
     patches, second, grain = Noise(dice, 0.6, 4, 0.6), Noise(dice, 0.7, 3), Noise(dice, 0.09, 2, 0.7)
     cells, warp = Cells(dice, dice.between(0.15, 0.22), 0.95), Noise(dice, 0.4, 3)
     globule_u, globule_v = scatter(dice, dice.whole(18, 36), 0.2, 1.05)
@@ -94,10 +85,10 @@ def _mel(dice: Dice, scene: Scene) -> np.ndarray:
     patchy = smooth(other, -0.4, 0.2)
     scene.filter(_BROWN, network(scene, cells, warp, 0.2, 0.13) * body * patchy * strength)
     if has_scar:
-        away = np.sqrt((scene.u - scar_at[0]) ** 2 + (scene.v - scar_at[1]) ** 2) + 0.25 * field
+        away = scene.away(scar_at) + 0.25 * field
         scene.cover((0.85, 0.72, 0.69), (1 - smooth(away, 0.05, 0.42)) * body * 0.6)
     if has_veil:
-        away = np.sqrt((scene.u - veil_at[0]) ** 2 + (scene.v - veil_at[1]) ** 2) + 0.3 * field
+        away = scene.away(veil_at) + 0.3 * field
         veil = (1 - smooth(away, veil_size * 0.1, veil_size)) * smooth(depth, 0.0, 0.3)
         scene.cover((0.33, 0.34, 0.42), veil * 0.72)
     if fringe is not None:
@@ -111,7 +102,7 @@ def _bkl(dice: Dice, scene: Scene) -> np.ndarray:
     """Benign keratosis: stuck on, sharp moth-eaten edge, dull; white cysts, dark plugs, ridges like a brain's."""
     ridged = dice.chance(0.5)
     shape = Shape(dice, dice.between(0.78, 1.28), dice.between(0.05, 0.1), 0.13, dice.between(0.04, 0.09), fine=0.1)
-    palette = dice.pick((_BROWN, _YELLOW_BROWN, _GREY_BROWN, _RED_BROWN, _PINK), (2.5, 2.5, 2.5, 2, 2))
+    palette = dice.pick((_BROWN, YELLOW_BROWN, _GREY_BROWN, _RED_BROWN, _PINK), (2.5, 2.5, 2.5, 2, 2))
     grain, patches = Noise(dice, 0.09, 2, 0.7), Noise(dice, 0.4, 3, 0.6)
     folds = Noise(dice, dice.between(0.2, 0.26), 2, 0.35)
     bites = [dice.direction() for _ in range(dice.whole(2, 4))]
@@ -125,7 +116,7 @@ def _bkl(dice: Dice, scene: Scene) -> np.ndarray:
     depth = shape.depth(scene)
     for (cos, sin), radius in zip(bites, bite_radius, strict=True):
         center = (cos * 1.02 / shape.stretch, sin * 1.02 * shape.stretch)
-        away = np.sqrt((scene.u - center[0]) ** 2 + (scene.v - center[1]) ** 2)
+        away = scene.away(center)
         depth = np.minimum(depth, away - radius)
     body = shape.inside(depth)
     surface = 0.72 + 0.25 * patches(scene.u, scene.v) + 0.22 * grain(scene.u, scene.v)
@@ -144,7 +135,7 @@ def _bkl(dice: Dice, scene: Scene) -> np.ndarray:
 def _bcc(dice: Dice, scene: Scene) -> np.ndarray:
     """Basal cell carcinoma: translucent pink, branching vessels in focus, blue-grey nests, sometimes an ulcer."""
     shape = Shape(dice, dice.between(0.8, 1.25), 0.08, 0.15, dice.between(0.2, 0.4))
-    palette = dice.pick((_PINK, _RED_BROWN, _GREY_BROWN, _YELLOW_BROWN, _BROWN), (3.5, 2.5, 2, 2, 2))
+    palette = dice.pick((_PINK, _RED_BROWN, _GREY_BROWN, YELLOW_BROWN, _BROWN), (3.5, 2.5, 2, 2, 2))
     mottle, grain = Noise(dice, 0.4, 3), Noise(dice, 0.09, 2, 0.7)
     clumps = nests(dice, dice.whole(5, 11)) if dice.chance(0.72) else None
     ulcer_at, ulcer_size = dice.in_disc(0.35), dice.between(0.16, 0.3)
@@ -158,11 +149,10 @@ def _bcc(dice: Dice, scene: Scene) -> np.ndarray:
     scene.filter(palette, body * (0.62 + 0.3 * field + 0.1 * grain(scene.u, scene.v)) * density)
     scene.cover((0.92, 0.79, 0.77), body * smooth(field, -0.1, 0.7) * 0.45)
     if clumps is not None:
-        scene.filter(
-            _BLUE_GREY, fade(scene, scene.dots(*clumps), 8) * (0.9 * strength + 0.35 * grain(scene.u, scene.v))
-        )
+        cover = fade(scene, scene.dots(*clumps), 8)
+        scene.filter(_BLUE_GREY, cover * (0.9 * strength + 0.35 * grain(scene.u, scene.v)))
     if has_ulcer:
-        away = np.sqrt((scene.u - ulcer_at[0]) ** 2 + (scene.v - ulcer_at[1]) ** 2) + 0.22 * field
+        away = scene.away(ulcer_at) + 0.22 * field
         scene.filter(_RED, (1 - smooth(away, ulcer_size * 0.6, ulcer_size)) * 0.85)
         scene.filter(_RED_BROWN, (1 - smooth(away, ulcer_size * 0.3, ulcer_size * 0.8)) * 0.7)
     for (u, v), (cos, sin) in shine:
@@ -178,7 +168,7 @@ def _akiec(dice: Dice, scene: Scene) -> np.ndarray:
     """Actinic keratosis and Bowen's disease: red between pale follicles, scales, dotted vessels, no clear edge."""
     kind = dice.pick(("strawberry", "bowen"), (0.6, 0.4))
     shape = Shape(dice, dice.between(0.75, 1.3), 0.1, 0.3, dice.between(0.4, 0.7), fine=0.2)
-    palette = dice.pick((_PINK, _RED_BROWN, _YELLOW_BROWN, _BROWN, _GREY_BROWN), (3.5, 3, 2, 2.5, 1.5))
+    palette = dice.pick((_PINK, _RED_BROWN, YELLOW_BROWN, _BROWN, _GREY_BROWN), (3.5, 3, 2, 2.5, 1.5))
     mottle, grain = Noise(dice, 0.35, 3, 0.6), Noise(dice, 0.09, 2, 0.7)
     follicles, warp = Cells(dice, dice.between(0.2, 0.28), 0.7), Noise(dice, 0.3, 2)
     vessel_u, vessel_v = clusters(dice, dice.whole(4, 6), dice.whole(14, 22))
@@ -198,7 +188,7 @@ def _akiec(dice: Dice, scene: Scene) -> np.ndarray:
         scene.filter(_RED, smooth(from_center, 0.1, 0.6) * here * (0.5 + 0.3 * field) * strength)
         halo = (1 - smooth(from_center, 0.08, 0.12 + 0.24 * strength)) * here
         scene.cover((0.94, 0.84, 0.74), halo * (0.3 + 0.4 * tone) * (0.4 + 0.6 * strength))
-        scene.filter(_YELLOW_BROWN, (1 - smooth(from_center, 0.03, 0.15)) * here * tone)
+        scene.filter(YELLOW_BROWN, (1 - smooth(from_center, 0.03, 0.15)) * here * tone)
     else:
         dots = scene.dots(vessel_u, vessel_v, 0.023) * smooth(depth, -0.05, 0.1)
         scene.filter(_RED, fade(scene, dots) * (0.4 + 0.7 * strength))
@@ -211,7 +201,7 @@ def _akiec(dice: Dice, scene: Scene) -> np.ndarray:
 def _df(dice: Dice, scene: Scene) -> np.ndarray:
     """Dermatofibroma: round, a pale scar in the middle, a delicate network around it that fades into the skin."""
     shape = Shape(dice, dice.between(0.88, 1.14), 0.05, 0.1, dice.between(0.35, 0.5))
-    palette = dice.pick((_BROWN, _RED_BROWN, _PINK, _YELLOW_BROWN, _GREY_BROWN), (3, 3, 2, 2, 2))
+    palette = dice.pick((_BROWN, _RED_BROWN, _PINK, YELLOW_BROWN, _GREY_BROWN), (3, 3, 2, 2, 2))
     mottle, grain = Noise(dice, 0.45, 3), Noise(dice, 0.09, 2, 0.7)
     cells, warp = Cells(dice, dice.between(0.11, 0.15), 0.6), Noise(dice, 0.4, 2)
     scar_size, scar_at = dice.between(0.35, 0.58), dice.in_disc(0.12)
@@ -225,7 +215,7 @@ def _df(dice: Dice, scene: Scene) -> np.ndarray:
     scene.filter(palette, body * (0.65 + texture) * density)
     ring = smooth(depth, -0.05, 0.35) * (1 - smooth(depth, 0.4, 0.75))
     scene.filter(_BROWN, network(scene, cells, warp, 0.12, 0.06) * ring * strength * 0.8)
-    away = np.sqrt((scene.u - scar_at[0]) ** 2 + (scene.v - scar_at[1]) ** 2) + 0.16 * scar_noise(scene.u, scene.v)
+    away = scene.away(scar_at) + 0.16 * scar_noise(scene.u, scene.v)
     scar = 1 - smooth(away, scar_size * 0.25, scar_size * 1.2)
     scene.cover((0.92, 0.80, 0.77), scar * (0.3 + 0.45 * strength))
     for (u, v), (cos, sin) in fibers:
@@ -284,21 +274,15 @@ def _borrowed(dice: Dice, scene: Scene, depth: np.ndarray) -> None:
         elif kind == "scale":
             scene.cover((0.95, 0.90, 0.82), smooth(patch(scene.u, scene.v), 0.2, 1.2) * here * amount)
         elif kind == "pale":
-            away = np.sqrt((scene.u - u[0]) ** 2 + (scene.v - v[0]) ** 2) + 0.2 * patch(scene.u, scene.v)
+            away = scene.away((u[0], v[0])) + 0.2 * patch(scene.u, scene.v)
             scene.cover((0.92, 0.80, 0.77), (1 - smooth(away, 0.05, 0.4)) * here * amount)
         else:
             scene.filter(_BLUE_GREY, smooth(patch(scene.u, scene.v), 0.0, 0.7) * here * amount)
 
 
-_PAINTERS: dict[str, Callable[[Dice, Scene], np.ndarray]] = {
-    "akiec": _akiec,
-    "bcc": _bcc,
-    "bkl": _bkl,
-    "df": _df,
-    "mel": _mel,
-    "nv": _nv,
-    "vasc": _vasc,
-}
+_PAINTERS: dict[str, Callable[[Dice, Scene], np.ndarray]] = dict(
+    zip(DERM_CLASSES, (_akiec, _bcc, _bkl, _df, _mel, _nv, _vasc), strict=True)
+)
 
 
 def render_derm(class_name: str, *, seed: int, lesion: int, view: int, img_size: int = 224) -> np.ndarray:

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from monai_ept.synthetic.paint import Cells, Dice, Noise, blur, curve, mix, smooth
+from monai_ept.synthetic.paint import Cells, Dice, Noise, blur, curve, joined, mix, smooth
 from monai_ept.synthetic.skin import Scene, Shape
 
 __all__ = ["clusters", "fade", "nests", "network", "scatter", "streaks", "vessel_tree"]
@@ -35,14 +35,12 @@ def network(scene: Scene, cells: Cells, warp: Noise, width: float, warped: float
 
 def vessel_tree(dice: Dice, scene: Scene, trunks: int, thickness: float, reach: float) -> np.ndarray:
     """Branching vessels that grow thinner from branch to branch."""
-    us, vs, radii = [], [], []
+    lines = []
 
     def grow(start: tuple[float, float], heading: tuple[float, float], length: float, thick: float, level: int) -> None:
         end = (start[0] + heading[0] * length, start[1] + heading[1] * length)
         u, v = curve(start, end, dice.bell(0.16), 0.07, dice, max(8, int(length * 110)))
-        us.append(u)
-        vs.append(v)
-        radii.append(mix(thick, thick * 0.55, np.linspace(0, 1, len(u), dtype=np.float32)))
+        lines.append((u, v, mix(thick, thick * 0.55, np.linspace(0, 1, len(u), dtype=np.float32))))
         if level == 0:
             return
         for _ in range(dice.whole(2, 3)):
@@ -59,7 +57,7 @@ def vessel_tree(dice: Dice, scene: Scene, trunks: int, thickness: float, reach: 
         heading = (-out[0] - around * out[1], -out[1] + around * out[0])
         norm = math.sqrt(heading[0] * heading[0] + heading[1] * heading[1])
         grow(start, (heading[0] / norm, heading[1] / norm), dice.between(0.7, 1.15), thickness, 2)
-    return scene.dots(np.concatenate(us), np.concatenate(vs), np.concatenate(radii))
+    return scene.dots(*joined(lines))
 
 
 def fade(scene: Scene, cover: np.ndarray, times: int = 1) -> np.ndarray:
@@ -67,43 +65,38 @@ def fade(scene: Scene, cover: np.ndarray, times: int = 1) -> np.ndarray:
     return blur(cover, max(1, round(times * scene.size / 224)))
 
 
-def streaks(dice: Dice, shape: Shape, side: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def streaks(dice: Dice, shape: Shape, side: tuple[float, float]) -> tuple[np.ndarray, ...]:
     """Short radial lines with bulbs at their ends, on one side of the border only."""
-    us, vs, radii = [], [], []
+    lines = []
     for _ in range(dice.whole(9, 16)):
         turn = dice.bell(0.5)
         norm = math.sqrt(1 + turn * turn)
         cos, sin = (side[0] - turn * side[1]) / norm, (side[1] + turn * side[0]) / norm
         inner, outer = dice.between(0.72, 0.88), dice.between(1.05, 1.28)
         u, v = curve((cos * inner, sin * inner), (cos * outer, sin * outer), dice.bell(0.05), 0.0, dice, 26)
-        us.append(u / shape.stretch)
-        vs.append(v * shape.stretch)
         thick = np.full(26, dice.between(0.014, 0.024), np.float32)
         thick[-5:] *= np.float32(1.7)
-        radii.append(thick)
-    return np.concatenate(us), np.concatenate(vs), np.concatenate(radii)
+        lines.append((u / shape.stretch, v * shape.stretch, thick))
+    return joined(lines)
 
 
-def nests(dice: Dice, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def nests(dice: Dice, count: int) -> tuple[np.ndarray, ...]:
     """Ovoid clumps, each a few overlapping dots in a row."""
-    us, vs, radii = [], [], []
+    rows = []
     for _ in range(count):
         u, v = dice.in_disc(0.75)
         cos, sin = dice.direction()
         length, radius = dice.between(0.04, 0.16), dice.between(0.05, 0.115)
         along = (np.arange(7, dtype=np.float32) - 3) * (length / 3)
-        us.append(u + cos * along)
-        vs.append(v + sin * along)
-        radii.append(np.full(7, radius, np.float32))
-    return np.concatenate(us), np.concatenate(vs), np.concatenate(radii)
+        rows.append((u + cos * along, v + sin * along, np.full(7, radius, np.float32)))
+    return joined(rows)
 
 
-def clusters(dice: Dice, clusters: int, each: int) -> tuple[np.ndarray, np.ndarray]:
+def clusters(dice: Dice, clusters: int, each: int) -> tuple[np.ndarray, ...]:
     """Dots in groups, as coiled vessels stand."""
-    us, vs = [], []
+    groups = []
     for _ in range(clusters):
         u, v = dice.in_disc(0.7)
         du, dv = scatter(dice, each, 0.0, 0.34)
-        us.append(u + du)
-        vs.append(v + dv)
-    return np.concatenate(us), np.concatenate(vs)
+        groups.append((u + du, v + dv))
+    return joined(groups)

@@ -15,18 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["Cells", "Dice", "Noise", "blur", "curve", "mix", "smooth", "stamp", "to_bytes"]
+__all__ = ["Cells", "Dice", "Noise", "blur", "curve", "joined", "mix", "smooth", "stamp", "to_bytes"]
 
 T = TypeVar("T")
 TABLE = 32  # lattices repeat after so many cells, which is more than an image shows
 
 
 class Dice:
-    """Random numbers for one image or one lesion: made from a tuple of whole numbers, independent of all others.
-
-    Args:
-        key: non-negative whole numbers, for example (seed, stream, index).
-    """
+    """Random numbers that a key of whole numbers, such as (seed, stream, index), makes independent of all others."""
 
     def __init__(self, *key: int) -> None:
         self.generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
@@ -89,14 +85,9 @@ def mix(first: np.ndarray | float, second: np.ndarray | float, weight: np.ndarra
 
 
 class Noise:
-    """Smooth random field over the plane or space, roughly within ±1; ``octaves`` add detail of half the size each.
+    """Smooth random field over the plane or space, roughly within ±1, that changes over the distance ``cell``.
 
-    Args:
-        dice: where the lattice values come from.
-        cell: distance over which the field changes.
-        octaves: number of fields added up.
-        gain: strength of every octave relative to the one before.
-        spatial_dims: 2 or 3.
+    Every further octave adds detail of half the size, and ``gain`` times as strong as the one before.
     """
 
     def __init__(self, dice: Dice, cell: float, octaves: int = 1, gain: float = 0.5, spatial_dims: int = 2) -> None:
@@ -177,13 +168,7 @@ def _doubled(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Cells:
-    """A jittered honeycomb: for every place the distance to its cell's centre, to its walls, and the cell's number.
-
-    Args:
-        dice: where centres come from.
-        cell: size of a cell.
-        jitter: 0 for a regular honeycomb, 1 for a wild one.
-    """
+    """A honeycomb with cells of a size, regular with a jitter of 0 and wild with 1."""
 
     def __init__(self, dice: Dice, cell: float, jitter: float) -> None:
         self.cell = cell
@@ -222,13 +207,8 @@ def curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points along a bent, wiggling line.
 
-    Args:
-        start: first point.
-        end: last point.
-        bend: how far the middle leaves the straight line, as a share of its length; negative to the other side.
-        wiggle: size of the small deviations, as a share of its length.
-        dice: where the deviations come from.
-        points: number of points.
+    ``bend`` is how far its middle leaves the straight line, to the other side if negative, and ``wiggle`` how far its
+    small deviations go, both as shares of its length.
     """
     along = np.arange(points, dtype=np.float32) * (1.0 / max(points - 1, 1))
     across = 4.0 * bend * along * (1.0 - along)
@@ -244,17 +224,18 @@ def curve(
     return start[0] + dx * along - dy * across, start[1] + dy * along + dx * across
 
 
+def joined(lines: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """Places, and what else comes with them, of several lines as those of one."""
+    return tuple(np.concatenate(parts) for parts in zip(*lines, strict=True))
+
+
 def stamp(
     size: tuple[int, int], x: np.ndarray, y: np.ndarray, radius: np.ndarray | float, value: np.ndarray | float = 1.0
 ) -> np.ndarray:
     """Coverage of an image by round dots, with edges smoothed over a pixel; a dense row of dots is a line.
 
-    Args:
-        size: rows and columns.
-        x: centres, in pixels from the left edge.
-        y: centres, in pixels from the upper edge.
-        radius: in pixels. A dot smaller than a pixel is drawn fainter, not smaller.
-        value: how strongly each dot covers.
+    Centres (from the left and upper edge) and radii are in pixels; a dot smaller than a pixel is drawn fainter.
+    ``value`` is how strongly each dot covers.
     """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
     radii = np.broadcast_to(np.asarray(radius, np.float32), x.shape)

@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_ept.synthetic.paint import Cells, Dice, Noise, blur, curve, smooth, stamp
 
-__all__ = ["Color", "Scene", "Shape", "paint_hairs", "paint_skin", "through_lens"]
+__all__ = ["YELLOW_BROWN", "Color", "Scene", "Shape", "paint_hairs", "paint_skin", "through_lens"]
 
 YELLOW_BROWN = (0.86, 0.68, 0.42)
 
@@ -20,12 +20,7 @@ Color = tuple[float, float, float]
 
 @dataclass
 class Scene:
-    """A lesion seen by a lens: coordinates in which the lesion has radius 1, and the picture so far.
-
-    Args:
-        view: random numbers of the view.
-        size: pixels along an edge.
-    """
+    """A lesion seen by a lens: coordinates in which the lesion has radius 1, and the picture so far."""
 
     view: Dice
     size: int
@@ -57,6 +52,10 @@ class Scene:
         x = right * (self.scale * self.flip) + self.center[0]
         y = down * self.scale + self.center[1]
         return (x + 1.0) * (self.size / 2), (y + 1.0) * (self.size / 2)
+
+    def away(self, place: tuple[float, float]) -> np.ndarray:
+        """Distance of every pixel to a place, in lesion coordinates."""
+        return np.sqrt((self.u - place[0]) ** 2 + (self.v - place[1]) ** 2)
 
     def dots(
         self, u: np.ndarray, v: np.ndarray, radius: np.ndarray | float, value: np.ndarray | float = 1.0

@@ -17,8 +17,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    """
-    Upload, and say what became of each run.
+    """Upload, and say what became of each run.
 
     Raises:
         ConnectionError: when a run could not be uploaded.

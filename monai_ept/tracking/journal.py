@@ -39,12 +39,7 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """
-    The records of one process for one run.
-
-    Args:
-        folder: the journal's folder, ``RUN/tracking/…``.
-    """
+    """The records of one process for one run, in a folder ``RUN/tracking/…``."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
@@ -72,9 +67,7 @@ class Journal:
         """Take over a journal whose process has ended, to write to it; False when the process is still there."""
         if not self.lock.acquire():
             return False
-        complete = 0
-        for record in self.read():
-            complete = record.end
+        complete = max((record.end for record in self.read()), default=0)
         if complete < self.size:
             os.truncate(self.folder / RECORDS, complete)  # half a line, of a killed process
         self._file = open(self.folder / RECORDS, "ab")  # noqa: SIM115, it is open until close

@@ -16,6 +16,7 @@ from monai_ept.tracking.process_lock import ProcessLock
 
 __all__ = [
     "DEFAULT_STORE",
+    "answers",
     "database_folder",
     "import_mlflow",
     "missing_database",
@@ -65,8 +66,7 @@ def patience() -> Iterator[None]:
 
 
 def tracking_store(uri: str | None = None) -> str:
-    """
-    The store that a run goes to.
+    """The store that a run goes to.
 
     Args:
         uri: a server or database; MLFLOW_TRACKING_URI by default, and without it a database in the working directory.
@@ -104,11 +104,10 @@ def without_password(uri: str) -> str:
 
 
 def import_mlflow(uri: str) -> None:
-    """
-    Import MLflow and what it needs for a store.
+    """Import MLflow and what it needs for a store.
 
-    A training does so in its main thread, before it starts worker processes: one that is forked while another thread
-    is in the middle of an import may wait for that import forever.
+    A training does so before it starts worker processes: one that is forked while another thread is in the middle of
+    an import may wait for that import forever.
     """
     import logging
     from importlib import import_module
@@ -122,8 +121,7 @@ def import_mlflow(uri: str) -> None:
 
 
 def open_client(uri: str) -> Any:
-    """
-    An ``MlflowClient`` of a store.
+    """An ``MlflowClient`` of a store.
 
     Raises:
         OSError: when a local database cannot be opened.
@@ -150,6 +148,16 @@ def database_folder(uri: str) -> Path | None:
 def missing_database(uri: str) -> bool:
     """Whether a store is a local database that is not there yet; to read from it would make an empty one."""
     return database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file()
+
+
+@contextmanager
+def answers(uri: str, kind: type[Exception], what: str) -> Iterator[None]:
+    """Be patient with a store, and turn whatever it raises into one sentence of that kind."""
+    with patience():
+        try:
+            yield
+        except Exception as error:
+            raise kind(f"{what}: {reason_of(error, uri)}") from error
 
 
 def reason_of(error: BaseException, uri: str) -> str:

@@ -40,11 +40,10 @@ def register_model(
     backbone: dict[str, Any] | None = None,
     tracking_uri: str | None = None,
 ) -> Registered:
-    """
-    Register a trained network as a new version of a model, and add it to the run of its training.
+    """Register a trained network as a new version of a model, and add it to the run of its training.
 
-    The registered model answers with probabilities, folded where its method can be. It needs this package to be
-    loaded, but no pickle: it is the delta, the backbone's weights and a configuration.
+    The registered model answers with probabilities. It is the delta, the backbone's weights and a configuration: this
+    package loads it, without a pickle, and folds it where its method can be.
 
     Args:
         net: the trained network, not folded.

@@ -16,8 +16,7 @@ _guard = threading.Lock()
 
 
 class ProcessLock:
-    """
-    One holder at a time among all processes and threads of a machine.
+    """One holder at a time among all processes and threads of a machine.
 
     It is a record lock, because that one is not handed on to the worker processes of a DataLoader: they may outlive
     a killed training by seconds.
@@ -34,12 +33,9 @@ class ProcessLock:
         """Take the lock; without ``wait``, say at once whether it was free."""
         import time
 
-        while True:
-            if self._try():
-                return True
-            if not wait:
-                return False
+        while not (free := self._try()) and wait:
             time.sleep(0.05)
+        return free
 
     def _try(self) -> bool:
         key = str(self.path.absolute())

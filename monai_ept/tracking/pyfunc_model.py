@@ -33,8 +33,7 @@ CHUNK = 32
 
 
 def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str, Any] | None = None) -> None:
-    """
-    Write all that a network needs to be built again anywhere.
+    """Write all that a network needs to be built again anywhere.
 
     Args:
         net: a network that is not folded.
@@ -101,8 +100,7 @@ def _backbone(config: dict[str, Any]) -> nn.Module:
 
 
 class PyfuncModel:
-    """
-    Answers with probabilities ``(images, classes)``.
+    """Answers with probabilities ``(images, classes)``.
 
     Args:
         net: the network.

@@ -33,8 +33,7 @@ def folder_of_run(run_id: str, runs: str | os.PathLike = "runs") -> Path | None:
 
 
 def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | None = None) -> Path:
-    """
-    Bring what a finished training is built again from.
+    """Bring what a finished training is built again from.
 
     Args:
         run_id: of the run.
@@ -51,17 +50,13 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
     where = store.without_password(uri)
     if store.missing_database(uri):
         raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
-    with store.patience():
-        try:
-            client = store.open_client(uri)
-            client.get_run(run_id)
-            usable_folder(folder)
-            parts = ("model", "data", "config", "training")
-            there = {item.path for part in parts for item in client.list_artifacts(run_id, part)}
-            with tempfile.TemporaryDirectory() as scratch:
-                for item in sorted(_NEEDED & there):
-                    shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
-        except Exception as error:
-            reason = store.reason_of(error, uri)
-            raise FileNotFoundError(f"{run_id} is neither a folder nor a run at {where}: {reason}") from error
+    with store.answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"):
+        client = store.open_client(uri)
+        client.get_run(run_id)
+        usable_folder(folder)
+        parts = {path.partition("/")[0] for path in _NEEDED}
+        there = {item.path for part in parts for item in client.list_artifacts(run_id, part)}
+        with tempfile.TemporaryDirectory() as scratch:
+            for item in sorted(_NEEDED & there):
+                shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
     return folder

@@ -7,21 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from monai_ept.tracking.mlflow_client import (
-    missing_database,
-    open_client,
-    patience,
-    reason_of,
-    tracking_store,
-    without_password,
-)
+from monai_ept.tracking.mlflow_client import answers, missing_database, open_client, tracking_store, without_password
 
 __all__ = ["search_runs"]
 
 
 def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = (), query: str = "") -> list[Any]:
-    """
-    All runs that a query finds, however many pages of them there are.
+    """All runs that a query finds, however many pages of them there are.
 
     Args:
         tracking_uri: the store, see ``tracking_store``.
@@ -40,16 +32,13 @@ def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = ()
     if missing_database(uri):
         raise ValueError(f"there is no {where}: look where the trainings ran, or pass its tracking_uri.")
     runs: list[Any] = []
-    with patience():
-        try:
-            client = open_client(uri)
-            known = {item.name: item.experiment_id for item in _pages(client.search_experiments)}
-            unknown = [name for name in experiments if name not in known]
-            if not unknown:
-                ids = [known[name] for name in experiments] or list(known.values())
-                runs = list(_pages(client.search_runs, experiment_ids=ids, filter_string=query))
-        except Exception as error:
-            raise ConnectionError(f"MLflow at {where} does not answer: {reason_of(error, uri)}") from error
+    with answers(uri, ConnectionError, f"MLflow at {where} does not answer"):
+        client = open_client(uri)
+        known = {item.name: item.experiment_id for item in _pages(client.search_experiments)}
+        unknown = [name for name in experiments if name not in known]
+        if not unknown:
+            ids = [known[name] for name in experiments] or list(known.values())
+            runs = list(_pages(client.search_runs, experiment_ids=ids, filter_string=query))
     if unknown:
         raise ValueError(f"there is no experiment {unknown[0]!r} at {where}; there is {', '.join(sorted(known))}.")
     return runs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai_ept.tracking.journal import FOLDER, Journal, write_json
-from monai_ept.tracking.mlflow_client import open_client, patience, tracking_store, without_password
+from monai_ept.tracking.mlflow_client import open_client, patience, reason_of, tracking_store, without_password
 from monai_ept.tracking.tracked_run import RUN_FILE, own_store, read_about
 from monai_ept.tracking.uploader import TrackingError, Uploader, find_journals
 
@@ -27,8 +27,7 @@ class Synced(NamedTuple):
 
 
 def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | None = None) -> list[Synced]:
-    """
-    Upload the records of runs whose store was away. What has arrived is not uploaded again, also when interrupted.
+    """Upload the records of runs whose store was away. What has arrived is not uploaded again, also when interrupted.
 
     A run whose process is gone without closing it becomes KILLED.
 
@@ -43,7 +42,7 @@ def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | N
         FileNotFoundError: when a folder does not exist.
     """
     uri = tracking_store(tracking_uri) if tracking_uri else None
-    results: list[Synced] = []
+    results: list[Synced | None] = []
     clients: dict[str, Any] = {}
     down: dict[str, str] = {}
     with patience():
@@ -51,10 +50,8 @@ def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | N
             for run_folder in run_folders(Path(folder)):
                 journals = find_journals(run_folder)
                 for number, journal in enumerate(journals):
-                    result = _sync_one(journal, journals[number + 1 :], uri, clients, down)
-                    if result is not None:
-                        results.append(result)
-    return results
+                    results.append(_sync_one(journal, journals[number + 1 :], uri, clients, down))
+    return [result for result in results if result is not None]
 
 
 def run_folders(root: Path) -> Iterator[Path]:
@@ -92,8 +89,7 @@ def _sync_one(
     except TrackingError as error:
         return Synced(journal.folder, name, "failed", str(error))
     except Exception as error:  # whatever MLflow raises when a store does not answer
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        down[store] = f"{without_password(store)} does not answer ({reason.replace(store, without_password(store))})"
+        down[store] = f"{without_password(store)} does not answer ({reason_of(error, store)})"
         return Synced(journal.folder, name, "failed", down[store])
     finally:
         journal.close()
@@ -113,10 +109,8 @@ def _close_if_killed(journal: Journal, later: list[Journal]) -> None:
     statuses = [content["status"] for content, _ in journal.read() if content.get("kind") == "status"]
     if any(status != "RUNNING" for status in statuses):
         return
-    for other in later:
-        about = other.opening
-        if about.get("id") == opening["id"] and about.get("role") == "training":
-            return
+    if any((other.opening.get("id"), other.opening.get("role")) == (opening["id"], "training") for other in later):
+        return
     ended = (journal.folder / "journal.jsonl").stat().st_mtime
     journal.append("status", status="KILLED", time=int(ended * 1000))
 

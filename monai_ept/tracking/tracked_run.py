@@ -9,26 +9,18 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from monai_ept.checks import check_choice
 from monai_ept.tracking.journal import Journal, write_json
-from monai_ept.tracking.mlflow_client import (
-    import_mlflow,
-    open_client,
-    patience,
-    reason_of,
-    tracking_store,
-    without_password,
-)
-from monai_ept.tracking.uploader import TrackingError, Uploader, find_journals
+from monai_ept.tracking.mlflow_client import import_mlflow, patience, tracking_store, without_password
+from monai_ept.tracking.uploader import UploadThread, find_journals
 
 __all__ = ["RUN_FILE", "TrackedRun", "attach_run", "open_run", "own_store", "read_about", "resume_run", "status_of"]
 
@@ -36,12 +28,6 @@ RUN_FILE = "run.json"
 """In the run's folder: which run it is, so that an evaluation finds it."""
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
-PAUSE = 1.0
-"""Seconds between two uploads: what comes meanwhile goes in one request."""
-PAUSE_DOWN = 30.0
-"""Seconds until a store that could not be reached is tried again."""
-GIVE_UP = 120.0
-"""Seconds without any progress after which the end of a run no longer waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,19 +42,16 @@ def open_run(
     tags: Mapping[str, Any] | None = None,
     began: float | None = None,
 ) -> TrackedRun:
-    """
-    Begin a new run, whatever runs there are of that name or in that folder.
-
-    It takes no longer than writing a few lines: the store is contacted by a thread.
+    """Begin a new run, whatever runs there are of that name or in that folder; a thread contacts the store.
 
     Args:
         folder: the run's folder, created if need be; the journal is kept in it.
-        run_name: its name, which need not be unique.
-        experiment: the experiment that it belongs to.
+        run_name: need not be unique.
+        experiment: that it belongs to.
         tracking_uri: the store, see ``tracking_store``.
         params: what decides the result; nested ones get names such as ``versions.torch``.
         tags: to find and group runs, for example ``{"sweep": "methods-5-shots"}``.
-        began: when what it records has begun, in seconds since 1970, if it is recorded afterwards.
+        began: seconds since 1970 at which it began, if it is recorded afterwards.
 
     Raises:
         ValueError: when the store is one that MLflow refuses.
@@ -95,13 +78,12 @@ def open_run(
 def resume_run(
     folder: str | os.PathLike, *, tracking_uri: str | None = None, params: Mapping[str, Any] | None = None
 ) -> TrackedRun | None:
-    """
-    Continue the run of an interrupted training: same run, and steps that are recorded already are not repeated.
+    """Continue the run of an interrupted training: same run, and steps that are recorded already are not repeated.
 
     Args:
         folder: the run's folder.
         tracking_uri: the store; the run's own by default.
-        params: as given to ``open_run``; one that has changed since becomes the tag ``resumed.<name>``.
+        params: those of ``open_run``; one that has changed since becomes the tag ``resumed.<name>``.
 
     Returns:
         the run, or None when there is none in the folder.
@@ -116,23 +98,21 @@ def resume_run(
 
 
 def attach_run(folder: str | os.PathLike, *, tracking_uri: str | None = None) -> TrackedRun | None:
-    """
-    Add to the run of a training, an evaluation say; its status stays as it is.
+    """Add to the run of a training, an evaluation say; its status stays as it is.
 
     Args:
         folder: the folder of the training's run.
         tracking_uri: the store; the run's own by default.
 
     Returns:
-        the run, or None when there is none in the folder, because it was trained without tracking.
+        the run, or None when there is none in the folder.
     """
     about = read_about(folder)
     return None if about is None else TrackedRun(folder, own_store(about, tracking_uri), about, closes=False)
 
 
 class TrackedRun:
-    """
-    A run that is being recorded; get one from ``open_run``, ``resume_run`` or ``attach_run``.
+    """A run that is being recorded, as ``open_run``, ``resume_run`` and ``attach_run`` give it.
 
     As a context manager it is closed as FINISHED, as FAILED after an exception, and as KILLED after Ctrl-C or
     ``SystemExit``. Without, the end of the process closes it: as FINISHED only if ``completed`` has been set.
@@ -140,7 +120,7 @@ class TrackedRun:
     Args:
         folder: the run's folder.
         uri: the store.
-        about: id, names and store of the run, as ``run.json`` has them.
+        about: what ``run.json`` says: id, names and store.
         closes: whether it decides the run's status.
     """
 
@@ -154,19 +134,18 @@ class TrackedRun:
         self._steps: dict[str, int] = {}
         self._params: dict[str, str] = {}
         self._warned: set[str] = set()
-        self._finished_work = False
+        self._waited = False
         earlier = find_journals(self.folder, about["id"])
         if closes:
             self._recall(earlier)
-        role = "training" if closes else "addition"
-        self.journal = Journal.create(self.folder, {**about, "role": role})
+        self.journal = Journal.create(self.folder, {**about, "role": "training" if closes else "addition"})
         write_json(self.folder / RUN_FILE, about)
         # Held until the thread is done: MLflow reads these settings at each request.
         self._patience = patience()
         self._patience.__enter__()
         import_mlflow(uri)
-        self._worker = _Worker(earlier, self.journal, uri, self._known)
-        self._worker.start()
+        self._thread = UploadThread(earlier, self.journal, uri, self._known)
+        self._thread.start()
         _open_runs.add(self)
 
     @property
@@ -177,16 +156,16 @@ class TrackedRun:
     @property
     def url(self) -> str | None:
         """Where a browser shows the run; None for a local database, and until the store has been reached."""
-        if not self.run_id or not self.uri.startswith("http") or not self._worker.experiment_id:
+        experiment = self._thread.experiment_id
+        if not self.run_id or not self.uri.startswith("http") or not experiment:
             return None
-        host = without_password(self.uri).rstrip("/")
-        return f"{host}/#/experiments/{self._worker.experiment_id}/runs/{self.run_id}"
+        return f"{without_password(self.uri).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Record numbers; in a resumed run, only those of steps that it has not reached before (0 is no such step)."""
         new = {key: float(value) for key, value in metrics.items() if not step or step > self._steps.get(key, 0)}
         if new:
-            self._append("metrics", step=int(step), time=int(time.time() * 1000), metrics=new)
+            self._append("metrics", step=int(step), time=_now(), metrics=new)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record what decides the result; MLflow keeps the first value of each."""
@@ -205,8 +184,7 @@ class TrackedRun:
             self._append("tags", tags={key: _text(value) for key, value in tags.items()})
 
     def log_artifact(self, path: str | os.PathLike, folder: str = "") -> None:
-        """
-        Record a file or a folder's files.
+        """Record a file or a folder's files.
 
         Args:
             path: what to record; a copy is kept if it lies outside the run's folder.
@@ -226,11 +204,10 @@ class TrackedRun:
 
     def mark_running(self) -> None:
         """Set the status of a run that is resumed."""
-        self._append("status", status="RUNNING", time=int(time.time() * 1000))
+        self._append("status", status="RUNNING", time=_now())
 
     def close(self, status: str = "FINISHED") -> bool:
-        """
-        Close the run, and wait until everything has been uploaded or the store does not answer.
+        """Close the run, and wait until everything has been uploaded or the store does not answer.
 
         Args:
             status: FINISHED, FAILED or KILLED.
@@ -239,27 +216,27 @@ class TrackedRun:
             whether everything has been uploaded.
         """
         check_choice("status", status, STATUSES)
-        if os.getpid() != self._worker.pid:
+        if os.getpid() != self._thread.pid:
             return False
         if not self.closed:
             self.closed = True
             if self._closes:
-                self._append("status", status=status, time=int(time.time() * 1000))
-        if not self._finished_work:
+                self._append("status", status=status, time=_now())
+        if not self._waited:
             try:
-                self._worker.finish()
+                self._thread.finish()
             finally:
-                self._finished_work = True
+                self._waited = True
                 self.journal.close()
                 self._patience.__exit__(None, None, None)
                 _open_runs.discard(self)
-            if not self._worker.done:
+            if not self._thread.done:
                 self._warn(
                     "kept",
                     f"the records of run {self._about['run_name']!r} are kept in {self.journal.folder}: "
                     f"upload them with 'monai-ept sync {self.folder}' when MLflow is there again.",
                 )
-        return self._worker.done
+        return self._thread.done
 
     def __enter__(self) -> TrackedRun:
         return self
@@ -276,7 +253,7 @@ class TrackedRun:
             self._warn("disk", f"the journal {self.journal.folder} cannot be written ({error}), records are lost.")
             if kind == "status":
                 # The end of a run on a full disk: nothing can be kept, but the store may take it.
-                self._worker.last_word = {"kind": kind, **content}
+                self._thread.last_word = {"kind": kind, **content}
 
     def _recall(self, earlier: list[Journal]) -> None:
         """What earlier journals of the run have recorded."""
@@ -313,89 +290,6 @@ def status_of(error: BaseException | None) -> str:
     return "FAILED" if isinstance(error, Exception) else "KILLED"
 
 
-class _Worker(threading.Thread):
-    """Uploads the journal until told to finish."""
-
-    def __init__(self, earlier: list[Journal], journal: Journal, uri: str, on_run: Callable[[str], None]) -> None:
-        super().__init__(name="monai_ept tracking", daemon=True)
-        self.pid = os.getpid()
-        self.done = False
-        self.experiment_id = ""
-        self.last_word: dict[str, Any] | None = None
-        self._earlier = earlier
-        self._uri = uri
-        self._client: Any = None
-        self._uploader = Uploader(journal, uri, self._shared_client, on_run)
-        self._closing = threading.Event()
-        self._warned = False
-
-    def finish(self) -> None:
-        """Upload the rest, and wait for it; but not for a store that does not answer."""
-        self._closing.set()
-        self._uploader.last_arrival = time.monotonic()
-        while self.is_alive() and time.monotonic() - self._uploader.last_arrival < GIVE_UP:
-            self.join(0.1)
-
-    def run(self) -> None:
-        pause = PAUSE
-        tries = 1
-        while True:
-            closing = self._closing.is_set()
-            try:
-                self._upload()
-            except TrackingError as error:
-                logger.warning("%s", error)
-                return
-            except Exception as error:
-                self._warn(error)
-                tries -= 1
-                if closing and tries <= 0:
-                    return
-                # A short pause if it was there until now, a long one if it stays away.
-                pause = PAUSE if tries > 0 else PAUSE_DOWN
-            else:
-                pause, tries = PAUSE, 2
-                if closing:
-                    self.done = True
-                    return
-            if closing:
-                time.sleep(pause)
-            elif self._closing.wait(pause) and pause == PAUSE_DOWN:
-                return  # it was not there a moment ago: nobody waits for a time-out again
-
-    def _upload(self) -> None:
-        while self._earlier:
-            self._upload_earlier(self._earlier[0])
-            self._earlier.pop(0)
-        self._uploader.upload()
-        if not self.experiment_id:
-            self.experiment_id = self._shared_client().get_run(self._uploader.run_id).info.experiment_id
-        if self.last_word is not None and self._closing.is_set():
-            self._uploader.act(self.last_word)
-
-    def _upload_earlier(self, journal: Journal) -> None:
-        """What the process before left behind; one that is still at work uploads by itself."""
-        if journal.reopen():
-            try:
-                uploader = Uploader(journal, self._uri, self._shared_client)
-                if not uploader.done:
-                    uploader.upload()
-            finally:
-                journal.close()
-
-    def _shared_client(self) -> Any:
-        if self._client is None:
-            self._client = open_client(self._uri)
-        return self._client
-
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            name = without_password(self._uri)
-            reason = reason_of(error, self._uri)[:160]
-            logger.warning("MLflow at %s does not answer; nothing is lost, it is kept here. (%s)", name, reason)
-
-
 _open_runs: weakref.WeakSet[TrackedRun] = weakref.WeakSet()
 
 
@@ -408,6 +302,7 @@ def _close_all() -> None:
 
 
 def read_about(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """What ``run.json`` in a folder says, or None without a whole one."""
     try:
         about = json.loads((Path(folder) / RUN_FILE).read_text(encoding="utf-8"))
         return about if all(about.get(key) for key in ("id", "run_name", "experiment", "tracking_uri")) else None
@@ -436,11 +331,12 @@ def _usual_tags() -> dict[str, str]:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
     return flat
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ upload may be interrupted anywhere and begun again at the last place that is kno
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -19,18 +20,26 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.tracking.journal import FOLDER, Journal
-from monai_ept.tracking.mlflow_client import database_folder, open_client, without_password
+from monai_ept.tracking.mlflow_client import database_folder, open_client, reason_of, without_password
 from monai_ept.tracking.process_lock import ProcessLock
 
-__all__ = ["ID_TAG", "TrackingError", "Uploader", "find_journals"]
+__all__ = ["ID_TAG", "TrackingError", "UploadThread", "Uploader", "find_journals"]
 
 ID_TAG = "monai_ept.id"
 """Tag with the id that a run has before any server knows it."""
 
-# MLflow's limits of one batch.
-MAX_METRICS = 900
-MAX_OTHERS = 90
+Batch = tuple[list[Any], list[Any], list[Any]]
+"""Metrics, parameters and tags."""
+LIMITS = (900, 90, 90)
+"""MLflow's, of one batch."""
 MAX_TEXT = 6000
+
+PAUSE = 1.0
+"""Seconds between two uploads: what comes meanwhile goes in one request."""
+PAUSE_DOWN = 30.0
+"""Seconds until a store that could not be reached is tried again."""
+GIVE_UP = 120.0
+"""Seconds without any progress after which the end of a run no longer waits."""
 
 _one_at_a_time = threading.Lock()
 """For local databases: MLflow uses two connections for one batch, and many threads that each hold one wait forever."""
@@ -49,13 +58,12 @@ def find_journals(run_folder: Path, identity: str | None = None) -> list[Journal
 
 
 class Uploader:
-    """
-    Uploads one journal.
+    """Uploads one journal.
 
     Args:
         journal: the journal.
         uri: the store, with user and password where it needs them.
-        client: a function that opens a client of the store; one that several journals share, say.
+        client: opens a client of the store, or hands on one that several journals share.
         on_run: called with the run's id as soon as it is known.
     """
 
@@ -85,8 +93,7 @@ class Uploader:
         return sent.get("uri") == self._name and sent["offset"] >= self.journal.size
 
     def upload(self) -> None:
-        """
-        Upload what has been written since the last time.
+        """Upload what has been written since the last time.
 
         Raises:
             TrackingError: when MLflow will not have it, also not later.
@@ -98,23 +105,21 @@ class Uploader:
     def _upload(self) -> None:
         if not self.run_id:
             self._find_run()
-        metrics: list[Any] = []
-        params: list[Any] = []
-        tags: list[Any] = []
+        batch: Batch = ([], [], [])
         end = self._offset
         for content, after in self.journal.read(self._offset):
-            more = self._entities(content)
+            more = _entities(content)
             if more is None:
-                self._send(metrics, params, tags, end)
+                self._send(batch, end)
                 self.act(content)
                 self._arrived(after)
             else:
-                for old, new in zip((metrics, params, tags), more, strict=True):
+                for old, new in zip(batch, more, strict=True):
                     old.extend(new)
-                if len(metrics) >= MAX_METRICS or len(params) >= MAX_OTHERS or len(tags) >= MAX_OTHERS:
-                    self._send(metrics, params, tags, after)
+                if any(len(items) >= limit for items, limit in zip(batch, LIMITS, strict=True)):
+                    self._send(batch, after)
             end = after
-        self._send(metrics, params, tags, end)
+        self._send(batch, end)
 
     def _find_run(self) -> None:
         """The run that the journal belongs to: known from the last time, found by its id, or new."""
@@ -181,10 +186,8 @@ class Uploader:
 
         query = f"tags.`{ID_TAG}` = '{opening['id']}'"
         runs = self._client.search_runs([experiment], query, run_view_type=ViewType.ALL, max_results=1)
-        if runs:
-            self._check_active(runs[0].info.run_id)
-            return str(runs[0].info.run_id)
-        return ""
+        found = str(runs[0].info.run_id) if runs else ""
+        return found if found and self._check_active(found) else ""
 
     def _create(self, opening: dict[str, Any]) -> str:
         run = self._client.create_run(
@@ -195,49 +198,30 @@ class Uploader:
         )
         return str(run.info.run_id)
 
-    def _entities(self, content: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]] | None:
-        """Metrics, parameters and tags of a record; None for one that is something else."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        kind = content.get("kind")
-        metrics, params, tags = [], [], []
-        if kind == "metrics":
-            when, step = int(content["time"]), int(content["step"])
-            metrics = [Metric(_key(key), float(value), when, step) for key, value in content["metrics"].items()]
-        elif kind == "params":
-            params = [Param(_key(key), str(value)[:MAX_TEXT]) for key, value in content["params"].items()]
-        elif kind == "tags":
-            tags = [RunTag(_key(key), str(value)[:MAX_TEXT]) for key, value in content["tags"].items()]
-        elif kind != "open":
-            return None
-        return metrics, params, tags
-
-    def _send(self, metrics: list[Any], params: list[Any], tags: list[Any], end: int) -> None:
-        """Upload a batch and empty the lists."""
-        while metrics or params or tags:
-            batch = metrics[:MAX_METRICS], params[:MAX_OTHERS], tags[:MAX_OTHERS]
-            self._log_batch(*batch)
-            del metrics[:MAX_METRICS], params[:MAX_OTHERS], tags[:MAX_OTHERS]
+    def _send(self, batch: Batch, end: int) -> None:
+        """Upload a batch and empty its lists."""
+        while any(batch):
+            self._log_batch(*(items[:limit] for items, limit in zip(batch, LIMITS, strict=True)))
+            for items, limit in zip(batch, LIMITS, strict=True):
+                del items[:limit]
         if end != self._offset:
             self._arrived(end)
 
-    def _log_batch(self, metrics: list[Any], params: list[Any], tags: list[Any]) -> None:
+    def _log_batch(self, *batch: list[Any]) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.log_batch(self.run_id, metrics=metrics, params=params, tags=tags)
+            self._client.log_batch(self.run_id, *batch)
         except MlflowException as error:
             if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                 raise
             self._check_active(self.run_id)
-            parts: list[tuple[list[Any], list[Any], list[Any]]] = [([item], [], []) for item in metrics]
-            parts += [([], [item], []) for item in params]
-            parts += [([], [], [item]) for item in tags]
-            if len(parts) > 1:
-                for part in parts:  # one that is wrong must not take the others with it
-                    self._log_batch(*part)
+            items = [(kind, item) for kind, those in enumerate(batch) for item in those]
+            if len(items) > 1:
+                for kind, item in items:  # one that is wrong must not take the others with it
+                    self._log_batch(*([item] if kind == other else [] for other in range(len(batch))))
             else:
-                (item,) = metrics + params + tags
+                ((_, item),) = items
                 logger.warning("MLflow refuses %s = %r, it is left out: %s", item.key, item.value, error)
 
     def act(self, content: dict[str, Any]) -> None:
@@ -261,6 +245,104 @@ class Uploader:
         self._offset = offset
         self.last_arrival = time.monotonic()
         self.journal.set_sent(self._name, self.run_id, offset)
+
+
+class UploadThread(threading.Thread):
+    """Uploads a run's journals beside a training, those that earlier processes left first, until told to finish."""
+
+    def __init__(self, earlier: list[Journal], journal: Journal, uri: str, on_run: Callable[[str], None]) -> None:
+        super().__init__(name="monai_ept tracking", daemon=True)
+        self.pid = os.getpid()
+        self.done = False
+        self.experiment_id = ""
+        self.last_word: dict[str, Any] | None = None
+        self._earlier = earlier
+        self._uri = uri
+        self._client: Any = None
+        self._uploader = Uploader(journal, uri, self._shared_client, on_run)
+        self._closing = threading.Event()
+        self._warned = False
+
+    def finish(self) -> None:
+        """Upload the rest, and wait for it; but not for a store that does not answer."""
+        self._closing.set()
+        self._uploader.last_arrival = time.monotonic()
+        while self.is_alive() and time.monotonic() - self._uploader.last_arrival < GIVE_UP:
+            self.join(0.1)
+
+    def run(self) -> None:
+        pause = PAUSE
+        tries = 1
+        while True:
+            closing = self._closing.is_set()
+            try:
+                self._upload()
+            except TrackingError as error:
+                logger.warning("%s", error)
+                return
+            except Exception as error:
+                self._warn(error)
+                tries -= 1
+                if closing and tries <= 0:
+                    return
+                # A short pause if it was there until now, a long one if it stays away.
+                pause = PAUSE if tries > 0 else PAUSE_DOWN
+            else:
+                pause, tries = PAUSE, 2
+                if closing:
+                    self.done = True
+                    return
+            if closing:
+                time.sleep(pause)
+            elif self._closing.wait(pause) and pause == PAUSE_DOWN:
+                return  # it was not there a moment ago: nobody waits for a time-out again
+
+    def _upload(self) -> None:
+        while self._earlier:
+            self._upload_earlier(self._earlier[0])
+            self._earlier.pop(0)
+        self._uploader.upload()
+        if not self.experiment_id:
+            self.experiment_id = self._shared_client().get_run(self._uploader.run_id).info.experiment_id
+        if self.last_word is not None and self._closing.is_set():
+            self._uploader.act(self.last_word)
+
+    def _upload_earlier(self, journal: Journal) -> None:
+        """What the process before left behind; one that is still at work uploads by itself."""
+        if journal.reopen():
+            try:
+                uploader = Uploader(journal, self._uri, self._shared_client)
+                if not uploader.done:
+                    uploader.upload()
+            finally:
+                journal.close()
+
+    def _shared_client(self) -> Any:
+        if self._client is None:
+            self._client = open_client(self._uri)
+        return self._client
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            name = without_password(self._uri)
+            reason = reason_of(error, self._uri)[:160]
+            logger.warning("MLflow at %s does not answer; nothing is lost, it is kept here. (%s)", name, reason)
+
+
+def _entities(content: dict[str, Any]) -> Batch | None:
+    """Metrics, parameters and tags of a record; None for one that is something else."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    kind = content.get("kind")
+    if kind == "metrics":
+        when, step = int(content["time"]), int(content["step"])
+        return [Metric(_key(key), float(value), when, step) for key, value in content["metrics"].items()], [], []
+    if kind == "params":
+        return [], [Param(_key(key), str(value)[:MAX_TEXT]) for key, value in content["params"].items()], []
+    if kind == "tags":
+        return [], [], [RunTag(_key(key), str(value)[:MAX_TEXT]) for key, value in content["tags"].items()]
+    return ([], [], []) if kind == "open" else None
 
 
 def _key(name: str) -> str:

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A table of images and labels."""
+"""A table of images and labels; every complaint about one names its line."""
 
 from __future__ import annotations
 
+import csv as csv_module
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import DataError, Record, RecordSet, Task
-from monai_ept.data.sources.read_csv import SPLIT_NAMES, read_table
 
-__all__ = ["csv_file"]
+__all__ = ["SPLIT_NAMES", "Row", "csv_file", "read_table", "read_text"]
+
+Row = tuple[str, dict[str, str]]  # ("labels.csv:12", cells by column)
+
+_OTHER_NAMES = {"train": ("training",), "val": ("valid", "validation", "dev"), "test": ("testing",)}
+SPLIT_NAMES = {name: split for split, others in _OTHER_NAMES.items() for name in (split, *others)}
 
 
 def csv_file(
@@ -35,17 +40,16 @@ def csv_file(
 ) -> RecordSet:
     """Read records from a table, one line an image.
 
-    Labels come in one of two forms: **one column** of class names or of numbers from 0 (multi-class), or **several
-    columns** of 0/1, one a class. Several columns mean multi-label, unless ``task`` is "multiclass": then exactly one
-    of them must be 1.
+    Labels are **one column** of class names or of numbers from 0 (multi-class), or **several columns** of 0/1, one a
+    class: multi-label, unless ``task`` is "multiclass", when exactly one of them must be 1.
 
     Args:
         dataset_dir: the data folder; no image may lie outside of it.
         csv: the table, as a path or relative to ``dataset_dir``.
         image: column of the image paths.
         label: column of the labels, or list of 0/1 columns.
-        group: column that names patient, study or lesion; default "group" if there is such a column, otherwise, and
-            where a cell is empty, every image is a group of its own.
+        group: column that names patient, study or lesion; default "group" if there is such a column. Without one, and
+            where a cell is empty, an image is a group of its own.
         split: column with train, val or test, where empty means train; default "split" if there is such a column.
         class_names: names in label order; default: the label columns, or the names found, sorted.
         task: "multiclass" or "multilabel"; default see above.
@@ -88,15 +92,9 @@ def csv_file(
             problems.append(f"{place}: {error}")
             continue
         identity = cells[image]
-        record: Record = {
-            "image": str(_find(root / image_dir, identity + suffix)),
-            "label": value,
-            "group": cells.get(group) or identity,
-            "id": identity,
-        }
-        if part:
-            record["split"] = part
-        records.append(record)
+        path, whose = str(_find(root / image_dir, identity + suffix)), cells.get(group) or identity
+        record: Record = {"image": path, "label": value, "group": whose, "id": identity}
+        records.append({**record, "split": part} if part else record)
         places.append(place)
     data = RecordSet(name or table.stem, records, tuple(labels.class_names), task, spatial_dims)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)
@@ -182,3 +180,51 @@ def _find(folder: Path, name: str) -> Path:
             if candidate.exists():
                 return candidate
     return path
+
+
+def read_text(path: Path) -> str:
+    """A text file, with or without byte order mark; a ``DataError`` if it is missing or not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(str(path), ["the file does not exist"]) from None
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), [f"the file is not UTF-8 text ({error.reason} at byte {error.start})"]) from None
+
+
+def read_table(
+    path: str | Path, columns: Iterable[str] = (), delimiter: str | None = None
+) -> tuple[list[Row], list[str]]:
+    """Read a table with a header line.
+
+    Args:
+        path: the file, in UTF-8.
+        columns: columns that must be there.
+        delimiter: what separates cells; None: the first of tab, semicolon and comma that the header contains.
+
+    Raises:
+        DataError: when the file is missing, not text, empty, or lacks a column.
+
+    Returns:
+        the rows, each with its place, and the problems of lines that had to be skipped.
+    """
+    path = Path(path)
+    lines = read_text(path).splitlines(keepends=True)
+    if not lines or not lines[0].strip():
+        raise DataError(str(path), ["the file has no header line"])
+    reader = csv_module.reader(lines, delimiter=delimiter or next((mark for mark in "\t;" if mark in lines[0]), ","))
+    header = [name.strip() for name in next(reader)]
+    missing = [column for column in columns if column not in header]
+    if missing:
+        have = ", ".join(repr(name) for name in header)
+        raise DataError(str(path), [f"there is no column {column!r}; the columns are {have}" for column in missing])
+
+    rows: list[Row] = []
+    problems = []
+    for cells in reader:
+        place = f"{path.name}:{reader.line_num}"
+        if len(cells) == len(header) and any(cell.strip() for cell in cells):
+            rows.append((place, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
+        elif any(cell.strip() for cell in cells):
+            problems.append(f"{place}: the line has {len(cells)} cells, the header has {len(header)}")
+    return rows, problems

@@ -62,26 +62,12 @@ def dicom(
     pydicom.dcmread  # noqa: B018 - raises here, with the name of the package, if it is missing
 
     if csv is not None:
-        data = csv_file(
-            dataset_dir,
-            csv,
-            spatial_dims=spatial_dims,
-            class_names=class_names,
-            name=name,
-            check_images=check_images,
-            **csv_options,
-        )
-        return _group_by_tag(data, group_tag)
+        csv_options.update(spatial_dims=spatial_dims, class_names=class_names, name=name, check_images=check_images)
+        return _group_by_tag(csv_file(dataset_dir, csv, **csv_options), group_tag)
     if csv_options:
         raise TypeError(f"{', '.join(csv_options)} can only be used together with csv.")
-    data, problems = collect(
-        dataset_dir,
-        _files if spatial_dims == 2 else _series,
-        group_pattern,
-        class_names,
-        spatial_dims,
-        name,
-    )
+    images = _files if spatial_dims == 2 else _series
+    data, problems = collect(dataset_dir, images, group_pattern, class_names, spatial_dims, name)
     data = validate_records(data, root=dataset_dir, problems=problems, check_images=check_images)
     return data if group_pattern else _group_by_tag(data, group_tag)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import DataError, Record, RecordSet
-from monai_ept.data.sources.read_csv import SPLIT_NAMES
+from monai_ept.data.sources.csv_file import SPLIT_NAMES
 
 __all__ = ["collect", "folder"]
 
@@ -53,11 +53,8 @@ def folder(
         found = []
         for parent, dirs, files in os.walk(class_dir, followlinks=True):
             dirs[:] = sorted(entry for entry in dirs if not entry.startswith("."))
-            found += [
-                Path(parent, entry)
-                for entry in sorted(files)
-                if not entry.startswith(".") and entry.lower().endswith(tuple(suffixes))
-            ]
+            names = sorted(entry for entry in files if entry.lower().endswith(tuple(suffixes)))
+            found += [Path(parent, entry) for entry in names if not entry.startswith(".")]
         return found
 
     data, problems = collect(dataset_dir, images, group_pattern, class_names, spatial_dims, name)
@@ -72,29 +69,19 @@ def collect(
     spatial_dims: int,
     name: str | None,
 ) -> tuple[RecordSet, list[str]]:
-    """Records of class folders, not yet validated, for sources that differ only in what counts as an image.
+    """Records of class folders, not yet validated, and the problems found on the way.
 
-    Args:
-        dataset_dir: the data folder.
-        images: lists the images of a class folder.
-        group_pattern: see :py:func:`folder`.
-        class_names: see :py:func:`folder`.
-        spatial_dims: 2 or 3.
-        name: name of the data set.
-
-    Returns:
-        the records and the problems found on the way.
+    It is for sources that differ only in what counts as an image: ``images`` lists those of a class folder. The other
+    arguments are those of :py:func:`folder`.
     """
     root = Path(dataset_dir)
     top = _folders(root)
     if not top:
         raise DataError(str(root), ["the folder does not exist or has no class folders in it"])
     problems: list[str] = []
-    class_dirs: list[tuple[str | None, Path]] = []
+    class_dirs: list[tuple[str | None, Path]] = [(None, entry) for entry in top]
     if all(entry.name.lower() in SPLIT_NAMES for entry in top):
         class_dirs = [(SPLIT_NAMES[part.name.lower()], entry) for part in top for entry in _folders(part)]
-    else:
-        class_dirs = [(None, entry) for entry in top]
     names = list(class_names) if class_names is not None else sorted({entry.name for _, entry in class_dirs})
     pattern = re.compile(group_pattern) if group_pattern is not None else None
     if pattern is not None and pattern.groups < 1:
@@ -112,15 +99,9 @@ def collect(
             if pattern is not None and match is None:
                 problems.append(f"{str(path)!r}: group_pattern {group_pattern!r} does not match {inner!r}")
                 continue
-            record: Record = {
-                "image": str(path),
-                "label": names.index(class_dir.name),
-                "group": match.group(1) if match else identity,
-                "id": identity,
-            }
-            if part:
-                record["split"] = part
-            records.append(record)
+            label, group = names.index(class_dir.name), match.group(1) if match else identity
+            record: Record = {"image": str(path), "label": label, "group": group, "id": identity}
+            records.append({**record, "split": part} if part else record)
     return RecordSet(name or root.name, records, tuple(names), "multiclass", spatial_dims), problems
 
 

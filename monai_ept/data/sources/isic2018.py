@@ -9,8 +9,7 @@ from pathlib import Path
 
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet
-from monai_ept.data.sources.csv_file import csv_file
-from monai_ept.data.sources.read_csv import read_table
+from monai_ept.data.sources.csv_file import csv_file, read_table
 
 __all__ = ["ISIC2018_CLASSES", "isic2018"]
 
@@ -22,14 +21,10 @@ _PARTS = {"Training": "train", "Validation": "val", "Test": "test"}
 def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordSet:
     """Read ISIC 2018 task 3, grouped by lesion.
 
-    Two layouts are understood:
-
-    - the official one: ``ISIC2018_Task3_Training_Input``, ``…_Training_GroundTruth``, and the same for Validation and
-      Test as far as they are there. Lesion ids come from ``ISIC2018_Task3_Training_LesionGroupings.csv`` or
-      ``HAM10000_metadata.csv``; without either, every image is a group and a warning says so.
-    - a plain one: ``labels.csv`` with the columns image, dx, split and lesion_id, and ``images/<image>.jpg``.
-
-    The official test images have no public lesion ids; each is a group of its own.
+    The layout is the official one, ``ISIC2018_Task3_Training_Input``, ``…_Training_GroundTruth``, and the same for
+    Validation and Test as far as they are there; or ``labels.csv`` with the columns image, dx, split and lesion_id, and
+    ``images/<image>.jpg``. Officially, lesion ids come from ``ISIC2018_Task3_Training_LesionGroupings.csv`` or
+    ``HAM10000_metadata.csv``; an image without one (every test image) is a group of its own.
 
     Args:
         dataset_dir: the data folder.
@@ -56,9 +51,8 @@ def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordS
             check_images=check_images,
         )
     if _find(root, "ISIC2018_Task3_Training_GroundTruth.csv") is None:
-        raise DataError(
-            str(root), ["there is neither labels.csv nor ISIC2018_Task3_Training_GroundTruth.csv in this folder"]
-        )
+        problem = "there is neither labels.csv nor ISIC2018_Task3_Training_GroundTruth.csv in this folder"
+        raise DataError(str(root), [problem])
     lesions = _lesions(root)
     if not lesions:
         warnings.warn(
@@ -88,15 +82,8 @@ def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordS
                 problems.append(f"{place}: exactly one of the seven classes must be 1 and the others 0, not {values}")
                 continue
             image = cells["image"]
-            records.append(
-                {
-                    "image": str(folder / f"{image}.jpg"),
-                    "label": ones[0],
-                    "group": lesions.get(image, image),
-                    "id": image,
-                    "split": split,
-                }
-            )
+            path, group = str(folder / f"{image}.jpg"), lesions.get(image, image)
+            records.append({"image": path, "label": ones[0], "group": group, "id": image, "split": split})
             places.append(place)
     data = RecordSet("isic2018", records, ISIC2018_CLASSES)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)

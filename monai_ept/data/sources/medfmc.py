@@ -13,6 +13,7 @@ from monai.utils import look_up_option
 
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet, Task
+from monai_ept.data.sources.csv_file import read_text
 from monai_ept.synthetic.chest import CHEST_CLASSES
 
 __all__ = ["MEDFMC_TASKS", "medfmc", "read_list"]
@@ -40,10 +41,7 @@ _SAMPLING = re.compile(r"_(\d+)-shot_(train|val)_exp(\d+)\.txt$")
 
 
 def read_list(path: str | Path) -> tuple[list[tuple[str, str, list[int] | None]], list[str]]:
-    """Read a MedFMC list by what is in it: a name, then any number of labels, or none.
-
-    Args:
-        path: the list file.
+    """Read a MedFMC list: on each line a name, then any number of labels, or none.
 
     Raises:
         DataError: when the file is missing or not text.
@@ -52,15 +50,9 @@ def read_list(path: str | Path) -> tuple[list[tuple[str, str, list[int] | None]]
         for each line (place, image name, labels or None), and the problems of lines that could not be read.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(str(path), ["the file does not exist"]) from None
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), [f"the file is not UTF-8 text ({error.reason} at byte {error.start})"]) from None
     rows: list[tuple[str, str, list[int] | None]] = []
     problems = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         place = f"{path.name}:{number}"
@@ -108,7 +100,7 @@ def medfmc(
     root = Path(dataset_dir)
     lists = _lists_folder(Path(lists_dir) if lists_dir is not None else root, task)
     folders = _image_folders(root, task)
-
+    expected = 1 if kind.task == "multiclass" else len(kind.class_names)
     records: list[Record] = []
     places: list[str] = []
     problems: list[str] = []
@@ -118,11 +110,10 @@ def medfmc(
         rows, skipped = read_list(lists / file)
         problems += skipped
         for place, name, values in rows:
-            try:
-                label = _label(values, kind)
-            except ValueError as error:
-                problems.append(f"{place}: {error}")
+            if len(values or ()) != expected:
+                problems.append(f"{place}: {len(values or ())} labels instead of {expected}")
                 continue
+            label = _label(values or [], kind)
             path = next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
             records.append({"image": str(path), "label": label, "group": kind.group(name), "id": name, "split": split})
             places.append(place)
@@ -131,10 +122,7 @@ def medfmc(
     return validate_records(data, root=root, where=places, problems=problems + more, check_images=check_images)
 
 
-def _label(values: list[int] | None, kind: _Kind) -> int | list[int]:
-    expected = 1 if kind.task == "multiclass" else len(kind.class_names)
-    if values is None or len(values) != expected:
-        raise ValueError(f"{len(values or ())} labels instead of {expected}")
+def _label(values: list[int], kind: _Kind) -> int | list[int]:
     return values[0] if kind.task == "multiclass" else values
 
 
@@ -153,7 +141,7 @@ def _published(
         for place, name, values in rows:
             if name not in known:
                 problems.append(f"{place}: {name!r} is not in trainval.txt")
-            elif values is None or (values[0] if kind.task == "multiclass" else values) != known[name]:
+            elif values is None or _label(values, kind) != known[name]:
                 problems.append(f"{place}: {name!r} has labels {values}, in trainval.txt {known[name]}")
         key = int(match[1]), int(match[3])
         found.setdefault(key, {"train": [], "val": []})[match[2]] = [name for _, name, _ in rows]
@@ -165,9 +153,8 @@ def _lists_folder(base: Path, task: str) -> Path:
     for folder in candidates:
         if (folder / "trainval.txt").exists():
             return folder
-    raise DataError(
-        f"medfmc_{task}", [f"trainval.txt is in none of {', '.join(repr(str(folder)) for folder in candidates)}"]
-    )
+    tried = ", ".join(repr(str(folder)) for folder in candidates)
+    raise DataError(f"medfmc_{task}", [f"trainval.txt is in none of {tried}"])
 
 
 def _image_folders(root: Path, task: str) -> list[Path]:

@@ -8,12 +8,11 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from monai_ept.data.check_records import validate_records
-from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.records import DataError, Record, RecordSet, Task
 
 __all__ = ["medmnist"]
 
@@ -75,24 +74,18 @@ def medmnist(
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(str(path), [f"the file cannot be read as npz ({error})"]) from None
 
-    problems = []
-    splits = [split for split in ("train", "val", "test") if split == "train" or _has_any(arrays, split)]
-    for split in splits:
-        for key in (f"{split}_images", f"{split}_labels"):
-            if key not in arrays:
-                problems.append(f"there is no key {key!r}; the keys are {', '.join(keys)}")
+    splits = ["train", *(split for split in ("val", "test") if any(key.startswith(f"{split}_") for key in arrays))]
+    needed = [f"{split}_{part}" for split in splits for part in ("images", "labels")]
+    problems = [f"there is no key {key!r}; the keys are {', '.join(keys)}" for key in needed if key not in arrays]
     if not problems:
-        problems += [
-            f"{len(arrays[f'{split}_images'])} {split} images, but {len(arrays[f'{split}_labels'])} labels"
-            for split in splits
-            if len(arrays[f"{split}_images"]) != len(arrays[f"{split}_labels"])
-        ]
+        counts = {split: (len(arrays[f"{split}_images"]), len(arrays[f"{split}_labels"])) for split in splits}
+        problems = [f"{n} {split} images, but {m} labels" for split, (n, m) in counts.items() if n != m]
     if not problems and arrays["train_images"].ndim not in (3, 4, 5):
         problems.append(f"train_images has shape {arrays['train_images'].shape}, these are no images")
     if problems:
         raise DataError(str(path), problems)
 
-    labels = {split: _two_columns(arrays[f"{split}_labels"]) for split in splits}
+    labels = {split: arrays[f"{split}_labels"].reshape(len(arrays[f"{split}_labels"]), -1) for split in splits}
     multilabel = labels["train"].shape[1] > 1
     names = list(class_names or _known_names(path)) or _numbers(labels, multilabel)
     records: list[Record] = []
@@ -103,16 +96,10 @@ def medmnist(
             identity = f"{split}_{index:06d}"
             label = values if multilabel else values[0]
             records.append({"image": image, "label": label, "group": identity, "id": identity, "split": split})
-    data = RecordSet(
-        path.stem,
-        records,
-        tuple(names),
-        "multilabel" if multilabel else "multiclass",
-        _spatial_dims(arrays["train_images"]),
-    )
-    return validate_records(
-        data, where=[f"{path.name}, {record['id']}" for record in records], check_images=check_images
-    )
+    task: Task = "multilabel" if multilabel else "multiclass"
+    data = RecordSet(path.stem, records, tuple(names), task, _spatial_dims(arrays["train_images"]))
+    places = [f"{path.name}, {record['id']}" for record in records]
+    return validate_records(data, where=places, check_images=check_images)
 
 
 def _npz(path: Path, file: str | None) -> Path:
@@ -129,14 +116,6 @@ def _npz(path: Path, file: str | None) -> Path:
     return path
 
 
-def _has_any(arrays: dict[str, Any], split: str) -> bool:
-    return f"{split}_images" in arrays or f"{split}_labels" in arrays
-
-
-def _two_columns(labels: np.ndarray) -> np.ndarray:
-    return labels.reshape(len(labels), -1)
-
-
 def _known_names(path: Path) -> list[str]:
     match = re.match(r"[a-z]+mnist(?:3d)?", path.stem.lower())
     return _CLASS_NAMES.get(match.group(0), "").split(",") if match and match.group(0) in _CLASS_NAMES else []
@@ -144,12 +123,10 @@ def _known_names(path: Path) -> list[str]:
 
 def _numbers(labels: dict[str, np.ndarray], multilabel: bool) -> list[str]:
     if multilabel:
-        count = labels["train"].shape[1]
-    else:
-        # No class may be empty, so a number as large as there are images is a slip, not a class.
-        every = np.concatenate([values.ravel() for values in labels.values()])
-        count = int(every[every < len(every)].max(initial=0)) + 1
-    return [str(number) for number in range(count)]
+        return [str(number) for number in range(labels["train"].shape[1])]
+    # No class may be empty, so a number as large as there are images is a slip, not a class.
+    every = np.concatenate([values.ravel() for values in labels.values()])
+    return [str(number) for number in range(int(every[every < len(every)].max(initial=0)) + 1)]
 
 
 def _spatial_dims(images: np.ndarray) -> int:

@@ -46,7 +46,7 @@ def register_source(name: str, loader: Callable[..., RecordSet]) -> None:
 
     Args:
         name: a name that is not taken.
-        loader: function that returns a :py:class:`RecordSet`; it gets ``dataset_dir`` if it has such an argument.
+        loader: returns a :py:class:`RecordSet`; it gets ``dataset_dir`` if it has such an argument.
 
     Raises:
         ValueError: when the name is taken.
@@ -90,16 +90,11 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
     unknown = [option for option in options if option not in parameters and not takes_any]
     if unknown:
         raise TypeError(f"source {name!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}.")
-    origin = {
-        "source": name,
-        "dataset_dir": None if dataset_dir is None else str(dataset_dir),
-        "options": dict(options),
-    }
+    folder = None if dataset_dir is None else str(dataset_dir)
+    origin = {"source": name, "dataset_dir": folder, "options": dict(options)}
     options = {**preset, **options}
-    if "dataset_dir" in parameters:
-        if dataset_dir is None:
-            if parameters["dataset_dir"].default is inspect.Parameter.empty:
-                raise ValueError(f"source {name!r} reads from disk, so give dataset_dir.")
-        else:
-            options["dataset_dir"] = dataset_dir
+    if "dataset_dir" in parameters and dataset_dir is not None:
+        options["dataset_dir"] = dataset_dir
+    elif "dataset_dir" in parameters and parameters["dataset_dir"].default is inspect.Parameter.empty:
+        raise ValueError(f"source {name!r} reads from disk, so give dataset_dir.")
     return dataclasses.replace(loader(**options), origin=origin)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monai_ept.data.records import RecordSet
 from monai_ept.data.sources.synthetic.picture_store import Plan, check_sizes, make_records
@@ -40,7 +41,7 @@ def synthetic_derm(
         num_test_per_class: test pictures of every class, of other lesions; may be 0.
         img_size: pixels along an edge.
         seed: another seed, other lesions.
-        cache_dir: folder for PNG files, drawn once.
+        cache_dir: folder for PNG files (NIfTI for volumes), drawn once.
         num_workers: processes that draw; 0 draws in this one.
         lazy: draw a picture when it is read, each time, and nothing now.
 
@@ -55,17 +56,10 @@ def synthetic_derm(
         data = synthetic_derm(10, 10, img_size=64)
         data.class_names  # ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
     """
-    check_sizes(seed, img_size, 16, 4096, num_per_class=(num_per_class, 1), num_test_per_class=(num_test_per_class, 0))
+    sizes = {"num_per_class": (num_per_class, 1), "num_test_per_class": (num_test_per_class, 0)}
+    check_sizes(seed, img_size, 16, 4096, **sizes)
     plans = [
-        Plan(
-            "derm",
-            name,
-            {"seed": seed, "lesion": lesion, "view": view, "img_size": img_size},
-            label,
-            f"derm{seed}_{name}_{lesion:07d}",
-            view,
-            split,
-        )
+        _plan("derm", name, label, split, seed, img_size, lesion=lesion, view=view)
         for split, count, start in _splits(num_per_class, num_test_per_class)
         for label, name in enumerate(DERM_CLASSES)
         for lesion, view in _groups((1, seed, label), start, count, 3)
@@ -86,15 +80,11 @@ def synthetic_chest(
     """Chest-radiograph-like pictures with nineteen findings, several at once; one or two of them show one patient.
 
     Findings take turns in leading, so that every one of them is there in any forty pictures; others come with them.
+    The arguments that are not named here are those of :py:func:`synthetic_derm`.
 
     Args:
         num_images: training pictures, at least 40.
         num_test_images: test pictures, of other patients; may be 0.
-        img_size: pixels along an edge.
-        seed: another seed, other patients.
-        cache_dir: folder for PNG files, drawn once.
-        num_workers: processes that draw; 0 draws in this one.
-        lazy: draw a picture when it is read, each time, and nothing now.
 
     Raises:
         ValueError: when a size is out of range.
@@ -107,9 +97,8 @@ def synthetic_chest(
     for split, count, start in _splits(num_images, num_test_images):
         for patient, view in _groups((2, seed, 0), start, count, 2):
             findings = chest_findings(seed, patient)
-            options = {"seed": seed, "patient": patient, "view": view, "img_size": img_size}
             label = [int(name in findings) for name in CHEST_CLASSES]
-            plans.append(Plan("chest", findings, options, label, f"chest{seed}_{patient:07d}", view, split))
+            plans.append(_plan("chest", findings, label, split, seed, img_size, patient=patient, view=view))
     return RecordSet("synthetic_chest", make_records(plans, cache_dir, num_workers, lazy), CHEST_CLASSES, "multilabel")
 
 
@@ -126,15 +115,11 @@ def synthetic_volume(
 ) -> RecordSet:
     """Small CT-like volumes of adrenal glands: normal or with a mass; one or two of them show the same gland.
 
+    The arguments that are not named here are those of :py:func:`synthetic_derm`.
+
     Args:
-        num_per_class: training volumes of every class.
-        num_test_per_class: test volumes of every class, of other glands; may be 0.
         img_size: voxels along an edge.
         num_classes: 2 (normal, mass) or 3 (hyperplasia as well).
-        seed: another seed, other glands.
-        cache_dir: folder for NIfTI files, drawn once.
-        num_workers: processes that draw; 0 draws in this one.
-        lazy: draw a picture when it is read, each time, and nothing now.
 
     Raises:
         ValueError: when a size is out of range.
@@ -142,25 +127,25 @@ def synthetic_volume(
     Returns:
         records of 16-bit arrays in Hounsfield units with three axes, or of paths.
     """
-    check_sizes(seed, img_size, 8, 256, num_per_class=(num_per_class, 1), num_test_per_class=(num_test_per_class, 0))
+    sizes = {"num_per_class": (num_per_class, 1), "num_test_per_class": (num_test_per_class, 0)}
+    check_sizes(seed, img_size, 8, 256, **sizes)
     if num_classes not in (2, 3):
         raise ValueError(f"num_classes is {num_classes}, but there are 2 (normal, mass) or 3 (hyperplasia as well).")
     names = VOLUME_CLASSES[:num_classes]
     plans = [
-        Plan(
-            "volume",
-            name,
-            {"seed": seed, "gland": gland, "scan": scan, "img_size": img_size},
-            label,
-            f"volume{seed}_{name}_{gland:07d}",
-            scan,
-            split,
-        )
+        _plan("volume", name, label, split, seed, img_size, gland=gland, scan=scan)
         for split, count, start in _splits(num_per_class, num_test_per_class)
         for label, name in enumerate(names)
         for gland, scan in _groups((3, seed, label), start, count, 2)
     ]
     return RecordSet("synthetic_volume", make_records(plans, cache_dir, num_workers, lazy), names, spatial_dims=3)
+
+
+def _plan(kind: str, what: Any, label: Any, split: str, seed: int, img_size: int, **place: int) -> Plan:
+    """The plan of a picture; ``place`` has the numbers of its group and view, as the renderer calls them."""
+    group, view = place.values()
+    name = f"{kind}{seed}_{what}_{group:07d}" if isinstance(what, str) else f"{kind}{seed}_{group:07d}"
+    return Plan(kind, what, {"seed": seed, **place, "img_size": img_size}, label, name, view, split)
 
 
 def _splits(train: int, test: int) -> Sequence[tuple[str, int, int]]:

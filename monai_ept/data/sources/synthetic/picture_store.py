@@ -33,24 +33,14 @@ _RENDERERS = {"derm": render_derm, "chest": render_chest, "volume": render_volum
 
 @dataclass(frozen=True)
 class Plan:
-    """A picture that is not drawn yet.
+    """A picture that is not drawn yet: what the renderer of its kind takes, and what its record will say."""
 
-    Args:
-        kind: "derm", "chest" or "volume".
-        what: first argument of the renderer: class name or findings.
-        options: the renderer's other arguments.
-        label: class index or list of 0/1.
-        group: lesion, patient or gland.
-        view: number within the group.
-        split: "train" or "test".
-    """
-
-    kind: str
-    what: Any
-    options: dict[str, int] = field(hash=False)
+    kind: str  # "derm", "chest" or "volume"
+    what: Any  # first argument of the renderer: class name or findings
+    options: dict[str, int] = field(hash=False)  # its other arguments
     label: int | list[int]
-    group: str
-    view: int
+    group: str  # lesion, patient or gland
+    view: int  # number within the group
     split: str
 
     @property
@@ -62,14 +52,7 @@ class Plan:
 
 
 class LazyPicture:
-    """
-    A picture that is drawn when its numbers are asked for, with ``np.asarray``, and not kept.
-
-    A program that uses a few pictures of a set then does not wait for all of them.
-
-    Args:
-        plan: the picture.
-    """
+    """A picture that ``np.asarray`` draws each time, so that who uses a few of a set does not wait for all."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -85,14 +68,7 @@ class LazyPicture:
 
 
 def check_sizes(seed: int, img_size: int, least: int, most: int, **counts: tuple[int, int]) -> None:
-    """Refuse sizes that make no sense.
-
-    Args:
-        seed: seed of the data set.
-        img_size: length of an edge.
-        least: smallest edge that shows anything.
-        most: longest edge.
-        counts: name → (value, smallest sensible value).
+    """Refuse a negative seed, an edge that is not from ``least`` to ``most``, and counts below their least.
 
     Raises:
         ValueError: naming the argument.
@@ -113,8 +89,8 @@ def make_records(
 
     Args:
         plans: the pictures.
-        cache_dir: None keeps arrays in memory; a folder gets a file for every picture, and only missing or broken ones
-            are drawn. A file appears under its name when it is complete, never before.
+        cache_dir: None keeps arrays in memory; a folder gets a file for every picture, whole or not at all, and only
+            missing or broken ones are drawn.
         num_workers: processes that draw; 0 draws in this one.
         lazy: draw nothing now, see :py:class:`LazyPicture`; it goes without a folder.
 
@@ -153,25 +129,19 @@ def _map(work: Any, plans: Sequence[Plan], num_workers: int) -> list[Any]:
 
 
 def _draw_file(plan: Plan, folder: Path) -> str:
-    edge, seed = plan.options["img_size"], plan.options["seed"]
-    folder = folder / f"{plan.kind}_v{RENDER_VERSION}_seed{seed}_{edge}"
+    folder = folder / f"{plan.kind}_v{RENDER_VERSION}_seed{plan.options['seed']}_{plan.options['img_size']}"
     path = folder / (plan.id + (".nii" if plan.kind == "volume" else ".png"))
     if path.exists() and check_file(path) is None:
         return str(path)
     folder.mkdir(parents=True, exist_ok=True)
     array = plan.render()
-    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    try:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as unfinished:
+        drawn = Path(unfinished, path.name)
         if plan.kind == "volume":
             nibabel, _ = optional_import("nibabel")
-            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), unfinished)
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), drawn)
         else:
             pil_image, _ = optional_import("PIL.Image")
-            pil_image.fromarray(array).save(unfinished, compress_level=1)
-        os.chmod(unfinished, 0o644)  # mkstemp's files are private
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+            pil_image.fromarray(array).save(drawn, compress_level=1)
+        os.replace(drawn, path)
     return str(path)
