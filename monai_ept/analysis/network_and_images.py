@@ -88,7 +88,7 @@ def find_network_and_images(
         raise ValueError("name what to analyse with either --run or --delta.")
     if run is not None:
         result, run_id = _finished_run(run, tracking_uri, Path(out_dir) / "run")
-        data = result.data(dataset_dir, source=source, options=options)
+        data = result.data(dataset_dir, source=source, options=options or None)
         _check_classes(read_delta(result.delta_path).metadata, data, result.delta_path)
         net = result.network(_weights(pretrained))
         images, val = _images(data, split or result.paths["split"])

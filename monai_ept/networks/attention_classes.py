@@ -162,7 +162,7 @@ def _mask(tokens: int, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> 
 
 def _split_qkv(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     qkv = qkv.reshape(*qkv.shape[:2], 3, heads, -1)
-    if not torch.is_grad_enabled():
+    if not (torch.is_grad_enabled() or torch.jit.is_tracing()):  # a trace is compared between the two modes
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return q, k, v
     # Unbound where they stand, their gradients are stacked back in that order, and no copy has to reorder them.

@@ -140,7 +140,7 @@ class _Launcher:
         self.kernel = kernel
         self.compiled: dict[tuple, Any] = {}
 
-    def __call__(self, grid: tuple[int, int, int], tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) -> None:
+    def __call__(self, grid: tuple[int, int, int], tensors: tuple[Any, ...], sizes: tuple[int, ...]) -> None:
         first = tensors[0]
         assert first is not None
         device = first.get_device()

@@ -44,7 +44,7 @@ FORMAT_1 = "monai_ept training 1"  # written by bundles up to 0.1; ``fit`` wrote
 SETTINGS_1 = "settings.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitResult:
     """
     What came out of a training, by ``fit`` or by a bundle, just now or some time ago (``FitResult.load``).
@@ -74,7 +74,10 @@ class FitResult:
     run_id: str | None
     folder: Path
     paths: dict[str, Path] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"FitResult({str(self.folder)!r})"
 
     def __str__(self) -> str:
         return metrics_table(self.metrics, self.intervals)
