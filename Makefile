@@ -7,7 +7,7 @@ JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: train test lint clean
+.PHONY: train test lint docs bundles clean
 
 train: $(READY)
 	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
@@ -15,10 +15,18 @@ train: $(READY)
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
 
+# The site, in build/docs/index.html; it needs no network, neither to be made nor to be read.
+docs: $(READY)
+	$(RUN) -m sphinx -q -W --keep-going -c docs . build/docs
+
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+# Writes the files of all bundles, after a change of bundles/common or a bundle.yaml.
+bundles: $(READY)
+	$(RUN) -m tools.bundles
 
 # Installed once; again when the requirements change. Afterwards nothing needs the network.
 $(READY): pyproject.toml setup.py

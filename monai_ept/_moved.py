@@ -54,8 +54,8 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "benchmark.worker": "benchmark.run.worker",
     "bundle.data": "runs.data_loading",
     "bundle.images": "bundle.images_to_predict",
-    "bundle.network": "runs.build_network",
-    "bundle.trained": "runs.fit_result",
+    "bundle.network": "bundle.release_0_1",
+    "bundle.trained": "bundle.release_0_1",
     "bundle.where": "bundle.options",
     "data.episodes": "data.episode_sampler",
     "data.random_state": "data.seeded_loader",
@@ -114,6 +114,7 @@ MOVED: dict[str, str | tuple[str, ...]] = {
 
 # Names that left a module which is still there. That module ends with `__getattr__ = moved_names(__name__)`, or has
 # lazy exports.
+_BY_PARTS = "bundle.release_0_1"  # what bundles called when they put a training together part by part
 MOVED_NAMES: dict[str, dict[str, str]] = {
     "": dict.fromkeys(
         ["Adapter", "Bias", "Damp", "Ept", "Full", "Linear", "Ln", "Lora", "Mlp", "Partial", "Proj", "Vp", "Vpt"],
@@ -123,12 +124,18 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
         "MeanLoss": "handlers",
         "class_weights": "engines",
         "describe_run": "engines",
+        **dict.fromkeys(("Training", "begin_training", "finish_training"), _BY_PARTS),
+        **dict.fromkeys(("defined_above", "optimizer_settings"), _BY_PARTS),
     },
+    "bundle.options": {"flag": "checks"},
     "bundle.processes": {"MeanLoss": "handlers"},
+    "bundle.training": dict.fromkeys(("begin_training", "defined_above", "finish_training"), _BY_PARTS),
+    "engines": {"optimizer_settings": _BY_PARTS},
     "engines.recipe": {
         **dict.fromkeys(("amp_settings", "at_precision", "autocast"), "networks.precision"),
         **dict.fromkeys(("cosine_schedule", "make_optimizer"), "engines.optimizer"),
         **dict.fromkeys(("class_weights", "make_loss", "task_of"), "engines.loss"),
+        **dict.fromkeys(("method_of", "optimizer_settings"), _BY_PARTS),
     },
     "engines.training": {"build_trainer": "engines"},
     "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),

@@ -14,25 +14,8 @@ from monai_ept._moved import MOVED
 # What a configuration file could name in release 0.1, a module a line. Modules that their package hides behind a
 # function of the same name are left out (engines.fit, handlers.unwrap, tracking.compare, tracking.sync).
 NAMES = [line.split() for line in (Path(__file__).parent / "names_of_release_0.1.txt").read_text().splitlines()]
-# Taken away, with nothing that does quite the same: what `monai_ept.engines.Training` and `Recipe` do now, and helpers.
-GONE = {
-    "bundle.Training",
-    "bundle.begin_training",
-    "bundle.defined_above",
-    "bundle.finish_training",
-    "bundle.optimizer_settings",
-    "bundle.options.flag",
-    "bundle.trained.Training",
-    "bundle.training.begin_training",
-    "bundle.training.defined_above",
-    "bundle.training.finish_training",
-    "engines.optimizer_settings",
-    "engines.recipe.method_of",
-    "engines.recipe.optimizer_settings",
-    "handlers.guard.describe_checkpoint",
-    "handlers.loss.base_lr",
-    "tracking.figure.draw_comparison",
-}
+# Helpers that no configuration named, with nothing that does quite the same.
+GONE = {"handlers.guard.describe_checkpoint", "handlers.loss.base_lr", "tracking.figure.draw_comparison"}
 
 
 @pytest.mark.parametrize("old", MOVED)

@@ -79,7 +79,7 @@ def find_network_and_images(
     if run is not None:
         result, run_id = _finished_run(run, tracking_uri, Path(out_dir) / "run")
         path = result.delta_path
-        data = result.data(dataset_dir, source=source, options=options)
+        data = result.data(dataset_dir, source=source, options=options or None)
         _check_classes(read_delta(path).metadata, data, path)
         net = result.network(chosen)
         images, val = _images(data, split or result.paths["split"])

@@ -16,6 +16,7 @@ from types import TracebackType
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import did_you_mean
 
 __all__ = ["check_command_line", "config_files", "find_root", "short_errors"]
@@ -128,3 +129,6 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
     else:
         print(f"\nerror: {message}", file=sys.stderr)
         print("(MONAI_EPT_TRACEBACK=1 shows where it happened)", file=sys.stderr)
+
+
+__getattr__ = moved_names(__name__)

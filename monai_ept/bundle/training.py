@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from monai_ept._moved import moved_names
 from monai_ept.bundle.options import check_command_line, short_errors
 from monai_ept.engines.training import Training, rank
 from monai_ept.networks.embedded_weights import EMBEDDED
@@ -16,8 +17,6 @@ from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.fit_result import FitResult
 
 __all__ = ["announce", "conclude", "make_trainer", "run_name", "start"]
-
-_KEPT = "kept for 'monai-ept sync', see the warning above"
 
 
 def start() -> None:
@@ -41,8 +40,24 @@ def run_name(method: Any, shots: int, seed: int) -> str:
 
 
 def make_trainer(training: Training, **settings: Any) -> Any:
-    """The trainer of a training, for a configuration file that names its parts: see ``Training.make_trainer``."""
-    return training.make_trainer(**settings)
+    """
+    The trainer of a training, for a configuration file that names its parts.
+
+    Args:
+        training: the training.
+        settings: as ``Training.make_trainer`` takes them.
+
+    Raises:
+        ValueError: when ``max_epochs`` is not the recipe's, which the learning rate's schedule follows.
+    """
+    epochs = settings.get("max_epochs", training.recipe.epochs)
+    if epochs != training.recipe.epochs:
+        raise ValueError(
+            f"train::trainer::max_epochs is {epochs} and the recipe has {training.recipe.epochs} epochs, which the "
+            f"learning rate's schedule follows: set --epochs {epochs} instead."
+        )
+    # MONAI's handlers that a bundle may add, those of --tracking mlflow too, read an output for each image.
+    return training.make_trainer(**{"decollate": True, **settings})
 
 
 def announce(training: Training) -> None:
@@ -143,3 +158,6 @@ def _registered(training: Training, result: FitResult, name: str) -> str:
     except (ValueError, ConnectionError) as error:
         return f"{name} is not registered: {error}"
     return f"{made.uri} (mlflow.pyfunc.load_model)"
+
+
+__getattr__ = moved_names(__name__)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_ept._moved import moved_names
 from monai_ept.engines.fit import fit
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
@@ -55,3 +56,5 @@ __all__ = [
     "write_predictions",
     "write_report",
 ]
+
+__getattr__ = moved_names(__name__)

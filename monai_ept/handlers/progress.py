@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Shows how far a training is: a bar on a terminal, a line for each epoch elsewhere."""
+"""Shows how far a training is: a bar on a terminal or in a notebook, a line for each epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from datetime import timedelta
 from typing import Any, TextIO
 
 from ignite.engine import Engine, Events
+from tqdm import tqdm
 
+from monai_ept.handlers.notebook_bar import NotebookBar, in_notebook
 from monai_ept.handlers.step_values import step_loss, step_lr, watch_lr
 
 __all__ = ["Progress"]
@@ -21,8 +23,8 @@ class Progress:
     """
     One line that says epoch, loss, learning rate, validation score and time left.
 
-    On a terminal it is a bar that moves with each step; into a file or a pipe it is a line for each epoch. Only the
-    first of several processes speaks.
+    On a terminal and in a notebook it is a bar that moves with each step; into a file or a pipe it is a line for each
+    epoch. Only the first of several processes speaks.
 
     Args:
         evaluator: the engine that validates, whose key metric is shown.
@@ -60,17 +62,15 @@ class Progress:
         if self._first < 0:  # by now a checkpoint has told where the training stands
             self._first = state.epoch - 1
             stream = self.stream or sys.stderr
-            if stream.isatty() and state.epoch_length:
-                from tqdm import tqdm
-
-                total = state.max_epochs * state.epoch_length
-                self._bar = tqdm(
-                    total=total,
-                    initial=state.iteration,
-                    file=stream,
-                    dynamic_ncols=True,
-                    bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-                )
+            bar: dict[str, Any] = {
+                "total": state.max_epochs * (state.epoch_length or 0),
+                "initial": state.iteration,
+                "bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+            }
+            if bar["total"] and self.stream is None and in_notebook():
+                self._bar = NotebookBar(**bar)
+            elif bar["total"] and stream.isatty():
+                self._bar = tqdm(file=stream, dynamic_ncols=True, **bar)
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {state.epoch}/{state.max_epochs}", refresh=False)
 

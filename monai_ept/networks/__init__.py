@@ -8,6 +8,7 @@ from monai_ept.networks.attention import (
     EMBEDDINGS,
     attention_kept,
     attention_weights,
+    concat_attention,
     prompted_attention,
     sink_attention,
 )

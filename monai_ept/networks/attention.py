@@ -8,20 +8,31 @@ act only through ``c_i = logsumexp(prompt[i])``, and with ``lse_i = logsumexp(S[
 
     output_i = exp(lse_i - lse'_i) · (softmax(S) v)_i,        lse'_i = logaddexp(lse_i, c_i)
 
-:func:`sink_attention` computes this on the fused kernels of PyTorch, which return ``lse`` anyway. docs/method.md has
+:func:`concat_attention` computes this on the fused kernels of PyTorch, which return ``lse`` anyway. docs/method.md has
 the derivation.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["EMBEDDINGS", "attention_kept", "attention_weights", "prompted_attention", "sink_attention"]
+from monai_ept.networks.fused_attention import fused_attention, fused_attention_gradients, fused_kernel
+from monai_ept.networks.sink_gate import gate_, prompt_gradient, sink_of
+
+__all__ = [
+    "EMBEDDINGS",
+    "attention_kept",
+    "attention_weights",
+    "concat_attention",
+    "prompted_attention",
+    "sink_attention",
+]
 
 EMBEDDINGS = ("concat", "scaled_concat", "add", "multiply")
 
@@ -159,6 +170,57 @@ def prompted_attention(
     return F.dropout(weights, dropout).to(v.dtype) @ v
 
 
+def concat_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prompt: Tensor,
+    scale: float | None = None,
+    *,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """
+    ``prompted_attention(q, k, v, prompt, scale)`` at the price of plain attention.
+
+    Forward and backward are one fused attention call each and no tokens-by-tokens matrix is built. Where PyTorch has
+    no fused kernel for the inputs (a mask, dropout on a CPU, tracing for export), the definition runs, with
+    ``logsumexp(prompt)`` as its only column.
+
+    Args:
+        q: queries, ``(batch, heads, tokens, head_dim)``.
+        k: keys, of the same shape.
+        v: values, of the same shape.
+        prompt: prompt logits that broadcast to ``(batch, heads, tokens, length)``.
+        scale: factor of the scores, ``head_dim ** -0.5`` by default.
+        mask: boolean or additive mask of the scores.
+        dropout: probability of dropping an attention weight; 0 outside training.
+
+    Returns:
+        the attention output, shaped like ``v``.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    device = q.device.type
+    if torch.is_autocast_enabled(device):
+        # What F.scaled_dot_product_attention does by itself; q and k may come as fp32 from a norm.
+        dtype = torch.get_autocast_dtype(device)
+        if not q.dtype == k.dtype == v.dtype == dtype:
+            q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    kernel = fused_kernel(q, k, v, mask, dropout)
+    if kernel is None:
+        return prompted_attention(q, k, v, sink_of(prompt).unsqueeze(-1), scale, mask=mask, dropout=dropout)
+    width = q.shape[-1]
+    if kernel == "flash" and width % 8:
+        # CUDA's flash kernel wants head sizes in steps of eight; zeros change neither scores nor outputs.
+        q, k, v = (F.pad(t, (0, -width % 8)) for t in (q, k, v))
+    if torch.is_grad_enabled():
+        out = _ConcatAttention.apply(q, k, v, prompt, scale, dropout, kernel)
+    else:
+        out, lse, _, _ = fused_attention(kernel, q, k, v, dropout, scale)
+        gate_(out, lse, prompt)
+    return out if out.shape[-1] == width else out[..., :width]
+
+
 def sink_attention(
     q: Tensor,
     k: Tensor,
@@ -170,11 +232,9 @@ def sink_attention(
     dropout: float = 0.0,
 ) -> Tensor:
     """
-    Attention in which every token may also look at nothing: ``concat`` prompts at the price of plain attention.
+    Attention in which every token may also look at nothing: all that ``concat`` prompts do.
 
-    Equal to ``prompted_attention(q, k, v, prompt, scale)`` for ``sink = logsumexp(prompt, -1)``. Forward and backward
-    are one fused attention call each and no tokens-by-tokens matrix is built. Where PyTorch has no fused kernel for
-    the inputs (a mask, dropout on a CPU, tracing for export), the definition runs with the sink as its only column.
+    Equal to ``prompted_attention(q, k, v, prompt, scale)`` for ``sink = logsumexp(prompt, -1)``.
 
     Args:
         q: queries, ``(batch, heads, tokens, head_dim)``.
@@ -196,123 +256,32 @@ def sink_attention(
         >>> torch.allclose(fused, prompted_attention(q, k, v, prompt), atol=1e-5)
         True
     """
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    device = q.device.type
-    if torch.is_autocast_enabled(device):
-        # What F.scaled_dot_product_attention does by itself; q and k may come as fp32 from a norm.
-        q, k, v = (t.to(torch.get_autocast_dtype(device)) for t in (q, k, v))
-    backend = _fused_backend(q, k, v, mask, dropout)
-    if backend is None:
-        return prompted_attention(q, k, v, sink.unsqueeze(-1), scale, mask=mask, dropout=dropout)
-    width = q.shape[-1]
-    if backend == "flash" and width % 8:
-        # CUDA's flash kernel wants head sizes in steps of eight; zeros change neither scores nor outputs.
-        q, k, v = (F.pad(t, (0, -width % 8)) for t in (q, k, v))
-    if torch.is_grad_enabled():
-        out = _SinkAttention.apply(q, k, v, sink, scale, dropout, backend)
-    else:
-        out = _gated(backend, q, k, v, sink, dropout, scale)[0]
-    return out[..., :width]
+    return concat_attention(q, k, v, sink.unsqueeze(-1), scale, mask=mask, dropout=dropout)
 
 
-def _fused_backend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> str | None:
-    """The fused kernel that PyTorch itself would take for these inputs, or None where only the definition works."""
-    exporting = torch.jit.is_tracing() or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
-    if exporting or mask is not None or not q.dtype == k.dtype == v.dtype:
-        return None
-    if torch.compiler.is_compiling():
-        choice = _choice_while_compiling(device=q.device, dtype=q.dtype, head_dim=q.shape[-1], dropout=dropout)
-    else:
-        choice = torch._fused_sdp_choice(q, k, v, None, dropout, False)
-    if q.device.type == "cpu":
-        # PyTorch's kernel is slow in bfloat16: the definition takes less than half the time while scores stay in cache.
-        faster = q.dtype == torch.bfloat16 and k.shape[-2] <= 1024
-        return "flash_cpu" if choice == 1 and not faster else None
-    if q.device.type == "cuda":
-        # 3 is cuDNN, whose conditions are narrower than flash attention's.
-        return {1: "flash", 2: "efficient", 3: "flash"}.get(choice)
-    return None
-
-
-@torch.compiler.assume_constant_result
-def _choice_while_compiling(device: torch.device, dtype: torch.dtype, head_dim: int, dropout: float) -> int:
-    """The same question asked with a stand-in, since a compiler has no tensors to ask it with."""
-    stand_in = torch.empty(1, 1, 64, head_dim, device=device, dtype=dtype, requires_grad=True)
-    return torch._fused_sdp_choice(stand_in, stand_in, stand_in, None, dropout, False)
-
-
-def _fused_forward(backend: str, q: Tensor, k: Tensor, v: Tensor, dropout: float, scale: float):
-    """Output, ``logsumexp`` of the scores, and the state of the random numbers for the backward call."""
-    ops = torch.ops.aten
-    if backend == "flash_cpu":
-        out, lse = ops._scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, False, scale=scale)
-        return out, lse, None, None
-    if backend == "efficient":
-        return ops._scaled_dot_product_efficient_attention(q, k, v, None, True, dropout, False, scale=scale)
-    out, lse, _, _, _, _, seed, offset, _ = ops._scaled_dot_product_flash_attention(
-        q, k, v, dropout, False, False, scale=scale
-    )
-    return out, lse, seed, offset
-
-
-def _fused_backward(backend: str, grad, q, k, v, out, lse, seed, offset, dropout: float, scale: float):
-    """Gradients of q, k and v."""
-    ops = torch.ops.aten
-    if backend == "flash_cpu":
-        return ops._scaled_dot_product_flash_attention_for_cpu_backward(
-            grad, q, k, v, out, lse, dropout, False, scale=scale
-        )
-    if backend == "efficient":
-        wanted = [True, True, True, False]
-        return ops._scaled_dot_product_efficient_attention_backward(
-            grad, q, k, v, None, out, lse, seed, offset, dropout, wanted, False, scale=scale
-        )[:3]
-    return ops._scaled_dot_product_flash_attention_backward(
-        grad, q, k, v, out, lse, None, None, q.shape[2], k.shape[2], dropout, False, seed, offset, scale=scale
-    )
-
-
-def _gated(backend: str, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, dropout: float, scale: float):
-    """As ``_fused_forward``, with the share of the sink taken out of the output."""
-    out, lse, seed, offset = _fused_forward(backend, q, k, v, dropout, scale)
-    gate = torch.sigmoid(lse[..., : q.shape[2]] - sink.to(lse.dtype))
-    return out.mul_(gate.unsqueeze(-1)), lse, seed, offset
-
-
-class _SinkAttention(torch.autograd.Function):
+class _ConcatAttention(torch.autograd.Function):
     """Fused attention, gated per token.
 
     The backward kernel of flash attention rebuilds the weights as ``exp(S - lse)`` and takes ``rowsum(dY · Y)`` from
     the output. Handed the raised ``lse'`` and the gated output, it therefore rebuilds the *prompted* weights and
-    returns their exact gradients: the sink costs nothing there.
+    returns their exact gradients: the prompt costs nothing there.
     """
 
     @staticmethod
-    def forward(ctx, q, k, v, sink, scale, dropout, backend):
-        out, lse, seed, offset = _gated(backend, q, k, v, sink, dropout, scale)
-        tokens = q.shape[2]
-        # logaddexp(lse, sink) by a function that PyTorch has vectorised
-        raised = lse[..., :tokens]
-        raised = raised + F.softplus(sink.to(lse.dtype) - raised, threshold=40)
-        if raised.shape != lse.shape:
-            # The memory-efficient kernel pads lse to whole tiles and expects it back so.
-            raised = torch.cat([raised, lse[..., tokens:]], dim=-1)
-        ctx.save_for_backward(q, k, v, sink, out, raised, seed, offset)
-        ctx.settings = backend, dropout, scale
+    def forward(ctx, q, k, v, prompt, scale, dropout, kernel):
+        out, lse, seed, offset = fused_attention(kernel, q, k, v, dropout, scale)
+        sink = gate_(out, lse, prompt, for_backward=True)
+        ctx.save_for_backward(q, k, v, prompt, sink, out, lse, seed, offset)
+        ctx.settings = kernel, dropout, scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        q, k, v, sink, out, raised, seed, offset = ctx.saved_tensors
-        backend, dropout, scale = ctx.settings
-        grads = (None, None, None)
+        q, k, v, prompt, sink, out, raised, seed, offset = ctx.saved_tensors
+        kernel, dropout, scale = ctx.settings
+        grads: Sequence[Tensor | None] = (None, None, None)
         if any(ctx.needs_input_grad[:3]):
-            grads = _fused_backward(backend, grad, q, k, v, out, raised, seed, offset, dropout, scale)
-        grad_sink = None
-        if ctx.needs_input_grad[3]:
-            raised = raised[..., : q.shape[2]]
-            lost = torch.exp(sink.to(raised.dtype) - raised)  # 1 - gate, without cancellation
-            flow = (grad.to(raised.dtype) * out).sum(-1)
-            grad_sink = (-lost * flow).sum_to_size(sink.shape).to(sink.dtype)
-        return *grads, grad_sink, None, None, None
+            grads = fused_attention_gradients(kernel, grad, q, k, v, out, raised, seed, offset, dropout, scale)
+        grad_prompt = prompt_gradient(grad, out, raised, prompt, sink) if ctx.needs_input_grad[3] else None
+        return *grads, grad_prompt, None, None, None

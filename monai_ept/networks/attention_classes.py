@@ -161,8 +161,18 @@ def _mask(tokens: int, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> 
 
 
 def _split_qkv(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-    return q, k, v
+    qkv = qkv.reshape(*qkv.shape[:2], 3, heads, -1)
+    if not (torch.is_grad_enabled() or torch.jit.is_tracing()):  # a trace is compared between the two modes
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
+    # Unbound where they stand, their gradients are stacked back in that order, and no copy has to reorder them.
+    q, k, v = qkv.unbind(2)
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def _applied(module: nn.Module, x: Tensor) -> Tensor:
+    """Most models have an ``Identity`` for each norm that others have: there is nothing to call."""
+    return x if type(module) is nn.Identity else module(x)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -170,7 +180,7 @@ def _split(x: Tensor, heads: int) -> Tensor:
 
 
 def _timm_after(attn, out: Tensor, x: Tensor) -> Tensor:
-    out = attn.norm(out.transpose(1, 2).flatten(2))
+    out = _applied(attn.norm, out.transpose(1, 2).flatten(2))
     if getattr(attn, "gate", None) is not None:
         out = out * attn.gate(x).sigmoid()
     return attn.proj_drop(attn.proj(out))
@@ -179,7 +189,7 @@ def _timm_after(attn, out: Tensor, x: Tensor) -> Tensor:
 def _timm_before(attn, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Heads:
     q, k, v = _split_qkv(attn.qkv(x), attn.num_heads)
     mask = _mask(x.shape[1], x, attn_mask, is_causal)
-    return Heads(attn.q_norm(q), attn.k_norm(k), v, attn.scale, _dropout(attn), mask)
+    return Heads(_applied(attn.q_norm, q), _applied(attn.k_norm, k), v, attn.scale, _dropout(attn), mask)
 
 
 def _rotate(attn, x: Tensor, rope: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_ept.checks import check_choice, check_whole
-from monai_ept.networks.attention import EMBEDDINGS, prompted_attention, sink_attention
+from monai_ept.networks.attention import EMBEDDINGS, concat_attention, prompted_attention
+from monai_ept.networks.sink_gate import sink_of
 
 __all__ = ["PROMPT_INITS", "EmbeddedPrompt", "resize_tokens"]
 
@@ -135,20 +136,21 @@ class EmbeddedPrompt(nn.Module):
     @property
     def sink(self) -> Tensor:
         """``logsumexp`` of each row: all that a ``"concat"`` prompt does, one number per token or head."""
-        return self.logits.float().logsumexp(-1) if self.logits.dtype.itemsize < 4 else self.logits.logsumexp(-1)
+        return sink_of(self.logits)
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None, dropout: float = 0.0
     ) -> Tensor:
         """Attention of q, k and v ``(batch, heads, tokens, head_dim)`` with this prompt."""
-        if self.num_heads is None and q.shape[-2] != self.logits.shape[0]:
+        logits = self.logits
+        if self.num_heads is None and q.shape[-2] != logits.shape[0]:
             raise ValueError(
-                f"the prompt was made for {self.logits.shape[0]} tokens and met {q.shape[-2]}: "
+                f"the prompt was made for {logits.shape[0]} tokens and met {q.shape[-2]}: "
                 "build the network with the img_size of its images."
             )
         if self.is_sink:
-            return sink_attention(q, k, v, self.sink, scale, mask=mask, dropout=dropout)
-        return prompted_attention(q, k, v, self.logits, scale, embed=self.embed, mask=mask, dropout=dropout)
+            return concat_attention(q, k, v, logits, scale, mask=mask, dropout=dropout)
+        return prompted_attention(q, k, v, logits, scale, embed=self.embed, mask=mask, dropout=dropout)
 
     def folded(self) -> EmbeddedPrompt:
         """

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +67,28 @@ def create_backbone(
         model = empty_embedded(**settings)
         if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
             return model
-        _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
+        with _quiet():
+            _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
         return model
     if pretrained is True:
         return _from_hub(name, settings)
     model = timm.create_model(name, pretrained=False, **settings)
     if pretrained is not False:
-        _load_checkpoint(model, name, Path(pretrained), in_channels)
+        with _quiet():
+            _load_checkpoint(model, name, Path(pretrained), in_channels)
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let timm not tell that it loads what it was told to load; its warnings are shown."""
+    talks = logging.getLogger("timm")
+    level = talks.level
+    talks.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        talks.setLevel(level)
 
 
 def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:

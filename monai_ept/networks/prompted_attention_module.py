@@ -40,14 +40,12 @@ class PromptedAttention(Tuner):
         self._before, self._after = attention_halves(inner)
 
     def tuned(self, x: Tensor, *args, **kwargs) -> Tensor:
-        heads = self._before(self.inner, x, *args, **kwargs)
-        if isinstance(self.inner, SABlock) and self.inner.save_attn:
+        inner, prompt = self.inner, self.prompt  # each look at a module costs as much as a small operation
+        q, k, v, scale, dropout, mask = self._before(inner, x, *args, **kwargs)
+        if isinstance(inner, SABlock) and inner.save_attn:
             # Who builds a MONAI ViT with save_attn=True reads att_mat, which a fused kernel never has.
-            self.inner.att_mat = attention_weights(
-                heads.q, heads.k, self.prompt.logits, heads.scale, embed=self.prompt.embed, mask=heads.mask
-            ).detach()
-        out = self.prompt(heads.q, heads.k, heads.v, heads.scale, heads.mask, heads.dropout)
-        return self._after(self.inner, out, x)
+            inner.att_mat = attention_weights(q, k, prompt.logits, scale, embed=prompt.embed, mask=mask).detach()
+        return self._after(inner, prompt(q, k, v, scale, mask, dropout), x)
 
     def kept(self, x: Tensor, *args, **kwargs) -> Tensor:
         """

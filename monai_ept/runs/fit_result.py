@@ -44,7 +44,7 @@ FORMAT_1 = "monai_ept training 1"  # written by bundles up to 0.1; ``fit`` wrote
 SETTINGS_1 = "settings.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitResult:
     """
     What came out of a training, by ``fit`` or by a bundle, just now or some time ago (``FitResult.load``).
@@ -74,7 +74,10 @@ class FitResult:
     run_id: str | None
     folder: Path
     paths: dict[str, Path] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"FitResult({str(self.folder)!r})"
 
     def __str__(self) -> str:
         return metrics_table(self.metrics, self.intervals)
@@ -172,7 +175,7 @@ class FitResult:
         Args:
             dataset_dir: the folder, if it is another now.
             source: how it is read, where the record does not know.
-            options: options of that source.
+            options: options of the source, in the place of those in the record.
 
         Raises:
             ValueError: when nothing says how the images are read.
@@ -180,6 +183,8 @@ class FitResult:
         settings = dict(self.record["data"] or {})
         if source is not None:
             settings = {"source": source, "options": dict(options or {})}
+        elif options is not None:
+            settings["options"] = dict(options)
         if settings.get("source") is None:
             raise ValueError(
                 f"nothing in {self.folder} says how its images are read: pass --source, one of "

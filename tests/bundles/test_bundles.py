@@ -195,6 +195,15 @@ def test_training_writes_what_it_says(bundle, folder):
     assert rows(run / "evaluation" / "predictions.csv").keys() == set(split["test"])
 
 
+def test_epochs_and_schedule_go_together(tmp_path):
+    settings = {**SMALL["ept_derm"], "shots": 1, "track": False, "run_dir": str(tmp_path / "run")}
+    with pytest.raises(RuntimeError) as caught:
+        monai.bundle.run(config_file=config("ept_derm", "train.yaml"), **settings, **{"train#trainer#max_epochs": 1})
+    (said,) = [str(error) for error in causes(caught.value) if isinstance(error, ValueError)]
+    assert said.endswith("set --epochs 1 instead.") and "\n" not in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_evaluation_finds_what_training_found(bundle, folder):
     monai.bundle.run(
         config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20, output_dir="again"

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from monai_ept.networks import attention
-from monai_ept.networks.attention import attention_kept, attention_weights, prompted_attention, sink_attention
+from monai_ept.networks.attention import (
+    attention_kept,
+    attention_weights,
+    concat_attention,
+    prompted_attention,
+    sink_attention,
+)
 from tests.rounding import assert_same
 
 
@@ -172,19 +178,50 @@ def test_unknown_embedding():
         attention_weights(q, k, torch.zeros(37, 1), embed="append")
 
 
+KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-@pytest.mark.parametrize("dim", [64, 20])
-def test_fused_form_on_cuda(dtype, dim):
-    q, k, v = (t.detach().to("cuda", dtype).requires_grad_() for t in qkv(torch.float32, tokens=197, dim=dim))
-    sink = torch.randn(197, device="cuda", requires_grad=True)
-    fused = sink_attention(q, k, v, sink)
-    definition = prompted_attention(*(t.double() for t in (q, k, v)), sink.double()[:, None])
-    ours = torch.autograd.grad(fused.float().sum(), (q, k, v, sink))
-    theirs = torch.autograd.grad(definition.sum(), (q, k, v, sink))
-    tolerance = 1e-4 if dtype == torch.float32 else 3e-2
+@pytest.mark.parametrize("length", [1, 100])
+@pytest.mark.parametrize(("batch", "dim"), [(2, 64), (2, 20), (100, 64)])
+@pytest.mark.parametrize(
+    ("dtype", "kernel"),
+    [(dtype, kernel) for dtype in (torch.bfloat16, torch.float16) for kernel in KERNELS]
+    + [(torch.float32, "efficient"), (torch.bfloat16, "efficient")],
+)
+def test_fused_form_on_cuda(dtype, kernel, batch, dim, length):
+    # As a fused projection gives them: images, tokens, and then q, k and v of all heads.
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(batch, 197, 3, 3, dim, generator=generator).to("cuda", dtype)
+    q, k, v = (t.transpose(1, 2).requires_grad_() for t in qkv.unbind(2))
+    prompt = (torch.randn(197, length, generator=generator) * 2).cuda().requires_grad_()
+    weight = torch.randn(batch, 197, 3, dim, generator=generator).to("cuda", dtype).transpose(1, 2)
+    with sdpa_kernel([KERNELS.get(kernel, SDPBackend.EFFICIENT_ATTENTION)]):
+        if dim % 8 and kernel != "flash" and dtype != torch.float32:
+            pytest.skip(f"{kernel} takes no heads of {dim} in half precision")
+        assert attention.fused_kernel(q, k, v, None, 0.0) == kernel
+        fused = concat_attention(q, k, v, prompt)
+        ours = torch.autograd.grad((fused * weight).float().sum(), (q, k, v, prompt))
+        with torch.no_grad():
+            assert torch.equal(concat_attention(q, k, v, prompt), fused)
+    definition = prompted_attention(*(t.double() for t in (q, k, v)), prompt.double())
+    theirs = torch.autograd.grad((definition * weight.double()).sum(), (q, k, v, prompt))
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-2
     for a, b in [(fused, definition), *zip(ours, theirs, strict=True)]:
-        assert (a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max()
+        assert (a.double() - b.double()).norm() <= tolerance * b.double().norm()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("shape", [(197,), (3, 1), (3, 197), (2, 1, 197), (2, 3, 197)])
+def test_sinks_of_every_shape_on_cuda(shape):
+    q, k, v = (t.detach().cuda().requires_grad_() for t in qkv(torch.float32, tokens=197, dim=64))
+    sink = torch.randn(shape, device="cuda").requires_grad_()
+    fused = sink_attention(q, k, v, sink)
+    definition = prompted_attention(*(t.double() for t in (q, k, v)), sink.double().unsqueeze(-1))
+    ours = torch.autograd.grad(fused.sum(), (q, k, v, sink))
+    theirs = torch.autograd.grad(definition.sum(), (q, k, v, sink))
+    for a, b in [(fused, definition), *zip(ours, theirs, strict=True)]:
+        assert (a.double() - b.double()).norm() <= 1e-4 * b.double().norm()
 
 
 @pytest.mark.parametrize("embed", ["concat", "scaled_concat"])

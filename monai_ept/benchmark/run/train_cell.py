@@ -32,7 +32,7 @@ from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
-__all__ = ["Outcome", "failure", "run_cell"]
+__all__ = ["Outcome", "cell_training", "failure", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         start = {name: tensor.detach().clone() for name, tensor in _trained(net).items()}
         c_start = _sinks(net)
     with _timed(seconds, "train"):
-        training = _training(cell, bench, net, split, data)
+        training = cell_training(cell, bench, net, split, data)
         params: dict[str, Any] = {**training.params, **({"frozen": True} if cell.frozen else {})}
         history = training.train()
     tables, evaluations = {}, {}
@@ -153,7 +153,7 @@ def failure(cell: Cell, error: BaseException | str, began: float, details: str =
     )
 
 
-def _training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, data: RecordSet) -> Training:
+def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSplit, data: RecordSet) -> Training:
     """The training of a cell, on images that are decoded already and without the part of the network that is frozen."""
     recipe = cell.training_recipe
     images = bench.images(cell, net, split.train, train=recipe.augment)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Draws the figures of docs/method.md: python docs/figures/method.py"""
+"""Draws the figures of docs/method.md: python -m tools.figures.method"""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import matplotlib
 
@@ -16,8 +15,8 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 
 from monai_ept.networks import EmbeddedPrompt, attention_weights
+from tools.figures import IMAGES
 
-IMAGES = Path(__file__).parent.parent / "images"
 PROMPT, TOKEN, INK = "#d1495b", "#30638e", "#222222"
 
 

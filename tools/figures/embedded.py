@@ -2,7 +2,7 @@
 """The pictures of docs/embedded-backbone.md: what is learnt from, and what it is worth after so many steps.
 
 Run from the repository root:
-    python docs/figures/embedded.py PROBE.json     # written by tools/measure/embedded_probe.py --steps …
+    python -m tools.figures.embedded PROBE.json     # written by tools.measure.embedded_probe --steps …
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from tools.figures import IMAGES
 from tools.pretrain import Recipe, make_picture
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-IMAGES = Path(__file__).parent.parent / "images"
 REFERENCES = {"embedded_random": "the same network at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
 PANELS = {"isic2018 100": "ISIC 2018, 100 images per class", "colon 10": "Colon histology, 10 images per class"}
 

@@ -2,12 +2,10 @@
 
 """Draws docs/images/synthetic_*.png, samples of the synthetic data sets.
 
-Run from the repository root: python docs/make_synthetic_figure.py
+Run from the repository root: python -m tools.figures.synthetic
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,8 +19,8 @@ from monai_ept.data.sources.synthetic import (
     render_derm,
     render_volume,
 )
+from tools.figures import IMAGES
 
-FOLDER = Path(__file__).parent / "images"
 LINE = 14  # pixels for a line of text
 
 
@@ -48,8 +46,8 @@ def sheet(rows: list[list[tuple[str, np.ndarray]]], edge: int, left: list[str] |
 
 def save(canvas: Image.Image, name: str, levels: int) -> None:
     """Fewer levels per channel keep the files small; a palette would lose the rare colours."""
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / name
+    IMAGES.mkdir(exist_ok=True)
+    path = IMAGES / name
     array = np.asarray(canvas.convert("L") if "derm" not in name else canvas).astype(np.uint16)
     coarse = (array * (levels - 1) + 127) // 255 * 255 // (levels - 1)
     Image.fromarray(coarse.astype(np.uint8)).save(path, optimize=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Draws the figures of docs/analysis.md: python docs/figures/analysis.py [weights of vit_tiny_patch16_224]"""
+"""Draws the figures of docs/analysis.md: python -m tools.figures.analysis [weights of vit_tiny_patch16_224]"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 from monai_ept import TunedViT, fit
 from monai_ept.analysis import analyze
 from monai_ept.data import few_shot_split, load_source
+from tools.figures import IMAGES
 
-IMAGES = Path(__file__).parent.parent / "images"
 SHOWN = ("components", "densities", "kept_layers", "kept_examples", "prompt_values", "reliability")
 
 
@@ -36,13 +36,9 @@ def main(pretrained: str | bool = True) -> None:
             net,
             split,
             data=data,
-            epochs=5,
-            optimizer="adamw",
-            lr=3e-3,
-            weight_decay=0.0,
+            recipe={"epochs": 5, "lr": 3e-3, "weight_decay": 0.0, "num_resamples": 0},
             out_dir=Path(folder, "run"),
             track=False,
-            num_resamples=0,
         )
         found = analyze(net, split, out_dir=Path(folder, "analysis"), progress=True)
         print(found)

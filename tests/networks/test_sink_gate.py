@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from monai_ept.networks.sink_gate import gate_, prompt_gradient, sink_of
+
+
+def attended(tokens: int = 37, dim: int = 20, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a fused kernel gives: an output that lies as images, tokens, heads; and the logsumexp of its scores."""
+    generator = torch.Generator().manual_seed(seed)
+    out = torch.randn(2, tokens, 3, dim, generator=generator).transpose(1, 2)
+    return out, torch.randn(2, 3, tokens, generator=generator) * 3
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_gate_and_gradient_by_hand(length):
+    out, lse = (t.double() for t in attended())
+    prompt = torch.randn(37, length, dtype=torch.float64, requires_grad=True)
+    sink = prompt.exp().sum(-1).log()
+    by_hand = out / (1 + torch.exp(sink - lse)).unsqueeze(-1)
+    grad = torch.randn_like(out)
+    # What flows through lse reaches q and k; the prompt's own share is what autograd finds here.
+    (expected,) = torch.autograd.grad((by_hand * grad).sum(), prompt)
+    gated, raised = out.clone(), lse.clone()
+    kept = gate_(gated, raised, prompt.detach(), for_backward=True)
+    torch.testing.assert_close(gated, by_hand.detach())
+    torch.testing.assert_close(raised, torch.logaddexp(lse, sink).detach())
+    torch.testing.assert_close(kept, sink.detach())
+    torch.testing.assert_close(prompt_gradient(grad, gated, raised, prompt.detach(), kept), expected)
+
+
+def test_without_a_backward_pass_to_come_lse_stays():
+    out, lse = attended()
+    before = lse.clone()
+    assert gate_(out, lse, torch.zeros(37, 4)) is None
+    assert torch.equal(lse, before)
+
+
+def test_what_kernels_pad_is_left_alone():
+    out, lse = attended()
+    padded, last = torch.nn.functional.pad(lse, (0, 3), value=math.inf), lse.clone().unsqueeze(-1)
+    sinks = [gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)]
+    assert torch.equal(padded[..., :37], lse)
+    assert padded[..., 37:].isinf().all()
+    assert torch.equal(last.squeeze(-1), lse)
+    assert torch.equal(sinks[1], sinks[0])
+
+
+def test_a_row_of_one_logit_is_its_own_sink():
+    prompt = torch.tensor([[-math.inf], [3.0]])
+    assert torch.equal(sink_of(prompt), prompt.logsumexp(-1))
+    assert sink_of(prompt).data_ptr() == prompt.data_ptr()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where the kernels run, test_attention compares them")
+def test_the_triton_kernels_compute_the_formulas():
+    pytest.importorskip("triton")
+    # Triton's interpreter must be asked for before the kernels are defined: a process of its own.
+    script = """
+        import torch
+        from monai_ept.networks import sink_gate, sink_gate_triton
+        from tests.networks.test_sink_gate import attended
+
+        for tokens, dim, length, images in [(37, 20, 5, 2), (70, 64, 100, 1), (33, 8, 1, 20), (33, 8, 3, 200)]:
+            out, lse = (t.repeat(images, *[1] * (t.dim() - 1)) for t in attended(tokens, dim))
+            prompt = torch.randn(tokens, length) * 2
+            prompt[3], prompt[4, 0], prompt[5] = -60, -torch.inf, 90
+            lse = torch.nn.functional.pad(lse, (0, 5), value=torch.inf)[..., :tokens]
+            grad = torch.randn(out.shape)
+            results = []
+            for module in (sink_gate, sink_gate_triton):
+                plain, gated, raised = out.clone(), out.clone(), lse.clone()
+                module.gate_(plain, lse, prompt, for_backward=False)
+                sink = module.gate_(gated, raised, prompt, for_backward=True)
+                flat = torch.ones(()).expand(out.shape)
+                gradients = [module.prompt_gradient(g, gated, raised, prompt, sink) for g in (grad, flat)]
+                results.append((plain, gated, raised, sink, *gradients))
+            for formula, kernel in zip(*results, strict=True):
+                torch.testing.assert_close(kernel, formula, rtol=1e-5, atol=1e-5)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""``fit``, a bundle and a cell of a sweep are three doors to one training: the same split, the same numbers."""
+
+from __future__ import annotations
+
+import monai.bundle
+import pytest
+import torch
+from safetensors import safe_open
+
+from monai_ept import TunedViT, fit
+from monai_ept.benchmark.plan.expand import sweep_cells
+from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.benchmark.run.train_cell import cell_training
+from monai_ept.benchmark.run.worker_cache import Workbench, cell_split
+from monai_ept.data import few_shot_split, load_source
+from tests.bundles.cases import DERM, config
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
+
+SOURCE, SIZE, SHOTS, SEED = "synthetic_derm", 32, 1, 3
+CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]  # in the order of the source, which is not the bundle's
+
+
+def by_fit(folder, method, recipe):
+    data = load_source(SOURCE, lazy=True, **DERM)
+    torch.manual_seed(SEED)
+    net = TunedViT("embedded", data.num_classes, method=method, img_size=SIZE, class_names=data.class_names)
+    split = few_shot_split(data, SHOTS, SEED)
+    fit(net, split, data=data, recipe=recipe, seed=SEED, out_dir=folder, track=False, progress=False)
+    return folder / "delta.safetensors"
+
+
+def by_bundle(folder, method, recipe):
+    settings = {"method": method, "img_size": SIZE, "source_options": DERM, "class_names": CLASSES}
+    settings.update({"recipe" if key == "name" else key: value for key, value in recipe.items()})
+    monai.bundle.run(
+        config_file=config("ept_derm", "train.yaml"),
+        **settings,
+        shots=SHOTS,
+        seed=SEED,
+        track=False,
+        run_dir=str(folder),
+    )
+    return folder / "delta.safetensors"
+
+
+def by_sweep(folder, method, recipe):
+    content = {
+        "name": "small",
+        "sources": [{"name": SOURCE, **DERM}],
+        "backbones": [{"name": "embedded", "img_size": SIZE}],
+        "shots": [SHOTS],
+        "samplings": [SEED],
+        "seeds": [SEED],
+        "recipe": recipe,
+        "methods": [{"method": method}],
+    }
+    (cell,) = sweep_cells(sweep_from(content))
+    bench = Workbench(folder / "images")
+    data = bench.data(cell)
+    net = bench.network(cell, data)
+    cell_training(cell, bench, net, cell_split(cell, data), data).train()
+    net.save_delta(folder / "cell.safetensors")
+    return folder / "cell.safetensors"
+
+
+def tensors(path):
+    with safe_open(str(path), "pt") as file:
+        return {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}  # noqa: SIM118, no mapping
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+@pytest.mark.parametrize("method", ["ept", "lora", ["ept", "ln"]], ids=str)
+def test_three_doors_lead_to_one_training(method, recipe, tmp_path):
+    given = method, {"name": recipe, "epochs": 2, "num_resamples": 0}
+    fitted = by_fit(tmp_path / "fit", *given)
+    given[1].pop("num_resamples")  # of no influence on what is learnt, and no setting of the bundles
+    bundled = by_bundle(tmp_path / "bundle", *given)
+    swept = by_sweep(tmp_path / "sweep", *given)
+    assert tensors(fitted) == tensors(bundled) == tensors(swept)
+    assert fitted.read_bytes() == bundled.read_bytes(), "what the adapter says of itself differs"
