@@ -18,7 +18,7 @@ from monai_ept.engines.training import Training
 from monai_ept.model import TunedViT
 from monai_ept.runs.fit_result import FitResult
 
-__all__ = ["fit"]
+__all__ = ["default_folder", "fit"]
 
 _TRACK = ("experiment", "run_name", "tags", "tracking_uri")
 
