@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Longer than 400 lines: one network is asked for everything it can do, and the helpers stand once.
+# Longer than our files are: one network is asked for everything it can do, and the helpers stand once.
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Longer than 400 lines: a dozen configurations of PEFT go through the same questions.
+# Longer than our files are: a dozen configurations of PEFT go through the same questions.
 
 from __future__ import annotations
 
