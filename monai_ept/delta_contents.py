@@ -18,12 +18,12 @@ from monai_ept.methods import build_methods
 from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.tuner import own_name
 
-Net = Any  # a ``TunedViT``, which stands above this module and uses it
+_Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
 __all__ = ["describe", "take_over"]
 
 
-def describe(net: Net) -> dict[str, Any]:
+def describe(net: _Net) -> dict[str, Any]:
     """What a delta file says about the network that it belongs to."""
     import monai
     import timm
@@ -54,7 +54,7 @@ def describe(net: Net) -> dict[str, Any]:
     }
 
 
-def take_over(net: Net, path: str | os.PathLike, delta: Delta) -> None:
+def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     """
     Let a network take over what was trained elsewhere. Everything is checked before anything changes.
 
@@ -84,7 +84,7 @@ def take_over(net: Net, path: str | os.PathLike, delta: Delta) -> None:
     net.temperature = about.get("temperature", 1.0)
 
 
-def _check(net: Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
+def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
     ours = [_as_json(method.settings()) for method in net.methods]
     begun = [_as_json(method.begun().settings()) for method in net.methods]
     if about["methods"] not in (ours, begun) and _settings_today(about["methods"]) not in (ours, begun):
@@ -117,7 +117,7 @@ def _check(net: Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
 
 
 def _fitted(
-    net: Net, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor, target: Tensor
+    net: _Net, path: str | os.PathLike, about: Mapping[str, Any], name: str, value: Tensor, target: Tensor
 ) -> Tensor:
     """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
     old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
