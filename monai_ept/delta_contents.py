@@ -18,9 +18,9 @@ from monai_ept.methods import build_methods
 from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.tuner import own_name
 
-_Net = Any  # a ``TunedViT``, which stands above this module and uses it
-
 __all__ = ["describe", "take_over"]
+
+_Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
 
 def describe(net: _Net) -> dict[str, Any]:
