@@ -137,14 +137,16 @@ class TunedViT(nn.Module):
                 if param.requires_grad:
                     first.setdefault(id(param), position)
         trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
-        self._trained_by = {name: first[id(param)] for name, param in trained.items()}
+        self._trained_by: dict[str, int | None] = {name: first[id(param)] for name, param in trained.items()}
         self.set_methods(self.methods)
         self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
 
     def set_methods(self, methods: tuple[Method, ...]) -> None:
         """Let the same methods go on with other settings, of which only their learning rates count from now on."""
         self.methods = methods
-        self._lr_scales = {name: methods[position].lr_scale for name, position in self._trained_by.items()}
+        self._lr_scales = {
+            name: 1.0 if position is None else methods[position].lr_scale for name, position in self._trained_by.items()
+        }
 
     def begin(self) -> None:
         """
@@ -315,8 +317,10 @@ class TunedViT(nn.Module):
         left = {position: method for position, method in methods.items() if method is not None}
         net._merged = self._merged or len(left) < len(methods)
         trained_by = {own_name(name): list(left).index(by) for name, by in self._trained_by.items() if by in left}
-        net._trained_by = {
-            name: trained_by[own_name(name)] for name, param in net.backbone.named_parameters() if param.requires_grad
+        net._trained_by = {  # None: by a method that has merged into the backbone's weights
+            name: trained_by.get(own_name(name))
+            for name, param in net.backbone.named_parameters()
+            if param.requires_grad
         }
         net.set_methods(tuple(left.values()))
         names = {own_name(name): name for name, _ in net.backbone.named_parameters()}

@@ -30,14 +30,11 @@ def test_a_cell_is_what_fit_does(tmp_path, method, monkeypatch):
         net,
         cell_split(cell, data),
         data=data,
-        epochs=2,
-        recipe="paper",
-        lr=0.05,
+        recipe={**cell.recipe, "num_resamples": 0},
         seed=0,
         out_dir=tmp_path / "fit",
         track=False,
         progress=False,
-        num_resamples=0,
     )
     for name, tensor in net.delta_tensors().items():
         assert torch.equal(tensor, nets[0].delta_tensors()[name]), name  # bit for bit
