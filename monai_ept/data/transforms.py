@@ -113,8 +113,8 @@ def eval_transforms(
         label_key: the record's key of the label; a missing one is fine.
 
     Returns:
-        a :py:class:`monai.transforms.Compose`; image float32 of shape (in_channels, *img_size), label int64
-        (multi-class) or float32 (multi-label).
+        a :py:class:`monai.transforms.Compose`; image float32 of shape ``(in_channels, *img_size)``, label
+        int64 (multi-class) or float32 (multi-label).
     """
     steps: list[Any] = [LoadRecordd(image_key, spatial_dims=spatial_dims)]
     if spatial_dims == 3:
