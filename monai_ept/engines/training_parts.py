@@ -138,8 +138,7 @@ class TrainingParts:
         if self._sets[part] is None:
             records = _bare(getattr(self.split, part))
             if part == "train":  # decoded once, and augmented anew in each epoch
-                cached = CacheDataset(records, self.transform("train"), progress=False, num_workers=None)
-                self._sets[part] = cached
+                self._sets[part] = CacheDataset(records, self.transform("train"), progress=False, num_workers=None)
             else:
                 self._sets[part] = Dataset(records, self.transform("eval"))
         return self._sets[part]
@@ -179,8 +178,12 @@ class TrainingParts:
             key_metric=self.recipe.key_metric,
             device=self.device,
             handlers=self.val_handlers,
-            **({} if self.inferer is None else {"inferer": self.inferer}),
+            **self._inferer(),
         )
+
+    def _inferer(self) -> dict[str, Any]:
+        """What both engines are told, where somebody chose it."""
+        return {} if self.inferer is None else {"inferer": self.inferer}
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -259,7 +262,6 @@ class TrainingParts:
         """
         shared = [MeanLoss()] if distributed.is_initialized() else []
         recorded = [self.stop, *shared, *self.handlers, self.tracking] if self.folder is not None else self.handlers
-        given = {} if self.inferer is None else {"inferer": self.inferer}
         trainer = build_trainer(
             self.network,
             self.train_loader,
@@ -276,7 +278,7 @@ class TrainingParts:
             checkpoint=self.checkpoint,
             progress=self.progress,
             handlers=recorded,
-            **{**given, **kwargs},
+            **{**self._inferer(), **kwargs},
         )
         self.__dict__["trainer"] = trainer  # also where a configuration file made it
         return trainer
