@@ -90,7 +90,7 @@ class Training(TrainingParts):
             return  # it is there, and the checkpoint says if it fits
         (folder / DELTA_FILE).unlink(missing_ok=True)  # an earlier result does not go with a new record
         self.split.save(folder / SPLIT_FILE)
-        origin = {**({"data": self._data_origin()} if "data" not in self.origin else {}), **self.origin}
+        loaded = self.split.origin if self.data is None else self.split.origin or self.data.origin
         write_record(
             folder,
             recipe=self.recipe.to_dict(),
@@ -99,12 +99,8 @@ class Training(TrainingParts):
             task=self.task,
             spatial_dims=self.net.vit.spatial_dims,
             params=self.params,
-            **{"name": "fit", **origin},
+            **{"name": "fit", "data": loaded, **self.origin},
         )
-
-    def _data_origin(self) -> dict[str, Any] | None:
-        origin = self.split.origin if self.split.origin is not None else getattr(self.data, "origin", None)
-        return None if origin is None else dict(origin)
 
     def finish(self) -> FitResult:
         """

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from monai_ept.checks import flag
 from monai_ept.model import TunedViT
@@ -61,7 +60,6 @@ def make_network(
         settings["prompt_length"] = prompt_length
     common: dict[str, Any] = {
         "method": method,
-        "img_size": img_size,
         "in_channels": in_channels,
         "dropout": dropout,
         "class_names": list(class_names),
@@ -69,11 +67,17 @@ def make_network(
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if spatial_dims == 2:
-            return TunedViT(backbone, len(class_names), pretrained=_weights(pretrained), **common)
-        vit = _volume_backbone(backbone, pretrained, img_size, in_channels, spatial_dims, patch_size)
+        given = make_backbone(
+            backbone=backbone,
+            pretrained=pretrained,
+            img_size=img_size,
+            in_channels=in_channels,
+            spatial_dims=spatial_dims,
+            patch_size=patch_size,
+        )
         torch.manual_seed(seed)
-        return TunedViT(vit, len(class_names), **common)
+        module = given.pop("backbone", backbone)
+        return TunedViT(module, len(class_names), **{"img_size": img_size, **given}, **common)
 
 
 def make_backbone(
@@ -94,20 +98,14 @@ def make_backbone(
     """
     if spatial_dims == 2:
         return {"pretrained": _weights(pretrained)}
-    vit = _volume_backbone(backbone, pretrained, img_size, in_channels, spatial_dims, patch_size)
-    return {"backbone": vit, "img_size": img_size}
-
-
-def _volume_backbone(
-    backbone: str, pretrained: Any, img_size: Any, in_channels: int, spatial_dims: int, patch_size: Any
-) -> nn.Module:
-    return monai_vit_from_timm(
+    vit = monai_vit_from_timm(
         create_backbone(backbone, pretrained=_weights(pretrained)),
         spatial_dims=spatial_dims,
         img_size=img_size,
         patch_size=patch_size,
         in_channels=in_channels,
     )
+    return {"backbone": vit, "img_size": img_size}
 
 
 def _weights(pretrained: Any) -> Any:
