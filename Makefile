@@ -7,13 +7,17 @@ JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: train test lint docs bundles clean
+.PHONY: train test test-all lint docs bundles clean
 
 train: $(READY)
 	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+# What takes minutes besides: processes killed at random moments, every bad input, the site, the notebooks.
+test-all: test
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile -m slow
 
 # The site, in build/docs/index.html; it needs no network, neither to be made nor to be read.
 docs: $(READY)
@@ -36,4 +40,4 @@ $(READY): pyproject.toml setup.py
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info
