@@ -16,6 +16,7 @@ from monai_ept import __version__
 from monai_ept.delta import Delta, DeltaError
 from monai_ept.methods import build_methods
 from monai_ept.networks.embedded_prompt import resize_tokens
+from monai_ept.networks.readout import POOLED
 from monai_ept.networks.tuner import own_name
 
 __all__ = ["describe", "take_over"]
@@ -44,6 +45,8 @@ def describe(net: _Net) -> dict[str, Any]:
         "interpolation": vit.interpolation,
         # Left out where there is none, so that a delta without is the same file as ever.
         **({} if net.temperature == 1 else {"temperature": net.temperature}),
+        **({} if net.readout == POOLED else {"readout": net.readout}),
+        **({} if net.views == "one" else {"views": net.views}),
         "packages": {
             "monai_ept": __version__,
             "monai": monai.__version__,
@@ -82,6 +85,7 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
         net.set_methods(begun)
     net.class_names = net.class_names or about.get("class_names")
     net.temperature = about.get("temperature", 1.0)
+    net.views = about.get("views", "one")
 
 
 def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
@@ -101,6 +105,11 @@ def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None
         raise DeltaError(
             f"delta {path} is for classes {', '.join(about['class_names'])}, this network has "
             f"{', '.join(net.class_names)}: the logits would mean something else."
+        )
+    if about.get("readout", POOLED) != net.readout:
+        raise DeltaError(
+            f"delta {path} has a head with readout {about.get('readout', POOLED)!r}, this network has "
+            f"{net.readout!r}: build the network with that readout, or with TunedViT.from_delta."
         )
     theirs, mine = about["backbone"], net.fingerprint()
     if theirs["fingerprint"] != mine:

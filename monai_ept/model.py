@@ -17,11 +17,13 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from monai_ept.checks import check_number, check_whole
+from monai_ept.checks import check_choice, check_number, check_whole
+from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
 from monai_ept.delta_contents import describe, take_over
 from monai_ept.methods import Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
+from monai_ept.networks.readout import POOLED, check_readout, read_out, readout_width
 from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
@@ -68,6 +70,11 @@ class TunedViT(nn.Module):
         dropout: dropout before the head.
         class_names: names of the classes, kept in the delta file.
         backbone_name: what a delta file calls a backbone that is given as a module; its class by default.
+        readout: what the head reads: "pooled", the backbone's own pooled features, or a number of its last blocks,
+            of each of which it reads the class token and the mean of the patches. By default "pooled", unless the
+            recipe of a training wants another.
+        views: "one", "upright" or "turned": over how many views of an image the logits are averaged in evaluation
+            mode, see ``monai_ept.data.test_views``; "one" by default, likewise.
         settings: settings of a method given by name.
 
     Raises:
@@ -97,6 +104,8 @@ class TunedViT(nn.Module):
         dropout: float = 0.0,
         class_names: Sequence[str] | None = None,
         backbone_name: str | None = None,
+        readout: str | int | None = None,
+        views: str | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -116,13 +125,36 @@ class TunedViT(nn.Module):
         self.vit = vit_face(module, None if self.by_name else img_size)
         self.backbone = self.vit.module
         self._adapt()
-        wanted = [method.make_head(self.vit.embed_dim, num_classes, dropout) for method in self.methods]
-        heads = [head for head in wanted if head is not None]
-        self.head = heads[0] if heads else linear_head(self.vit.embed_dim, num_classes, dropout)
+        self._unchosen = {name for name, value in (("readout", readout), ("views", views)) if value is None}
+        self.views = check_choice("views", "one" if views is None else views, VIEW_SETS)
+        self.readout = check_readout(self.vit, POOLED if readout is None else readout)
+        self.head = self._new_head()
         # A buffer, so that exported and saved networks have it too.
         self.register_buffer("_temperature", torch.ones(()))
         self.register_load_state_dict_pre_hook(_with_temperature)
         self.train()  # as modules start, whatever mode the backbone came in
+
+    def _new_head(self) -> nn.Module:
+        width = readout_width(self.vit, self.readout)
+        wanted = [method.make_head(width, self.num_classes, self.dropout) for method in self.methods]
+        heads = [head for head in wanted if head is not None]
+        return heads[0] if heads else linear_head(width, self.num_classes, self.dropout)
+
+    def prefer(self, *, readout: int | None = None, views: str | None = None) -> None:
+        """
+        Read and view images as a recipe wants it, unless the network was built with a wish of its own.
+
+        Args:
+            readout: how many of the last blocks to read; of a backbone with fewer, all. The head is drawn anew.
+            views: as the network takes it.
+        """
+        if readout is not None and "readout" in self._unchosen:
+            self.readout = check_readout(self.vit, min(readout, len(self.vit.blocks)))
+            self.head = self._new_head().to(self._temperature.device)
+            self._unchosen.discard("readout")
+        if views is not None and "views" in self._unchosen:
+            self.views = check_choice("views", views, VIEW_SETS)
+            self._unchosen.discard("views")
 
     def _adapt(self) -> None:
         """Freeze the backbone, apply the methods, and remember what they thawed as it was."""
@@ -184,8 +216,12 @@ class TunedViT(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``."""
-        return self.head(self.features(x)) / self._temperature
+        """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``, the mean over ``views``."""
+        if self.training or self.views == "one":
+            return self.head(self.features(x)) / self._temperature
+        views = test_views(self.views)
+        logits = [self.head(self.features(view(x))) for view in views]
+        return torch.stack(logits).mean(dim=0) / self._temperature
 
     @property
     def temperature(self) -> float:
@@ -200,13 +236,13 @@ class TunedViT(nn.Module):
         return "" if self._temperature.is_meta or self.temperature == 1 else f"temperature={self.temperature:.4g}"
 
     def features(self, x: Tensor) -> Tensor:
-        """Pooled features ``(batch, embed_dim)``, which the head reads."""
+        """Features of images as they are, which the head reads: ``(batch, embed_dim)`` unless ``readout`` is set."""
         if isinstance(x, MetaTensor):
             # The meta data have no use inside, and cost a lot of Python per operation.
             x = x.as_tensor()
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
             self._check_images(x)
-        return self.vit.features(x)
+        return read_out(self.vit, x, self.readout)
 
     def _check_images(self, x: Tensor) -> None:
         wanted = (self.vit.in_channels, *self.vit.img_size)
@@ -415,6 +451,8 @@ class TunedViT(nn.Module):
             in_channels=about["in_channels"],
             dropout=about["dropout"],
             class_names=about["class_names"],
+            readout=about.get("readout", POOLED),
+            views=about.get("views", "one"),
         )
         take_over(net, path, delta)
         if not about["backbone"]["by_name"]:

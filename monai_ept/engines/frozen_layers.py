@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from monai_ept.data.views import test_views
 from monai_ept.delta import fingerprint
 from monai_ept.model import TunedViT
+from monai_ept.networks.readout import POOLED, read_out
 from monai_ept.networks.tuner import innermost, own_parameters, tuners
 
 __all__ = ["UpperPart", "frozen_tuners", "lower_part", "trained_level"]
@@ -47,7 +50,11 @@ def trained_level(net: TunedViT) -> int:
     was = net.training
     net.train()
     try:
-        return _level(net, unmoved)
+        level = _level(net, unmoved)
+        if net.readout == POOLED or level > len(net.vit.blocks):
+            return level
+        # What the head reads of a block must come from the block, and not from what stands for it.
+        return min(level, len(net.vit.blocks) - int(net.readout) + 1)
     finally:
         net.train(was)
 
@@ -58,12 +65,13 @@ def lower_part(net: TunedViT, level: int, images: Tensor) -> Tensor:
 
     Args:
         net: the network, in evaluation mode.
-        level: from 1 to the number of blocks and one more.
+        level: from 1 to the number of blocks and one more, where features are the mean over the network's views.
         images: what the network takes.
     """
     blocks = net.vit.blocks
     if level > len(blocks):
-        return net.features(images)
+        # A head of one layer says of the mean of features what its answers are in the mean.
+        return torch.stack([net.features(view(images)) for view in test_views(net.views)]).mean(dim=0)
     last = blocks[level - 1]
     hook = last.register_forward_hook(_stop)
     try:
@@ -95,7 +103,7 @@ class UpperPart(nn.Module):
         with self._replaced(tokens):
             # One image goes through the stem, to give the backbone's own forward something to begin with.
             first = tokens.new_zeros(1, self.net.vit.in_channels, *self.net.vit.img_size)
-            return self.net.head(self.net.vit.features(first))
+            return self.net.head(read_out(self.net.vit, first, self.net.readout))
 
     @contextmanager
     def _replaced(self, tokens: Tensor) -> Iterator[None]:

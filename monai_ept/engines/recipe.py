@@ -13,6 +13,7 @@ from torch import nn
 
 from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
+from monai_ept.data.views import VIEW_SETS
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
 from monai_ept.networks.precision import PRECISIONS
 from monai_ept.networks.unwrap_network import unwrap
@@ -39,6 +40,12 @@ class Recipe:
         max_norm: clip the gradients to this norm.
         augment: random crops and flips of training images.
         amp: mixed precision, see ``at_precision``.
+        solve: begin with the head that ridge regression finds in closed form, see ``solve_head``; with 0 epochs it is
+            the result.
+        readout: of how many of the last blocks a solved head reads, unless the network was built with a wish of its
+            own, see ``TunedViT.prefer``.
+        views: "one", "upright" or "turned", the views that it is solved on and that answers are averaged over,
+            likewise.
         tuned_start: let methods begin where training moves them, unless their own settings say where: the prompts of
             EPT then start next to nothing and learn thirty times as fast as the head, see ``Ept.begin``.
         select: "last" takes the last epoch; "val" the best epoch on the split's validation images, which costs labels
@@ -65,6 +72,9 @@ class Recipe:
     max_norm: float | None = None
     augment: bool = True
     amp: str = "auto"
+    solve: bool = False
+    readout: int | None = None
+    views: str | None = None
     tuned_start: bool = True
     select: str = "last"
     val_interval: int | None = None
@@ -73,7 +83,7 @@ class Recipe:
     eval_batch_size: int = 32
 
     def __post_init__(self) -> None:
-        check_whole("epochs", self.epochs)
+        check_whole("epochs", self.epochs, least=0 if self.solve is True else 1)
         check_whole("batch_size", self.batch_size)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.lr is not None:
@@ -85,7 +95,11 @@ class Recipe:
         check_whole("warmup_steps", self.warmup_steps, least=0)
         if self.max_norm is not None:
             check_number("max_norm", self.max_norm, above=0)
-        for name in ("class_weighting", "augment", "tuned_start"):
+        if self.readout is not None:
+            check_whole("readout", self.readout)
+        if self.views is not None:
+            check_choice("views", self.views, VIEW_SETS)
+        for name in ("class_weighting", "augment", "solve", "tuned_start"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         check_choice("amp", self.amp, PRECISIONS)
@@ -117,8 +131,11 @@ class Recipe:
         Returns:
             the recipe with learning rate and weight decay as numbers.
         """
+        net = unwrap(network)
+        if self.solve:
+            net.prefer(readout=self.readout, views=self.views)
         if self.tuned_start:
-            unwrap(network).begin()
+            net.begin()
         return self.changed(
             lr=default_lr(network, self.optimizer) if self.lr is None else self.lr,
             weight_decay=default_weight_decay(self.optimizer) if self.weight_decay is None else self.weight_decay,
@@ -150,6 +167,7 @@ class Recipe:
             "amp": self.amp,
             "select": self.select,
             **({} if self.augment else {"augment": False}),
+            **({"solve": True} if self.solve else {}),
         }
 
 
@@ -158,9 +176,13 @@ SETTINGS = tuple(field.name for field in dataclasses.fields(Recipe) if field.nam
 
 RECIPES = {
     "default": Recipe(),
+    "solve": Recipe(name="solve", epochs=0, augment=False, solve=True, readout=4, views="upright"),
     "paper": Recipe(name="paper", optimizer="sgd", amp="off", tuned_start=False),
 }
-"""Recipes by name: AdamW with prompts that move; and the paper's SGD in full precision, from the paper's start."""
+"""
+Recipes by name: AdamW with prompts that move; a head solved in closed form on more features and views, with nothing
+trained; and the paper's SGD in full precision, from the paper's start.
+"""
 
 
 def recipe_of(wanted: str | Mapping[str, Any] | Recipe) -> Recipe:

@@ -64,16 +64,15 @@ class Training(TrainingParts):
         """
         if self.folder is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
-        trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
+        _ = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
         with self.stop, self.tracking:
             self.begin()
-            trainer.run()
+            self.learn()
             return self.finish()
 
     def train(self) -> list[dict[str, Any]]:
         """Train, and nothing else: the history of the epochs comes back, the network is what it has become."""
-        self.trainer.run()
-        return self.trainer.state.history
+        return self.learn().state.history
 
     def begin(self) -> None:
         """

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.data import CacheDataset, Dataset
 from torch import distributed, nn
 from torch.utils.data import DistributedSampler
@@ -20,6 +23,7 @@ from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.solve import Solution, solvable_layer, solve_head
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
@@ -27,6 +31,8 @@ from monai_ept.model import TunedViT
 from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["TrainingParts"]
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingParts:
@@ -101,6 +107,8 @@ class TrainingParts:
         self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.net = net.to(self.device)
+        if recipe.solve:
+            solvable_layer(net)
         self.recipe = recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed
         self.folder = None if folder is None else Path(folder)
@@ -142,6 +150,16 @@ class TrainingParts:
             else:
                 self._sets[part] = Dataset(records, self.transform("eval"))
         return self._sets[part]
+
+    @cached_property
+    def solving_loader(self) -> SeededDataLoader:
+        """Batches of training images as they are, in their order, for the head in closed form."""
+        images = (
+            Dataset(_bare(self.split.train), self.transform("eval")) if self.recipe.augment else self.dataset("train")
+        )
+        return SeededDataLoader(
+            images, batch_size=self.recipe.eval_batch_size, num_workers=self.num_workers, seed=self.seed
+        )
 
     @cached_property
     def train_loader(self) -> SeededDataLoader:
@@ -196,7 +214,7 @@ class TrainingParts:
     @cached_property
     def scheduler(self) -> Any:
         """The learning rate's schedule, stepped after each step; None where it is constant."""
-        if self.recipe.schedule == "constant":
+        if self.recipe.schedule == "constant" or self.recipe.epochs == 0:
             return None
         steps = self.recipe.epochs * len(self.train_loader)
         return cosine_schedule(self.optimizer, steps, warmup_steps=self.recipe.warmup_steps)
@@ -252,6 +270,28 @@ class TrainingParts:
     @cached_property
     def trainer(self) -> Any:
         return self.make_trainer()
+
+    solution: Solution | None = None
+    """What solving has chosen, once it is done."""
+
+    def learn(self) -> Any:
+        """Solve, train, or both, as the recipe has it; returns the trainer."""
+        trainer = self.trainer
+        going_on = self.resume and self.checkpoint is not None and self.checkpoint.last_path.is_file()
+        if self.recipe.solve and not going_on:
+            groups = [str(record["group"]) for record in self.split.train]
+            if self.progress:
+                print(f"solving the head on {len(groups)} images", file=sys.stderr, flush=True)
+            self.solution = solve_head(
+                self.net, self.solving_loader, groups, task=self.task, device=self.device, amp=self.recipe.amp
+            )
+            logger.info(f"the head is solved: {self.solution}")
+        if self.recipe.epochs:
+            trainer.run()
+        else:  # nothing is trained, and all that watches a training sees its beginning and its end
+            trainer.fire_event(Events.STARTED)
+            trainer.fire_event(Events.COMPLETED)
+        return trainer
 
     def make_trainer(self, **kwargs: Any) -> Any:
         """

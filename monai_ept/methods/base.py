@@ -74,6 +74,13 @@ class Method:
         """The method that describes a folded network; None where it has merged into the backbone's weights."""
         return self
 
+    def other_starts(self, vit: ViTFace) -> tuple[Method, ...]:
+        """The method with other starts that are worth a try where images can say which is best; none by default."""
+        return ()
+
+    def restart(self, vit: ViTFace) -> None:
+        """Put what trains where these settings start, for a method with ``other_starts``."""
+
     def settings(self) -> dict[str, Any]:
         """Name and settings as JSON has them."""
         return {"name": self.name, **dataclasses.asdict(self)}

@@ -24,6 +24,7 @@ __all__ = ["Ept"]
 # How prompts start and learn by default: the paper's start, near ln(prompt_length), lost up to .08 on one data set and
 # gained up to .06 on another, see docs/results.md; and at the head's learning rate prompts hardly move from there.
 _START, _LR_SCALE = 0.0, 30.0
+_PAPER_START = 4.6  # the logsumexp of its 100 prompts
 
 
 @register_method
@@ -105,17 +106,33 @@ class Ept(Method):
         scale = _LR_SCALE if self.prompt_lr_scale == 1.0 else self.prompt_lr_scale
         return dataclasses.replace(self, start=_START, prompt_lr_scale=scale)
 
-    def begin(self, vit: ViTFace) -> Ept:
-        begun = self.begun()
+    def _prompts(self, vit: ViTFace) -> list[EmbeddedPrompt]:
         layers = layer_indices(self.prompt_layers, len(vit.blocks))
-        prompts = [
+        return [
             module for index in layers for module in vit.block(index).modules() if isinstance(module, EmbeddedPrompt)
         ]
-        if begun.start is None or begun == self or not all(prompt.as_drawn for prompt in prompts):
+
+    def begin(self, vit: ViTFace) -> Ept:
+        begun = self.begun()
+        untouched = all(prompt.as_drawn for prompt in self._prompts(vit))
+        if begun.start is None or begun == self or not untouched:
             return self
-        for prompt in prompts:
-            prompt.shift_to(begun.start)
+        begun.restart(vit)
         return begun
+
+    def other_starts(self, vit: ViTFace) -> tuple[Ept, ...]:
+        """The paper's start, if the prompts are where the default recipe has put them and nothing has moved them."""
+        if (self.start, self.prompt_lr_scale) != (_START, _LR_SCALE):
+            return ()
+        sinks = [prompt.sink for prompt in self._prompts(vit)]
+        if any((sink - _START).abs().max() > 1e-4 for sink in sinks):
+            return ()
+        return (dataclasses.replace(self, start=_PAPER_START),)
+
+    def restart(self, vit: ViTFace) -> None:
+        assert self.start is not None
+        for prompt in self._prompts(vit):
+            prompt.shift_to(self.start)
 
     def folded(self) -> Ept:
         return dataclasses.replace(self, prompt_length=1, prompt_init="zero", start=None)

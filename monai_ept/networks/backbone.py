@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
+import torch
 from monai.networks.nets import ViT
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from monai_ept.networks.attention_classes import Projection, attention_projections, calls_its_projections
 from monai_ept.networks.open_attention_module import OpenAttention
@@ -185,6 +187,25 @@ class ViTFace:
         """Pooled features ``(batch, embed_dim)`` of images, pooled as the backbone pools."""
         raise NotImplementedError
 
+    has_class_token: bool
+    """Whether the first token gathers what the image shows."""
+
+    def check_block_tokens(self) -> None:
+        """
+        Make sure that :py:meth:`block_tokens` works.
+
+        Raises:
+            TypeError: when the backbone's forward keeps what its blocks return for itself.
+        """
+
+    def block_tokens(self, x: Tensor, last: int) -> list[Tensor]:
+        """What each of the last blocks returns for images: ``(batch, num_tokens, embed_dim)``, the last one last."""
+        raise NotImplementedError
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """The norm that stands between the last block and whoever reads its tokens."""
+        raise NotImplementedError
+
 
 class TimmViT(ViTFace):
     """Any timm model that is a plain stack of blocks over one grid of patches (VisionTransformer, Eva, …)."""
@@ -227,6 +248,29 @@ class TimmViT(ViTFace):
 
     def features(self, x: Tensor) -> Tensor:
         return self.module.forward_head(self.module.forward_features(x), pre_logits=True)
+
+    @property
+    def has_class_token(self) -> bool:  # type: ignore[override]
+        return isinstance(getattr(self.module, "cls_token", None), nn.Parameter)
+
+    def check_block_tokens(self) -> None:
+        if not hasattr(self.module, "forward_intermediates"):
+            raise TypeError(
+                f"{type(self.module).__name__} hands out no tokens of its blocks (it has no forward_intermediates): "
+                "use readout='pooled'."
+            )
+
+    def block_tokens(self, x: Tensor, last: int) -> list[Tensor]:
+        found = self.module.forward_intermediates(
+            x, indices=last, return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
+        )
+        # timm hands out what stands before the patches apart, where there is anything.
+        return [one if isinstance(one, Tensor) else torch.cat([one[1], one[0]], dim=1) for one in found]
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        norms = (getattr(self.module, name, None) for name in self.final_norms)
+        used = [norm for norm in norms if norm is not None and not isinstance(norm, nn.Identity)]
+        return used[0](tokens) if used else F.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
 
 
 class MonaiViT(ViTFace):
@@ -284,6 +328,16 @@ class MonaiViT(ViTFace):
     def features(self, x: Tensor) -> Tensor:
         tokens = self.module(x)[0]
         return tokens if self.module.classification else tokens.mean(dim=1)
+
+    @property
+    def has_class_token(self) -> bool:  # type: ignore[override]
+        return bool(self.module.classification)
+
+    def block_tokens(self, x: Tensor, last: int) -> list[Tensor]:
+        return self.module(x)[1][-last:]
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        return self.module.norm(tokens)
 
 
 def vit_face(module: nn.Module, img_size: int | Sequence[int] | None = None) -> ViTFace:

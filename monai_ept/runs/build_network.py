@@ -30,6 +30,8 @@ def make_network(
     method_settings: dict[str, Any] | None = None,
     prompt_length: int | None = None,
     dropout: float = 0.0,
+    readout: str | int | None = None,
+    views: str | None = None,
     seed: int = 0,
 ) -> TunedViT:
     """
@@ -49,6 +51,8 @@ def make_network(
         method_settings: settings of a method given by name.
         prompt_length: the one setting with a name of its own.
         dropout: before the head.
+        readout: what the head reads, see ``TunedViT``.
+        views: over how many views of an image answers are averaged, likewise.
         seed: of everything random.
 
     Raises:
@@ -62,6 +66,8 @@ def make_network(
         "method": method,
         "in_channels": in_channels,
         "dropout": dropout,
+        "readout": readout,
+        "views": views,
         "class_names": list(class_names),
         **settings,
     }

@@ -156,7 +156,9 @@ def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSpl
     """The training of a cell, on images that are decoded already and without the part of the network that is frozen."""
     recipe = cell.training_recipe
     images = bench.images(cell, net, split.train, train=recipe.augment)
-    network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
+    network, dataset = net, images
+    if not recipe.solve:  # which looks at images, and once only
+        network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
     return Training(
         net,
         split,
@@ -195,7 +197,8 @@ def _shortened(
         if level < pooled or bench.device.type == "cuda":
             return net, images
         return UpperPart(net, pooled), bench.augmented(cell, net, images)
-    if level < 1:
+    several = net.views != "one" and level <= len(net.vit.blocks)  # views are views of an image, and not of tokens
+    if level < 1 or several:
         return net, images
     tokens = bench.lower(cell, net, level, images)
     return UpperPart(net, level), Dataset(tokens_dataset(images, tokens))

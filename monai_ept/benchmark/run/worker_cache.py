@@ -146,7 +146,8 @@ class Workbench:
         return _AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
 
     def _known(self, cell: Cell, net: TunedViT, level: int) -> dict[str, Tensor]:
-        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net) + cell.recipe["amp"]
+        read = f" {net.readout} {net.views}"
+        name = _backbone_name(cell, net.vit.in_channels), level, frozen_tuners(net) + cell.recipe["amp"] + read
         known = self._tokens.setdefault(name, {})
         self._tokens.move_to_end(name)
         return known

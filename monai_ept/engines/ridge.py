@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A linear head in closed form: ridge regression on standardised features, and probabilities from its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Ridge", "folds", "negative_log_likelihood", "offset", "sharpness"]
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """
+    Scores ``(features - mean) / deviation @ weight`` of each class, near 1 for its images and 0 for others.
+
+    Args:
+        mean: of the training views' features.
+        deviation: likewise.
+        weight: ``(features, classes)``.
+        prior: how often each class is there, as the fit weighs images; what all scores are relative to.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    weight: Tensor
+    prior: Tensor
+
+    @classmethod
+    def fit(cls, features: Tensor, targets: Tensor, strength: float, weights: Tensor | None = None) -> Ridge:
+        """
+        Solve for the weight. It costs the square of the smaller of two numbers: images and features.
+
+        Args:
+            features: ``(views, features)``, a row for each view.
+            targets: ``(views, classes)``, 0 or 1.
+            strength: of the penalty, relative to the mean of the kernel's diagonal.
+            weights: how much each row counts, 1 on average; all alike by default.
+        """
+        weights = torch.ones(len(features), dtype=features.dtype) if weights is None else weights.to(features.dtype)
+        share = (weights / weights.sum())[:, None]
+        mean = (share * features).sum(0)
+        # Where all views are one image there is nothing to divide by.
+        deviation = (share * (features - mean).square()).sum(0).sqrt() + 1e-3
+        prior = (share * targets).sum(0)
+        root = weights.sqrt()[:, None]
+        rows, wanted = root * (features - mean) / deviation, root * (targets - prior)
+        if len(rows) <= rows.shape[1]:
+            kernel = rows @ rows.T
+            solved = rows.T @ torch.linalg.solve(_with_ridge(kernel, strength), wanted)
+        else:
+            gram = rows.T @ rows
+            ridge = strength * gram.diagonal().sum() / len(rows)
+            solved = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), rows.T @ wanted)
+        return cls(mean, deviation, solved, prior)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Scores ``(…, classes)`` of features ``(…, features)``."""
+        return ((features - self.mean) / self.deviation) @ self.weight
+
+    def head(self, sharpness: float, task: str) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the linear layer whose logits are the scores times ``sharpness``."""
+        weight = (self.weight / self.deviation[:, None]).T * sharpness
+        return weight, offset(self.prior, task) - weight @ self.mean
+
+
+def offset(prior: Tensor, task: str) -> Tensor:
+    """Logits where scores say nothing: of several labels each is as likely as it is common."""
+    return torch.logit(prior.clamp(0.01, 0.99)) if task == "multilabel" else torch.zeros_like(prior)
+
+
+def negative_log_likelihood(logits: Tensor, targets: Tensor, task: str) -> Tensor:
+    """Of each image, the mean over its labels where it has several."""
+    if task == "multilabel":
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+    return -(F.log_softmax(logits, -1) * targets).sum(-1)
+
+
+def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weights: Tensor) -> float:
+    """
+    What scores are multiplied with to become logits: what makes the targets likeliest.
+
+    Args:
+        scores: of images that the fit has not seen.
+        prior: of the fits that they come from, a row each.
+        targets: what they are.
+        task: "multiclass" or "multilabel".
+        weights: how much each image counts.
+    """
+    low, high = math.log(0.1), math.log(100.0)
+
+    def loss(log: float) -> float:
+        logits = scores * math.exp(log) + offset(prior, task)
+        return float((weights * negative_log_likelihood(logits, targets, task)).sum())
+
+    # The loss is convex in the factor, so halving finds it; golden section needs no derivative.
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return math.exp((low + high) / 2)
+
+
+def _with_ridge(kernel: Tensor, strength: float) -> Tensor:
+    return kernel + strength * kernel.diagonal().mean() * torch.eye(len(kernel), dtype=kernel.dtype)
+
+
+def folds(groups: Sequence[str], targets: Tensor, task: str, most: int = 5) -> list[tuple[Tensor, Tensor]]:
+    """
+    Rows to fit on and rows to leave out, whole groups at a time and every class in each, as far as there are as many.
+
+    Args:
+        groups: patient, study or lesion of each row.
+        targets: ``(rows, classes)``.
+        task: "multiclass" or "multilabel".
+        most: folds.
+
+    Returns:
+        nothing when a class has one group only, which cannot be left out and learnt from.
+    """
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    held = [
+        len({group for group, row in zip(groups, targets.T[label], strict=True) if row})
+        for label in range(targets.shape[1])
+    ]
+    count = min(most, *(number for number in held if number)) if any(held) else 0
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold(count) if task == "multiclass" else GroupKFold(count)
+    found = splitter.split(targets, targets.argmax(1), groups)
+    return [(torch.as_tensor(fit), torch.as_tensor(left)) for fit, left in found]

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A head without training: all views of the training images once through the network, and ridge regression."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from monai_ept.data.views import train_views
+from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness
+from monai_ept.methods import Method
+from monai_ept.model import TunedViT
+from monai_ept.networks.precision import autocast
+
+__all__ = ["Solution", "solvable_layer", "solve_head", "view_features"]
+
+STRENGTHS = (1.0, 0.3, 3.0)
+"""Of the penalty, the usual one first: the others must be better by more than chance."""
+ONE_SHOT_SHARPNESS = 6.0
+"""What scores are multiplied with where no image can be left out to see how far they can be trusted."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """
+    What solving has chosen.
+
+    Args:
+        strength: of the ridge's penalty.
+        methods: with the starts that were chosen.
+        sharpness: what scores were multiplied with.
+        folds: how many the choices come from; 0 where they are the fixed values of one image per class.
+        likelihood: mean log likelihood of images left out; None without folds.
+        views: how many views of each image were looked at.
+    """
+
+    strength: float
+    methods: tuple[Method, ...]
+    sharpness: float
+    folds: int
+    likelihood: float | None
+    views: int
+
+
+def solvable_layer(net: TunedViT) -> nn.Linear:
+    """
+    The linear layer that is the network's whole head.
+
+    Raises:
+        ValueError: when the head has more than one.
+    """
+    layers = [module for module in net.head.modules() if isinstance(module, nn.Linear)]
+    if len(layers) != 1:
+        raise ValueError(
+            f"method {net.method_name} has a head of {len(layers)} layers, which no closed form solves: "
+            "choose another recipe than solve, or another method."
+        )
+    return layers[0]
+
+
+@torch.no_grad()
+def view_features(net: TunedViT, loader: Iterable, *, device: torch.device, amp: str = "off") -> tuple[Tensor, Tensor]:
+    """
+    Features ``(images, views, features)`` of all training views, and the labels.
+
+    Args:
+        net: the network.
+        loader: batches with "image" and "label", not augmented.
+        device: where to compute.
+        amp: as in ``at_precision``.
+    """
+    was = net.training
+    net.eval()
+    views, found, labels = train_views(net.views), [], []
+    try:
+        for batch in loader:
+            images = batch["image"].to(device)
+            with autocast(device, amp):
+                seen = [net.features(view(images)).float().cpu() for view in views]
+            found.append(torch.stack(seen, dim=1))
+            labels.append(torch.as_tensor(batch["label"]))
+    finally:
+        net.train(was)
+    return torch.cat(found), torch.cat(labels)
+
+
+def solve_head(
+    net: TunedViT,
+    loader: Iterable,
+    groups: Sequence[str],
+    *,
+    task: str,
+    device: torch.device,
+    amp: str = "off",
+) -> Solution:
+    """
+    Give a network the head that ridge regression finds, with probabilities that images left out have confirmed.
+
+    The penalty, the start of EPT's prompts and the sharpness of the probabilities are chosen by leaving whole groups
+    out. Another than the usual value is taken only if it is better by more than one standard error.
+
+    Args:
+        net: the network; its head changes, and the start of its prompts if it is a beginner's.
+        loader: batches of all training images in the order of ``groups``, not augmented.
+        groups: patient, study or lesion of each image.
+        task: "multiclass" or "multilabel".
+        device: where the features are computed.
+        amp: as in ``at_precision``.
+
+    Raises:
+        ValueError: when the head has more than one layer.
+    """
+    layer = solvable_layer(net)
+    best: _Tried | None = None
+    for methods in _starts(net):
+        _restart(net, methods)
+        features, labels = view_features(net, loader, device=device, amp=amp)
+        tried = _try(features.double(), labels, list(groups), task, net)
+        best = tried if best is None or tried.better_than(best) else best
+    assert best is not None
+    _restart(net, best.solution.methods)
+    weight, bias = best.ridge.head(best.solution.sharpness, task)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return best.solution
+
+
+def _starts(net: TunedViT) -> list[tuple[Method, ...]]:
+    """The methods as they are, and with each other start that one of them offers."""
+    methods = net.methods
+    return [
+        methods,
+        *(
+            (*methods[:position], other, *methods[position + 1 :])
+            for position, method in enumerate(methods)
+            for other in method.other_starts(net.vit)
+        ),
+    ]
+
+
+def _restart(net: TunedViT, methods: tuple[Method, ...]) -> None:
+    for now, then in zip(net.methods, methods, strict=True):
+        if then != now:
+            then.restart(net.vit)
+    net.set_methods(methods)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """The best of one set of features."""
+
+    ridge: Ridge
+    solution: Solution
+    loss: Tensor | None  # of each image left out, times its weight
+
+    def better_than(self, other: _Tried) -> bool:
+        return self.loss is not None and other.loss is not None and _better(self.loss, other.loss)
+
+
+def _better(loss: Tensor, than: Tensor) -> bool:
+    """Whether one loss is smaller by more than a standard error of the difference, image by image."""
+    gain = than - loss
+    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
+
+
+def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: TunedViT) -> _Tried:
+    targets = labels.double()
+    if task == "multiclass":
+        targets = nn.functional.one_hot(labels.long(), net.num_classes).double()
+    weights = torch.ones(len(targets), dtype=torch.double)
+    if task == "multiclass":  # every class counts alike, however many images it has
+        weights = (targets / targets.sum(0).clamp(min=1)).sum(1)
+        weights = weights / weights.mean()
+
+    def fit(rows: Tensor, strength: float) -> Ridge:
+        views = features.shape[1]
+        return Ridge.fit(
+            features[rows].flatten(0, 1),
+            targets[rows].repeat_interleave(views, 0),
+            strength,
+            weights[rows].repeat_interleave(views),
+        )
+
+    parts = folds(groups, targets, task)
+    strength, factor, loss = STRENGTHS[0], ONE_SHOT_SHARPNESS, None
+    if parts:
+        for one in STRENGTHS:
+            scores, prior = torch.zeros_like(targets), torch.zeros_like(targets)
+            for kept, left in parts:
+                ridge = fit(kept, one)
+                scores[left], prior[left] = ridge.scores(features[left]).mean(1), ridge.prior
+            found = sharpness(scores, prior, targets, task, weights=weights)
+            lost = weights * negative_log_likelihood(scores * found + offset(prior, task), targets, task)
+            if loss is None or _better(lost, loss):
+                strength, factor, loss = one, found, lost
+    ridge = fit(torch.arange(len(targets)), strength)
+    likelihood = None if loss is None else -float(loss.mean())
+    return _Tried(ridge, Solution(strength, net.methods, factor, len(parts), likelihood, features.shape[1]), loss)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a head reads: the backbone's own pooled features, or class token and mean of patches of its last blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from monai_ept.checks import check_whole
+from monai_ept.networks.backbone import ViTFace
+
+__all__ = ["POOLED", "check_readout", "read_out", "readout_width"]
+
+POOLED = "pooled"
+"""The backbone's own pooled features."""
+
+
+def check_readout(vit: ViTFace, readout: Any) -> str | int:
+    """
+    ``readout`` if this backbone can be read so.
+
+    Args:
+        vit: the backbone.
+        readout: "pooled", or how many of the last blocks are read.
+
+    Raises:
+        ValueError: when it is neither, or the backbone has fewer blocks.
+        TypeError: when the backbone hands out no tokens of its blocks.
+    """
+    if readout == POOLED:
+        return POOLED
+    if not isinstance(readout, int) or isinstance(readout, bool):
+        raise ValueError(f"readout must be {POOLED!r} or a number of blocks, got {readout!r}.")
+    check_whole("readout", readout)
+    if readout > len(vit.blocks):
+        raise ValueError(f"readout is {readout} and the backbone has {len(vit.blocks)} blocks: read as many at most.")
+    vit.check_block_tokens()
+    return readout
+
+
+def readout_width(vit: ViTFace, readout: str | int) -> int:
+    """How many numbers the head reads of an image."""
+    if readout == POOLED:
+        return vit.embed_dim
+    return int(readout) * vit.embed_dim * (2 if vit.has_class_token else 1)
+
+
+def read_out(vit: ViTFace, x: Tensor, readout: str | int) -> Tensor:
+    """
+    Features ``(batch, readout_width)`` of images.
+
+    Tokens of the last block pass the backbone's final norm. Those of the blocks before it, which no norm was trained
+    for, are only brought to mean 0 and deviation 1, token by token.
+
+    Args:
+        vit: the backbone.
+        x: images as it takes them.
+        readout: as ``check_readout`` has it.
+    """
+    if readout == POOLED:
+        return vit.features(x)
+    tokens = vit.block_tokens(x, int(readout))
+    normed = [F.layer_norm(one, one.shape[-1:], eps=1e-6) for one in tokens[:-1]] + [vit.final_norm(tokens[-1])]
+    parts = []
+    for one in normed:
+        if vit.has_class_token:
+            parts.append(one[:, 0])
+        parts.append(one[:, -vit.num_patches :].mean(dim=1))  # the last, whatever tuners have put before them
+    return torch.cat(parts, dim=1)

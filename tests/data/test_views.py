@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_ept.data import views as module
+from monai_ept.data.views import VIEW_SETS, View, train_views
+
+
+@pytest.mark.parametrize("size", [(12, 12), (12, 16), (8, 8, 8), (8, 10, 12)], ids=str)
+@pytest.mark.parametrize("views", VIEW_SETS)
+def test_every_view_has_the_size_of_the_image(size, views):
+    images = torch.rand(2, 3, *size)
+    for of in (train_views, module.test_views):
+        seen = [view(images) for view in of(views)]
+        assert torch.equal(seen[0], images)  # the image itself comes first
+        for one in seen:
+            assert one.shape == images.shape
+        different = {one.double().mul(torch.arange(one.numel()).view_as(one)).sum().item() for one in seen}
+        assert len(different) == len(seen)
+
+
+def test_a_flip_is_left_to_right():
+    image = torch.zeros(1, 1, 4, 4)
+    image[..., 1, 0] = 1.0
+    assert View(flip=True)(image)[0, 0, 1, 3] == 1.0
+    volume = torch.zeros(1, 1, 4, 4, 4)
+    volume[0, 0, 0, 1, 2] = 1.0
+    assert View(flip=True)(volume)[0, 0, 3, 1, 2] == 1.0
+
+
+def test_a_crop_shows_its_corner():
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., :8, :8] = 1.0
+    torch.testing.assert_close(View(0.5, 0.0)(image), torch.ones_like(image))
+    assert View(0.5, 1.0)(image).abs().max() == 0.0
+
+
+def test_up_stays_up_in_upright_views():
+    # A ramp from top to bottom: every view must still rise.
+    image = torch.linspace(0, 1, 20)[:, None].expand(1, 1, 20, 20)
+    for view in (*train_views("upright"), *module.test_views("upright")):
+        assert (view(image)[0, 0].diff(dim=0) > 0).all(), view
+    assert not all((view(image)[0, 0].diff(dim=0) > 0).all() for view in train_views("turned"))
+
+
+def test_an_unknown_set_of_views():
+    with pytest.raises(ValueError, match=r"views 'upside' is not known: there is 'one', 'upright', 'turned'"):
+        train_views("upside")

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from monai_ept import EPTWrapper, TunedViT, fit
+from monai_ept.data import few_shot_split, load_source
+from monai_ept.data.views import train_views
+from monai_ept.engines import Training
+from monai_ept.engines.ridge import Ridge
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_source("synthetic_derm", num_per_class=6, num_test_per_class=1, img_size=32)
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    return few_shot_split(data, shots=3, seed=0)
+
+
+def network(data, method="linear", **settings):
+    torch.manual_seed(0)
+    return TunedViT("embedded", data.num_classes, method=method, img_size=32, class_names=data.class_names, **settings)
+
+
+def solved(net, split, **settings):
+    training = Training(net, split, {"name": "solve", **settings}, progress=False)
+    training.train()
+    return training
+
+
+def test_the_head_is_the_ridge_of_all_views(data, split):
+    training = solved(network(data), split)
+    net, solution = training.net.eval(), training.solution
+    assert (net.readout, net.views) == (4, "upright")
+    assert (solution.folds, solution.views) == (3, 8)
+    images = torch.stack([training.dataset("train")[index]["image"] for index in range(len(split.train))])
+    labels = torch.tensor([record["label"] for record in split.train])
+    with torch.no_grad():
+        features = torch.stack([net.features(view(images)) for view in train_views("upright")], 1).double()
+    counts = labels.bincount().double()
+    weights = (1 / counts)[labels]
+    ridge = Ridge.fit(
+        features.flatten(0, 1),
+        torch.nn.functional.one_hot(labels, data.num_classes).double().repeat_interleave(8, 0),
+        solution.strength,
+        (weights / weights.mean()).repeat_interleave(8),
+    )
+    expected = ridge.scores(features[:, 0]) * solution.sharpness
+    with torch.no_grad():
+        logits = net.head(net.features(images))
+    torch.testing.assert_close(logits, expected.float(), rtol=1e-3, atol=1e-3)
+
+
+def test_twice_the_same_bytes(data, split, tmp_path):
+    for folder in ("first", "second"):
+        fit(network(data), split, recipe="solve", out_dir=tmp_path / folder, track=False, progress=False)
+    first, second = (tmp_path / folder / "delta.safetensors" for folder in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_finished_training_like_any_other(data, split, tmp_path):
+    net = network(data, "ept", prompt_length=3)
+    result = fit(net, split, recipe="solve", out_dir=tmp_path / "run", track=False, progress=False)
+    assert result.epoch == 0 and result.history == []
+    assert 0 <= result.metrics["balanced_accuracy"] <= 1
+    record = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert record["recipe"]["name"] == "solve"
+    again = TunedViT.from_delta(result.delta_path).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), net.eval()(images))
+
+
+def test_no_test_image_is_read(data, split):
+    class Refused(dict):
+        def __getitem__(self, key):
+            assert key != "image", "a test image was read before the test"
+            return super().__getitem__(key)
+
+    guarded = type(split)(**{**split.__dict__, "test": [Refused(record) for record in split.test]})
+    solved(network(data, "ept", prompt_length=3), guarded)
+
+
+def test_the_start_of_the_prompts_is_a_choice_of_the_images_left_out(data, split):
+    net = network(data, "ept", prompt_length=3)
+    training = solved(net, split)
+    start = net.methods[0].start
+    assert start in (0.0, 4.6)
+    for prompt in (module for module in net.modules() if hasattr(module, "sink")):
+        torch.testing.assert_close(prompt.sink, torch.full_like(prompt.sink, start), rtol=0, atol=1e-4)
+    assert training.solution.methods == net.methods
+
+
+def test_a_start_of_ones_own_stays(data, split):
+    torch.manual_seed(0)
+    net = EPTWrapper("embedded", data.num_classes, img_size=32, prompt_length=3, start=2.0)
+    assert solved(net, split).solution.methods[0].start == 2.0
+
+
+def test_one_image_per_class_has_fixed_values(data):
+    split = few_shot_split(data, shots=1, seed=0)
+    solution = solved(network(data), split).solution
+    assert (solution.folds, solution.strength, solution.likelihood) == (0, 1.0, None)
+
+
+def test_several_labels():
+    data = load_source("synthetic_chest", num_images=60, num_test_images=6, img_size=32)
+    split = few_shot_split(data, shots=3, seed=0)
+    training = solved(network(data), split)
+    assert training.task == "multilabel"
+    assert math.isfinite(training.solution.sharpness)
+
+
+def test_training_goes_on_from_the_solved_head(data, split):
+    start = solved(network(data), split).net.head.fc.weight.detach().clone()
+    training = solved(network(data), split, epochs=1, lr=1e-6, augment=True)
+    moved = (training.net.head.fc.weight - start).abs().max()
+    assert 0 < moved < 1e-3 * start.abs().max() + 1e-4
+    assert len(training.trainer.state.history) == 1
+
+
+def test_a_wish_of_the_network_counts_more_than_the_recipe(data, split):
+    net = solved(network(data, readout="pooled", views="one"), split).net
+    assert (net.readout, net.views) == ("pooled", "one")
+
+
+def test_a_head_of_several_layers_is_refused(data, split):
+    with pytest.raises(ValueError, match="method mlp has a head of 3 layers, which no closed form solves"):
+        Training(network(data, "mlp"), split, "solve")
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_other_recipes_leave_readout_and_views(data, split, recipe):
+    training = Training(network(data), split, recipe)
+    assert (training.net.readout, training.net.views) == ("pooled", "one")
