@@ -113,7 +113,7 @@ def _with_ridge(kernel: Tensor, strength: float) -> Tensor:
 
 def folds(groups: Sequence[str], targets: Tensor, task: str, most: int = 5) -> list[tuple[Tensor, Tensor]]:
     """
-    Rows to fit on and rows to leave out, whole groups at a time and every class in each, as far as there are as many.
+    Rows to fit on and rows to leave out: whole groups at a time, and of several classes each in every fit.
 
     Args:
         groups: patient, study or lesion of each row.
@@ -122,15 +122,15 @@ def folds(groups: Sequence[str], targets: Tensor, task: str, most: int = 5) -> l
         most: folds.
 
     Returns:
-        nothing when a class has one group only, which cannot be left out and learnt from.
+        nothing when one of the classes has one group only, which cannot be left out and learnt from.
     """
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    held = [
-        len({group for group, row in zip(groups, targets.T[label], strict=True) if row})
-        for label in range(targets.shape[1])
-    ]
-    count = min(most, *(number for number in held if number)) if any(held) else 0
+    count = min(most, len(set(groups)))
+    if task == "multiclass":
+        classes = targets.argmax(1).tolist()
+        held = {label: {group for group, of in zip(groups, classes, strict=True) if of == label} for label in classes}
+        count = min(count, *(len(own) for own in held.values()))
     if count < 2:
         return []
     splitter = StratifiedGroupKFold(count) if task == "multiclass" else GroupKFold(count)
