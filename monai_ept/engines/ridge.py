@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Ridge", "folds", "negative_log_likelihood", "offset", "sharpness"]
+__all__ = ["USUAL", "Ridge", "folds", "negative_log_likelihood", "offset", "sharpness"]
+
+USUAL = 8.0
+"""What scores are multiplied with where nothing is known."""
+SPREAD = 0.5
+"""By how much, in logarithms, that differs from one set of images to another."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor, task: str) -> Tenso
 
 def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weights: Tensor) -> float:
     """
-    What scores are multiplied with to become logits: what makes the targets likeliest.
+    What scores are multiplied with to become logits: what makes the targets likeliest, beginning from ``USUAL``.
+
+    A few images that are all told right would have it as large as can be; what is usual counts as evidence too.
 
     Args:
         scores: of images that the fit has not seen.
@@ -93,13 +100,14 @@ def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weig
         task: "multiclass" or "multilabel".
         weights: how much each image counts.
     """
-    low, high = math.log(0.1), math.log(100.0)
+    low, high = math.log(USUAL / 100), math.log(USUAL * 100)
 
     def loss(log: float) -> float:
         logits = scores * math.exp(log) + offset(prior, task)
-        return float((weights * negative_log_likelihood(logits, targets, task)).sum())
+        lost = float((weights * negative_log_likelihood(logits, targets, task)).sum())
+        return lost + (log - math.log(USUAL)) ** 2 / (2 * SPREAD**2)
 
-    # The loss is convex in the factor, so halving finds it; golden section needs no derivative.
+    # One valley, which the golden section finds without a derivative.
     ratio = (math.sqrt(5) - 1) / 2
     for _ in range(40):
         left, right = high - ratio * (high - low), low + ratio * (high - low)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_ept.data.views import train_views
-from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness
+from monai_ept.engines.ridge import USUAL, Ridge, folds, negative_log_likelihood, offset, sharpness
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
@@ -21,8 +21,6 @@ __all__ = ["Solution", "solvable_layer", "solve_head", "view_features"]
 
 STRENGTHS = (1.0, 0.3, 3.0)
 """Of the penalty, the usual one first: the others must be better by more than chance."""
-ONE_SHOT_SHARPNESS = 6.0
-"""What scores are multiplied with where no image can be left out to see how far they can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
         )
 
     parts = folds(groups, targets, task)
-    strength, factor, loss = STRENGTHS[0], ONE_SHOT_SHARPNESS, None
+    strength, factor, loss = STRENGTHS[0], USUAL, None
     if parts:
         for one in STRENGTHS:
             scores, prior = torch.zeros_like(targets), torch.zeros_like(targets)

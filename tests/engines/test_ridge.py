@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness
+from monai_ept.engines.ridge import USUAL, Ridge, folds, negative_log_likelihood, offset, sharpness
 
 
 def scene(rows, width, classes=3):
@@ -50,9 +50,18 @@ def test_the_sharpness_is_the_likeliest(task):
         logits = scores * factor + offset(prior, task)
         return (weights * negative_log_likelihood(logits, targets, task)).sum()
 
-    best = sharpness(scores, prior, targets, task, weights=weights)
-    assert 0.1 < best < 100
+    # Of a hundred images like each of these, what is usual counts next to nothing.
+    best = sharpness(scores, prior, targets, task, weights=100 * weights)
     assert loss(best) <= min(loss(0.95 * best), loss(1.05 * best))
+    # Of few images, it counts something: nearer to the usual, and on the same side.
+    few = sharpness(scores, prior, targets, task, weights=weights)
+    assert min(best, USUAL) <= few <= max(best, USUAL)
+
+
+def test_a_few_images_told_right_are_no_reason_to_be_sure():
+    targets = torch.eye(2, dtype=torch.double).repeat(5, 1)
+    weights = torch.ones(10, dtype=torch.double)
+    assert USUAL < sharpness(targets, targets * 0, targets, "multiclass", weights=weights) < 3 * USUAL
 
 
 def test_one_image_of_a_view_alone():
