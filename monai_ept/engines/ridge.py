@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["USUAL", "Ridge", "folds", "negative_log_likelihood", "offset", "sharpness"]
+__all__ = ["Ridge", "folds", "negative_log_likelihood", "offset", "sharpness", "usual_sharpness"]
 
-USUAL = 8.0
-"""What scores are multiplied with where nothing is known."""
 SPREAD = 0.5
-"""By how much, in logarithms, that differs from one set of images to another."""
+"""By how much, in logarithms, the sharpness of scores differs from what is usual, from one set of images to another."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,10 @@ class Ridge:
         weights = torch.ones(len(features), dtype=features.dtype) if weights is None else weights.to(features.dtype)
         share = (weights / weights.sum())[:, None]
         mean = (share * features).sum(0)
-        # Where all views are one image there is nothing to divide by.
-        deviation = (share * (features - mean).square()).sum(0).sqrt() + 1e-3
+        variance = (share * (features - mean).square()).sum(0)
+        if len(features) <= targets.shape[1]:  # one view of one image per class says nothing about single features
+            variance = variance.mean().expand_as(variance)
+        deviation = variance.sqrt() + 1e-3
         prior = (share * targets).sum(0)
         root = weights.sqrt()[:, None]
         rows, wanted = root * (features - mean) / deviation, root * (targets - prior)
@@ -87,9 +87,18 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor, task: str) -> Tenso
     return -(F.log_softmax(logits, -1) * targets).sum(-1)
 
 
+def usual_sharpness(classes: int, task: str) -> float:
+    """
+    What scores are multiplied with where nothing is known: the more classes, the less a score says.
+
+    It was right for one shot of two data sets, of two classes (10) and of seven (3).
+    """
+    return 20.0 / (2 if task == "multilabel" else classes)
+
+
 def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weights: Tensor) -> float:
     """
-    What scores are multiplied with to become logits: what makes the targets likeliest, beginning from ``USUAL``.
+    What scores are multiplied with to become logits: what makes the targets likeliest.
 
     A few images that are all told right would have it as large as can be; what is usual counts as evidence too.
 
@@ -100,12 +109,13 @@ def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weig
         task: "multiclass" or "multilabel".
         weights: how much each image counts.
     """
-    low, high = math.log(USUAL / 100), math.log(USUAL * 100)
+    usual = math.log(usual_sharpness(targets.shape[1], task))
+    low, high = usual - 5, usual + 5
 
     def loss(log: float) -> float:
         logits = scores * math.exp(log) + offset(prior, task)
         lost = float((weights * negative_log_likelihood(logits, targets, task)).sum())
-        return lost + (log - math.log(USUAL)) ** 2 / (2 * SPREAD**2)
+        return lost + (log - usual) ** 2 / (2 * SPREAD**2)
 
     # One valley, which the golden section finds without a derivative.
     ratio = (math.sqrt(5) - 1) / 2

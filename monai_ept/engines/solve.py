@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_ept.data.views import train_views
-from monai_ept.engines.ridge import USUAL, Ridge, folds, negative_log_likelihood, offset, sharpness
+from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
@@ -186,7 +186,7 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
         )
 
     parts = folds(groups, targets, task)
-    strength, factor, loss = STRENGTHS[0], USUAL, None
+    strength, factor, loss = STRENGTHS[0], usual_sharpness(net.num_classes, task), None
     if parts:
         for one in STRENGTHS:
             scores, prior = torch.zeros_like(targets), torch.zeros_like(targets)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from monai_ept.engines.ridge import USUAL, Ridge, folds, negative_log_likelihood, offset, sharpness
+from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 
 
 def scene(rows, width, classes=3):
@@ -55,13 +55,15 @@ def test_the_sharpness_is_the_likeliest(task):
     assert loss(best) <= min(loss(0.95 * best), loss(1.05 * best))
     # Of few images, it counts something: nearer to the usual, and on the same side.
     few = sharpness(scores, prior, targets, task, weights=weights)
-    assert min(best, USUAL) <= few <= max(best, USUAL)
+    usual = usual_sharpness(3, task)
+    assert min(best, usual) <= few <= max(best, usual)
 
 
 def test_a_few_images_told_right_are_no_reason_to_be_sure():
     targets = torch.eye(2, dtype=torch.double).repeat(5, 1)
     weights = torch.ones(10, dtype=torch.double)
-    assert USUAL < sharpness(targets, targets * 0, targets, "multiclass", weights=weights) < 3 * USUAL
+    usual = usual_sharpness(2, "multiclass")
+    assert usual < sharpness(targets, targets * 0, targets, "multiclass", weights=weights) < 3 * usual
 
 
 def test_one_image_of_a_view_alone():
