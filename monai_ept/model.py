@@ -27,6 +27,9 @@ from monai_ept.networks.tuner import innermost, own_modules, own_name, own_param
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
 
 
+MOST_CLASSES = 100_000
+
+
 class ParameterCount(NamedTuple):
     """
     How many numbers there are.
@@ -100,7 +103,7 @@ class TunedViT(nn.Module):
         **settings: Any,
     ) -> None:
         super().__init__()
-        check_whole("num_classes", num_classes)
+        check_whole("num_classes", num_classes, most=MOST_CLASSES)
         check_number("dropout", dropout, least=0, below=1)
         self.num_classes = num_classes
         self.dropout = dropout

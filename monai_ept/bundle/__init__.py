@@ -13,6 +13,7 @@ from monai_ept.bundle.results import begin_work, finish_evaluation, finish_predi
 from monai_ept.bundle.training import announce, conclude, make_trainer, run_name, start
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
+from monai_ept.engines.setting_checks import check_settings
 from monai_ept.runs.data_loading import choose_classes, load_data
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ReadOrReport",
     "announce",
     "begin_work",
+    "check_settings",
     "choose_classes",
     "conclude",
     "embedded_images",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +12,24 @@ from typing import Any
 
 import torch
 from monai.data import CacheDataset, Dataset
+from monai.engines import SupervisedTrainer
 from torch import distributed, nn
 from torch.utils.data import DistributedSampler
 
+from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.setting_checks import check_settings
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
+from monai_ept.metrics.classification import metric_names
 from monai_ept.model import TunedViT
+from monai_ept.networks.device import usable_device
 from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["TrainingParts"]
@@ -87,6 +93,14 @@ class TrainingParts:
         val_handlers: Sequence[Any] = (),
         origin: Mapping[str, Any] | None = None,
     ) -> None:
+        check_settings(
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            num_workers=num_workers,
+            resume=resume,
+            track=tracking if tracking is not None else False,
+        )
         recipe = recipe_of(recipe)
         if data is not None and data.num_classes != net.num_classes:
             raise ValueError(
@@ -97,9 +111,11 @@ class TrainingParts:
         if recipe.select == "val" and folder is None:
             raise ValueError("select='val' keeps the best epoch on disk: give the training a folder.")
         self.task = data.task if data is not None else task_of(split.train)
+        if recipe.key_metric is not None:
+            check_choice("key_metric", recipe.key_metric, metric_names(self.task))
         names = data.class_names if data is not None else net.class_names
         self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.net = net.to(self.device)
         self.recipe = recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed
@@ -259,7 +275,14 @@ class TrainingParts:
 
         Args:
             kwargs: arguments of ``monai.engines.SupervisedTrainer`` in the place of its own, ``max_epochs`` for one.
+
+        Raises:
+            ValueError: for an argument that it does not have.
         """
+        there = inspect.signature(SupervisedTrainer).parameters
+        for key in kwargs:
+            if key not in there:
+                raise ValueError(f"the trainer has no {key!r}: {did_you_mean(key, there)}")
         shared = [MeanLoss()] if distributed.is_initialized() else []
         recorded = [self.stop, *shared, *self.handlers, self.tracking] if self.folder is not None else self.handlers
         trainer = build_trainer(
