@@ -19,6 +19,7 @@ from torch.utils.data import DistributedSampler
 from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
+from monai_ept.engines.images_read import image_hashes
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
@@ -236,6 +237,7 @@ class TrainingParts:
             select=self.recipe.select,
             resume=self.resume,
             identity={**self.settings, "split": self.split.hash, "task": self.task},
+            images=image_hashes([*self.split.train, *self.split.val]),
         )
 
     @cached_property
