@@ -11,6 +11,7 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from monai_ept.checks import check_number, check_whole
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
-from monai_ept.delta_contents import describe, take_over
+from monai_ept.delta_contents import check_claims, describe, take_over
 from monai_ept.methods import Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
@@ -409,16 +410,20 @@ class TunedViT(nn.Module):
                 f"delta {path} was trained on a {about['backbone']['name']} that was given as a module: "
                 "pass backbone=… with that module."
             )
-        net = TunedViT(
-            about["backbone"]["name"] if backbone is None else backbone,
-            about["num_classes"],
+        described = partial(
+            TunedViT,
+            num_classes=about["num_classes"],
             method=about["methods"],
-            pretrained=pretrained,
-            img_size=(img_size or tuple(about["img_size"])) if backbone is None else img_size,
             in_channels=about["in_channels"],
-            dropout=about["dropout"],
-            class_names=about["class_names"],
+            dropout=about.get("dropout", 0.0),
+            class_names=about.get("class_names"),
         )
+        if backbone is None:
+            name, size = about["backbone"]["name"], tuple(about["img_size"])
+            check_claims(path, delta, lambda: described(name, img_size=size))
+            net = described(name, pretrained=pretrained, img_size=img_size or size)
+        else:
+            net = described(backbone, pretrained=pretrained, img_size=img_size)
         take_over(net, path, delta)
         if not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]

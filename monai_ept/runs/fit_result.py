@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ept.checks import check_choice, check_mapping, shown
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
 from monai_ept.files import usable_folder, write_whole
@@ -107,7 +108,7 @@ class FitResult:
             )
         record = read_record(folder)
         metrics, intervals = _read_metrics(folder / "evaluation" / "metrics.json")
-        history = _read_json(folder / HISTORY_FILE) or []
+        history = _read_history(folder / HISTORY_FILE)
         extra = read_delta(delta).metadata.get("extra") or {}
         paths = {"delta": delta, "split": folder / SPLIT_FILE, "record": folder / RECORD_FILE}
         paths.update({"history": folder / HISTORY_FILE, "checkpoint": folder / "last.pt"})
@@ -116,7 +117,7 @@ class FitResult:
             intervals=intervals,
             history=history,
             epoch=extra.get("epoch") or (history[-1]["epoch"] if history else 0),
-            run_id=(_read_json(folder / "run.json") or {}).get("run_id"),
+            run_id=_run_id(folder / "run.json"),
             folder=folder,
             paths={name: path for name, path in paths.items() if path.is_file()},
             record=record,
@@ -262,16 +263,32 @@ def read_record(folder: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file() and (Path(folder) / SETTINGS_1).is_file():
         return _of_settings(Path(folder))
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] not in (FORMAT, FORMAT_1):
-            raise ValueError(f"its format is {content['format']!r}")
-        for key in ("class_names", "task", "network", "data", "transforms"):
-            content[key]
+        content = check_mapping("a record", json.loads(path.read_text(encoding="utf-8")), "those of training.json")
+        _check_record(content)
         return content
     except FileNotFoundError:
         raise FileNotFoundError(f"{folder} has no {RECORD_FILE}: pass the folder of a finished training.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not describe a training ({error}): choose another folder.") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror or error}): choose another folder.") from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")[:300]
+        raise ValueError(f"{path} does not describe a training ({reason}): choose another folder.") from None
+
+
+def _check_record(content: Mapping[str, Any]) -> None:
+    """Refuse a record that no training of ours has written."""
+    if content.get("format") not in (FORMAT, FORMAT_1):
+        raise ValueError(f"its format is {shown(content.get('format'))}")
+    for key in ("class_names", "task", "network", "data", "transforms"):
+        if key not in content:
+            raise ValueError(f"its {key!r} is missing")
+    names = content["class_names"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be a list of texts, got {shown(names)}")
+    check_choice("task", content["task"], ("multiclass", "multilabel"))
+    for key in ("network", "data", "transforms"):
+        if content[key] is not None or key == "transforms":
+            check_mapping(key, content[key], "its arguments")
 
 
 def _of_settings(folder: Path) -> dict[str, Any]:
@@ -295,16 +312,36 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], dict[str, Interval]]:
     content = _read_json(path)
     if content is None:
         return {}, {}
-    numbers = content.pop("metrics")
-    values = {name: float("nan") if row["value"] is None else row["value"] for name, row in numbers.items()}
-    intervals = {name: Interval(values[name], row["low"], row["high"]) for name, row in numbers.items() if "low" in row}
-    return {**values, **content}, intervals
+    try:
+        numbers = content.pop("metrics")
+        values = {name: float("nan") if row["value"] is None else row["value"] for name, row in numbers.items()}
+        known = {name: row for name, row in numbers.items() if "low" in row}
+        return {**values, **content}, {
+            name: Interval(values[name], row["low"], row["high"]) for name, row in known.items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not what an evaluation writes ({error!r}): evaluate the training again."
+        ) from error
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    rows = _read_json(path) or []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "epoch" in row for row in rows):
+        raise ValueError(f"{path} is not the history of epochs that a training writes: put it back, or remove it.")
+    return rows
+
+
+def _run_id(path: Path) -> str | None:
+    """The MLflow run of a training, where its folder tells of one."""
+    about = _read_json(path)
+    return about.get("run_id") if isinstance(about, dict) else None
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
