@@ -24,11 +24,18 @@ __all__ = [
 ]
 
 
+MANY = 20
+"""Options that a sentence names at most."""
+
+
 def did_you_mean(wrong: Any, options: Iterable[str]) -> str:
-    """The nearest option as a question, or all of them."""
+    """The nearest option as a question, or what there is."""
     options = list(options)
     near = difflib.get_close_matches(str(wrong), options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(map(repr, options)) or 'none'}."
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(options) - MANY} more" if len(options) > MANY else ""
+    return f"there is {', '.join(map(repr, options[:MANY])) or 'none'}{more}."
 
 
 def check_choice(name: str, value: Any, options: Iterable[str]) -> Any:

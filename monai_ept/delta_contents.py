@@ -110,7 +110,7 @@ def check_claims(path: str | os.PathLike, delta: Delta, build: Callable[[], _Net
         with torch.device("meta"):  # which has shapes and no numbers
             shapes = {name: tensor.shape for name, tensor in build().delta_tensors().items()}
     except (TypeError, ValueError) as error:
-        raise DeltaError(f"delta {path} describes a network that cannot be built: {error}") from error
+        raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
     except (NotImplementedError, RuntimeError):
         return  # a backbone that needs its numbers to be built
     for name in sorted(shapes.keys() | delta.tensors.keys()):

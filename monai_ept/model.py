@@ -421,9 +421,13 @@ class TunedViT(nn.Module):
         if backbone is None:
             name, size = about["backbone"]["name"], tuple(about["img_size"])
             check_claims(path, delta, lambda: described(name, img_size=size))
-            net = described(name, pretrained=pretrained, img_size=img_size or size)
+            build = partial(described, name, pretrained=pretrained, img_size=img_size or size)
         else:
-            net = described(backbone, pretrained=pretrained, img_size=img_size)
+            build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
+        try:
+            net = build()
+        except ValueError as error:
+            raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
         take_over(net, path, delta)
         if not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]

@@ -294,7 +294,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(saved, monkeypatch):
 def write_for_ever(path: Path) -> None:
     torch.set_num_threads(1)  # the parent's threads do not exist after a fork
     tensors = {"a": torch.zeros(4_000_000)}
-    about = {"methods": [], "backbone": {}, "num_classes": 1, "in_channels": 1, "img_size": [], "patch_size": []}
+    backbone = {"name": "mine", "by_name": False, "fingerprint": "0"}
+    about = {"methods": [], "backbone": backbone, "num_classes": 1, "in_channels": 1}
+    about.update({"img_size": [32, 32], "patch_size": [16, 16]})
     while True:
         tensors["a"] = tensors["a"] + 1
         write_delta(path, tensors, {**about, "n": float(tensors["a"][0])})

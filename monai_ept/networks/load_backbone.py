@@ -179,6 +179,7 @@ def _load_checkpoint(model: Any, name: str, path: Path, in_channels: int) -> Non
             strict=False,  # heads may be left over, and what else may not has been said by then
         )
     except (RuntimeError, KeyError, AttributeError, TypeError, IndexError, AssertionError) as error:
+        check_fit(model, state, name, path, state)  # timm could not resize something: its names tell more
         raise ValueError(
             f"pretrained checkpoint {path} does not fit backbone {name!r}: its weights have other shapes; "
             f"{what_it_is(model, state, name)}."
