@@ -30,6 +30,7 @@ from monai_ept.engines import network_transforms, task_of
 from monai_ept.evaluation.gallery import picture_of
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.model import TunedViT
+from monai_ept.networks.device import usable_device
 from monai_ept.reporting.page import build_page
 
 __all__ = ["Analysis", "analyze"]
@@ -145,7 +146,7 @@ def analyze(
     names = list(class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
     classes, all_names = single_classes(labels, names)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable_device(device)
     out = Output(usable_folder(out_dir), draw)
     remove_partials(out.folder, "*")
     net.to(device)

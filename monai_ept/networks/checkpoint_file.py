@@ -49,11 +49,12 @@ def read_weights(path: Path) -> dict[str, Any]:
             "pass the state_dict of a network, or a file with one under 'state_dict' or 'model'."
         )
     # timm resizes position embeddings and sums channels in the precision of the file; half of it is for files only.
-    return {key: value.float() if _is_half(value) else value for key, value in weights.items()}
+    return {key: _in_single_precision(value) for key, value in weights.items()}
 
 
-def _is_half(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.element_size() < 4
+def _in_single_precision(value: Any) -> Any:
+    half = isinstance(value, Tensor) and value.is_floating_point() and value.element_size() < 4
+    return value.float() if half else value
 
 
 def _keys(state: Mapping[str, Any]) -> str:

@@ -86,3 +86,12 @@ def test_a_misspelled_word_about_the_record_is_named(tmp_path):
     with pytest.raises(ValueError, match="track has no 'experimnt': it takes experiment, run_name, tags"):
         small_training(tmp_path / "run", tracking={"experimnt": "x"}).run()
     assert not (tmp_path / "run").exists()
+
+
+def test_half_precision_on_a_cpu():
+    training = Training(
+        small_net(), small_split(pictures()), {**RECIPE, "amp": "bfloat16"}, device="cpu", progress=False
+    )
+    exact = Training(small_net(), small_split(pictures()), RECIPE, device="cpu", progress=False)
+    losses, expected = ([row["loss"] for row in one.train()] for one in (training, exact))
+    assert losses != expected and losses == pytest.approx(expected, rel=0.05)
