@@ -10,6 +10,7 @@ what they were called. Here each has its own name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -22,7 +23,7 @@ from monai_ept.networks.device import usable_device
 from monai_ept.networks.load_backbone import check_backbone
 from monai_ept.networks.precision import at_precision
 
-__all__ = ["check_settings"]
+__all__ = ["check_seed", "check_settings"]
 
 _Check = Callable[[str, Any], Any]
 
@@ -54,6 +55,8 @@ def check_settings(
         ValueError: seed must be a whole number from 0 to 9223372036854775807, got 'x'.
     """
     about_data = {"source_options" if key == "options" else key: value for key, value in (data or {}).items()}
+    if data is not None:
+        check_choice("source", data.get("source"), list_sources())
     settings = {**about_data, **(network or {}), **given}
     for name, value in settings.items():
         if name in _CHECKS:
@@ -65,6 +68,12 @@ def check_settings(
         if settings.get("prompt_length") is not None:
             own["prompt_length"] = settings["prompt_length"]
         build_methods(settings["method"], **own)
+
+
+def check_seed(seed: Any) -> int:
+    """A seed that everything takes which draws random numbers; NumPy's whole numbers are some too."""
+    plain = int(seed) if isinstance(seed, Integral) and not isinstance(seed, bool) else seed
+    return check_whole("seed", plain, 0, LARGEST_SEED)
 
 
 def _whole(least: int = 1, most: int | None = None) -> _Check:
@@ -141,7 +150,7 @@ _CHECKS: dict[str, _Check] = {
     "source_options": _or_none(_mapping("{'group_pattern': '(.*)_'}")),
     "class_names": _or_none(_names),
     "shots": _whole(),
-    "seed": _whole(0, LARGEST_SEED),
+    "seed": lambda name, value: check_seed(value),
     "sampling": _choice("fresh", "published", "published-clean"),
     "test_fraction": _or_none(_number(above=0, below=1)),
     "part": _choice("train", "val", "test"),
@@ -164,5 +173,5 @@ _CHECKS: dict[str, _Check] = {
     "experiment": _or_none(check_text),
     "tracking_uri": _or_none(check_text),
     "register": _or_none(check_text),
-    "tags": _or_none(_mapping("{'study': 'first'}")),
+    "tags": _mapping("{'study': 'first'}"),
 }

@@ -24,7 +24,7 @@ from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run
-from monai_ept.engines.setting_checks import check_settings
+from monai_ept.engines.setting_checks import check_seed, check_settings
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
@@ -102,7 +102,7 @@ class TrainingParts:
             resume=resume,
             track=tracking if tracking is not None else False,
         )
-        recipe = recipe_of(recipe)
+        recipe, seed = recipe_of(recipe), check_seed(seed)
         if data is not None and data.num_classes != net.num_classes:
             raise ValueError(
                 f"data has {data.num_classes} classes and the network {net.num_classes}: build it with as many."

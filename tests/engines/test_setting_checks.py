@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from monai_ept import list_methods
-from monai_ept.engines.recipe import SETTINGS
+from monai_ept.engines import Training
 from monai_ept.engines.setting_checks import check_settings
 from tests.bundles.cases import ROOT
+from tests.engines.scenes import pictures, small_net, small_split
 
 
 @pytest.mark.parametrize("method", [*list_methods(), ["ept", {"name": "lora", "rank": 2}]], ids=str)
@@ -34,6 +37,11 @@ def test_a_cpu_computes_in_bfloat16_too(amp):
     check_settings(recipe={"amp": amp}, device="cpu")
 
 
+def test_a_seed_may_be_a_number_of_numpys():
+    check_settings(seed=np.int64(3))
+    assert Training(small_net(), small_split(pictures()), seed=np.int64(3)).settings["seed"] == 3
+
+
 def test_what_it_does_not_know_is_passed_over():
     check_settings(handlers=[], network={"anything": object()})
 
@@ -43,13 +51,14 @@ def test_no_setting_of_a_bundle_is_left_out(file):
     """But for names of folders, which are tried where they are used."""
     text = Path(ROOT / "ept_volume" / "configs" / file).read_text()
     settings = list(yaml.safe_load(text))
-    settings = settings[
-        settings.index("bundle_root") + 1 : settings.index("data_settings" if "train" in file else "training")
-    ]
-    checked = text.partition("monai_ept.bundle.check_settings")[2]
-    for group in re.findall(r"@(\w+_settings)", checked):
-        checked += text.partition(f"\n{group}:")[2].partition("\n\n")[0].partition("\n_target_")[0]
-    named = set(re.findall(r"@(\w+)", checked))
-    folders = {"run_dir", "runs", "output_dir", "dataset_dir", "run_name"}
-    assert set(settings) - named <= folders
-    assert file != "train.yaml" or {"lr", "augment"} <= named & set(SETTINGS)
+    end = settings.index("data_settings" if file == "train.yaml" else "training")
+    checked = block(text, "monai_ept.bundle.check_settings")
+    checked += "".join(block(text, f"\n{group}:") for group in re.findall(r"@(\w+_settings)", checked))
+    left_out = set(settings[settings.index("bundle_root") + 1 : end]) - set(re.findall(r"@(\w+)", checked))
+    assert left_out <= {"run_dir", "runs", "output_dir", "dataset_dir", "run_name"}
+
+
+def block(text, start):
+    """The indented lines after the one that something stands in."""
+    lines = text.partition(start)[2].splitlines()[1:]
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("  "), lines))
