@@ -48,9 +48,10 @@ def check_choice(name: str, value: Any, options: Iterable[str]) -> Any:
 
 def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """``value`` if it is a whole number from ``least`` to ``most``, else a ValueError that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {bounds}, got {shown(value)}.")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {shown(value)}.")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be a whole number of at most {most}, got {shown(value)}.")
     return value
 
 

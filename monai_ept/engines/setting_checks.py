@@ -52,7 +52,7 @@ def check_settings(
         >>> check_settings(shots=5, seed=0, recipe={"epochs": 5})
         >>> check_settings(seed="x")
         Traceback (most recent call last):
-        ValueError: seed must be a whole number from 0 to 9223372036854775807, got 'x'.
+        ValueError: seed must be a whole number of at least 0, got 'x'.
     """
     about_data = {"source_options" if key == "options" else key: value for key, value in (data or {}).items()}
     if data is not None:
