@@ -24,7 +24,7 @@ def fresh_processes(number: int = 1) -> ProcessPoolExecutor:
     Args:
         number: how many may work at once.
     """
-    return ProcessPoolExecutor(number, _context())
+    return ProcessPoolExecutor(number, _context(), _set_environment, (dict(os.environ),))
 
 
 def start_module(
@@ -37,12 +37,12 @@ def start_module(
         arguments: the module and what it is given.
         folder: where it runs.
         said: the file that gets what it prints.
-        environment: variables that are set for it.
+        environment: its variables, by default those of here.
 
     Returns:
         the process: ``join`` it, then see its ``exitcode``.
     """
-    given = list(map(str, arguments)), folder, said, dict(environment or {})
+    given = list(map(str, arguments)), folder, said, dict(os.environ if environment is None else environment)
     process = _context().Process(target=_run_module, args=given)
     process.start()
     return process
@@ -57,12 +57,18 @@ def _context() -> Any:
     return context
 
 
+def _set_environment(environment: Mapping[str, str]) -> None:
+    """The server has that of the test that was the first to need it."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def _run_module(arguments: list[str], folder: Path, said: Path, environment: Mapping[str, str]) -> None:
     """What the interpreter does: the module, then the word about an exception, then what waits for the end."""
     with open(said, "ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    os.environ.update(environment)
+    _set_environment(environment)
     os.chdir(folder)
     sys.argv = list(arguments)
     try:

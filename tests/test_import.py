@@ -54,7 +54,6 @@ def without_mlflow(tmp_path_factory):
     """What ``monai_ept`` brings beside its libraries, in a process that then trains where MLflow cannot be imported."""
     return run(f"""
         import sys
-        import monai.networks.nets, timm
 
         class NoMLflow:
             def find_spec(self, name, path=None, target=None):
@@ -62,6 +61,8 @@ def without_mlflow(tmp_path_factory):
                     raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
 
         sys.meta_path.insert(0, NoMLflow())
+        import monai.networks.nets, timm
+
         before = set(sys.modules)
         import monai_ept
         [getattr(monai_ept, name) for name in monai_ept.__all__]

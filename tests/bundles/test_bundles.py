@@ -314,11 +314,11 @@ def rows(path):
 
 
 @pytest.mark.parametrize("name", ["ept_derm", "ept_volume"])
-def test_a_result_enters_the_model_registry(name, tmp_path, monkeypatch, capfd):
+def test_a_result_enters_the_model_registry(name, empty_database, tmp_path, monkeypatch, capfd):
     import mlflow
 
     monkeypatch.chdir(tmp_path)
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
     settings = {**SMALL[name], "shots": 1, "epochs": 1, "tracking_uri": store, "register": "small"}
     monai.bundle.run(config_file=config(name, "train.yaml"), run_dir="runs/one", **settings)
     assert "registry    models:/small/1" in capfd.readouterr().out

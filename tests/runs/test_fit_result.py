@@ -28,14 +28,14 @@ HERE = {"source": "synthetic_derm", "options": {**DERM, "lazy": True}}
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
+def fitted(empty_database, tmp_path_factory):
     """What ``fit`` returns, recorded in MLflow."""
     folder = tmp_path_factory.mktemp("fit")
     data = load_source(HERE["source"], **HERE["options"])
     torch.manual_seed(0)
     method = {"name": "ept", "prompt_length": 3}
     net = TunedViT("embedded", data.num_classes, method=method, img_size=32, class_names=data.class_names)
-    track = {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}"}
+    track = {"tracking_uri": f"sqlite:///{shutil.copy(empty_database, folder)}"}
     recipe = {"epochs": 2, "num_resamples": 20}
     return fit(
         net, few_shot_split(data, 1), data=data, recipe=recipe, out_dir=folder / "run", track=track, progress=False
