@@ -85,9 +85,8 @@ def _panel(axes: Any, table: Scores, column: Column, labels: list[str]) -> None:
         if math.isnan(found.value):
             continue
         colour = {1: AHEAD, -1: BEHIND, 0: GREY}[score.verdict]
-        if not math.isnan(score.difference.p):
-            axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
-        axes.plot(found.value, row, "o", color=colour, markersize=6.5, zorder=3)
+        half = None if math.isnan(score.difference.p) else found.half
+        axes.errorbar(found.value, row, xerr=half, fmt="o", color=colour, markersize=6.5, elinewidth=2.2, zorder=3)
         if score.verdict:
             right = found.value > 0  # away from the line at zero
             axes.annotate(

@@ -12,7 +12,7 @@ from typing import Any
 from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
-from monai_ept.reporting.axes import TOP, equal_spans, place_labels, tidy, within_scores
+from monai_ept.reporting.axes import TOP, equal_spans, name_beside, plot_means, tidy, within_scores
 from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels, styled
 
 __all__ = ["depths_of", "draw_factors", "names_apart"]
@@ -163,21 +163,12 @@ def _panel(axes: Any, curves: Curves, base: Interval | None, *, lines: bool, log
         axes.set_xscale("log")
     everywhere = [x for points in curves.values() for x, _ in points]
     apart = 0.018 * (max(everywhere) - min(everywhere)) if lines else 0.12
-    for number, (name, points) in enumerate(curves.items()):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    for number, points in enumerate(curves.values()):
         side = number - (len(curves) - 1) / 2
-        if log:
-            wide = (points[-1][0] / points[0][0]) ** (0.012 * side)
-            places = [x * wide for x, _ in points]
-        else:
-            places = [x + apart * side for x, _ in points]
-        axes.plot(
-            places, [found.value for _, found in points], color=colour, marker=marker, markersize=6.5,
-            linewidth=1.8, linestyle="-" if lines else "", label=name,
-        )  # fmt: skip
-        for x, (_, found) in zip(places, points, strict=True):
-            if found.known:
-                axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.5)
+        wide = (points[-1][0] / points[0][0]) ** (0.012 * side) if log else 1
+        places = [x * wide if log else x + apart * side for x, _ in points]
+        look = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "linestyle": "-" if lines else ""}
+        plot_means(axes, places, [found for _, found in points], **look)
     if base is not None:
         axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
         if base.known:
@@ -188,16 +179,11 @@ def _panel(axes: Any, curves: Curves, base: Interval | None, *, lines: bool, log
 
 def _direct_labels(axes: Any, curves: Curves, base: Interval | None, reference: str) -> None:
     """Names at the ends of the last panel's curves and of the reference's line."""
-    labels = [(name, points[-1][1].value, COLOURS[n % len(COLOURS)]) for n, (name, points) in enumerate(curves.items())]
-    if len(labels) < 2:
-        labels = []  # the figure's title names it
+    ends = {
+        name: (points[-1][0], points[-1][1].value, COLOURS[number % 7])
+        for number, (name, points) in enumerate(curves.items())
+        if len(curves) > 1  # a single one is named by the figure's title
+    }
     if base is not None:
-        labels.append((reference, base.value, "#555555"))
-    low, high = axes.get_ylim()
-    places = place_labels([end for _, end, _ in labels], 0.08 * (high - low), low, high)
-    for (name, _, colour), place in zip(labels, places, strict=True):
-        axes.annotate(
-            name, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=10,
-            fontweight="bold", color=colour, annotation_clip=False,
-        )  # fmt: skip
-    axes.set_ylim(low, high)
+        ends[reference] = axes.get_xlim()[1], base.value, "#555555"
+    name_beside(axes, ends, 0.08)
