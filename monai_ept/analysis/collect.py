@@ -50,10 +50,7 @@ def collect_features(
         net: the network, on ``device`` already.
         records: the images.
         transform: from a record to what the network takes.
-        device: where to compute.
-        batch_size: images at a time.
-        num_workers: processes that load images.
-        progress: show a bar.
+        device, batch_size, num_workers and progress: as in ``analyze``.
 
     Returns:
         the features, and the scaling maps where the method has some.

@@ -68,7 +68,7 @@ class Comparison:
         groups = rows.groupby(PLACE)["mean"]
         best = groups.transform("min" if lower_is_better(self.metric) else "max")
         best = (rows["mean"] == best) & (groups.transform("size") > 1)
-        rows = rows.assign(metric=self.metric, baseline=self.baseline, best=best)
+        rows = rows.assign(baseline=self.baseline, best=best)
         order = ["source", "backbone", "shots", "method"]
         rows = rows.sort_values(order, key=lambda column: column.map(by_number) if column.name == "shots" else column)
         return rows[COLUMNS].reset_index(drop=True)

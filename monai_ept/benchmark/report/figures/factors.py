@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
 from monai_ept.reporting.axes import TOP, equal_spans, name_beside, plot_means, tidy, within_scores
 from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["depths_of", "draw_factors", "names_apart"]
 
@@ -33,25 +35,25 @@ Curves = Mapping[str, Sequence[tuple[float, Interval]]]
 
 def draw_factors(table: Scores, backbone: str, source: str) -> list[Picture]:
     """One figure for each factor that has at least two values on this data set."""
-    factors: dict[str, dict[str, Any]] = defaultdict(dict)  # by factor and label
-    groups: dict[str, dict[str, str]] = defaultdict(dict)
-    for cell in table.cells.itertuples():
-        if cell.backbone == backbone and cell.source == source:
-            for name, value in cell.factors.items():
-                factors[name][cell.label] = value
-                rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
-                groups[name][cell.label] = " ".join([cell.group or cell.method, *rest])
+    cells = table.cells[(table.cells["backbone"] == backbone) & (table.cells["source"] == source)]
+    cells = cells.drop_duplicates("label")
+    names = dict.fromkeys(name for factors in cells["factors"] for name in factors)
     pictures = [
-        _factor(table, backbone, source, name, values, groups[name])
-        for name, values in factors.items()
-        if len(set(map(plain, values.values()))) > 1
+        _factor(table, backbone, source, name, cells[[name in factors for factors in cells["factors"]]])
+        for name in names
     ]
     return [picture for picture in pictures if picture is not None]
 
 
-def _factor(
-    table: Scores, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
-) -> Picture | None:
+def _factor(table: Scores, backbone: str, source: str, name: str, cells: pd.DataFrame) -> Picture | None:
+    values: dict[str, Any] = {}
+    groups: dict[str, str] = {}  # the curve of each method, named by what else it varies
+    for cell in cells.itertuples():
+        values[cell.label] = cell.factors[name]
+        rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
+        groups[cell.label] = " ".join([cell.group or cell.method, *rest])
+    if len(set(map(plain, values.values()))) < 2:
+        return None
     depths = depths_of(values) if name in LAYERS else {}
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values.values())
     word = name.replace("_", " ")
@@ -167,7 +169,7 @@ def _panel(axes: Any, curves: Curves, base: Interval | None, *, lines: bool, log
         side = number - (len(curves) - 1) / 2
         wide = (points[-1][0] / points[0][0]) ** (0.012 * side) if log else 1
         places = [x * wide if log else x + apart * side for x, _ in points]
-        look = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "linestyle": "-" if lines else ""}
+        look: Any = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "linestyle": "-" if lines else ""}
         plot_means(axes, places, [found for _, found in points], **look)
     if base is not None:
         axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
