@@ -12,7 +12,7 @@ from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
 from monai_ept.reporting.axes import TOP, equal_spans, name_beside, plot_means, tidy, within_scores
-from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels, styled
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,24 +99,23 @@ def _factor(table: Scores, backbone: str, source: str, name: str, cells: pd.Data
         caption += f" Dashed, with its interval as a band: {table.reference}{lacks}."
     if len(content) > 1:
         caption += " All panels have the same scale, at different heights."
-    with styled(name):
-        figure, grid = panels(len(content), 3, 5.5 if len(content) == 1 else 3.83, 3.5, sharex=True)
-        for axes, (heading, (curves, base)) in zip(grid.flat, content.items(), strict=True):
-            _panel(axes, curves, base, lines=bool(numeric or depths), log=log)
-            axes.set_title(heading, loc="left", fontsize=11)
-            axes.set_xticks(list(ticks), names_apart(ticks) if log else list(ticks.values()))
-            axes.minorticks_off()
-            if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
-                axes.tick_params(axis="x", labelrotation=45)
-            if not numeric and not depths:
-                axes.set_xlim(-0.5, len(ticks) - 0.5)
-            axes.tick_params(labelbottom=True)
-        equal_spans(list(grid.flat), top=TOP)
-        _direct_labels(grid.flat[-1], curves, base, table.reference)
-        figure.supxlabel(word, fontsize=11)
-        figure.supylabel(metric, fontsize=11)
-        where = table.where(backbone, source)
-        return Picture.drawn([name, *where], f"{title}: {', '.join(reversed(where))}", caption, figure)
+    figure, grid = panels(len(content), 3, 5.5 if len(content) == 1 else 3.83, 3.5, sharex=True)
+    for axes, (heading, (curves, base)) in zip(grid.flat, content.items(), strict=True):
+        _panel(axes, curves, base, lines=bool(numeric or depths), log=log)
+        axes.set_title(heading, loc="left", fontsize=11)
+        axes.set_xticks(list(ticks), names_apart(ticks) if log else list(ticks.values()))
+        axes.minorticks_off()
+        if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
+            axes.tick_params(axis="x", labelrotation=45)
+        if not numeric and not depths:
+            axes.set_xlim(-0.5, len(ticks) - 0.5)
+        axes.tick_params(labelbottom=True)
+    equal_spans(list(grid.flat), top=TOP)
+    _direct_labels(grid.flat[-1], curves, base, table.reference)
+    figure.supxlabel(word, fontsize=11)
+    figure.supylabel(metric, fontsize=11)
+    where = table.where(backbone, source)
+    return Picture.drawn([name, *where], f"{title}: {', '.join(reversed(where))}", caption, figure)
 
 
 def depths_of(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
 from monai_ept.reporting.axes import name_beside, plot_means, tidy, within_scores
-from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, figure_of, panels, styled
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, figure_of, panels
 
 __all__ = ["curves_of", "draw_shots", "plot_shots"]
 
@@ -29,23 +29,22 @@ def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
         return None
     metric = table.metric_of[source].replace("_", " ")
     how = ""
-    with styled("shots"):
-        if len(curves) <= FEW:
-            figure = figure_of(9.5, 5.0)
-            axes = figure.add_subplot()
-            plot_shots(axes, curves, shots, table.reference)
-            axes.set_ylabel(metric)
-        else:
-            how = " One panel for each method, from best to worst; all others in light grey"
-            how += f", {table.reference} dashed." if table.reference else "."
-            figure = _apart(curves, shots, metric, table.reference)
-        where = table.where(backbone, source)
-        return Picture.drawn(
-            ["shots", *where],
-            f"Score against shots: {', '.join(reversed(where))}",
-            f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
-            figure,
-        )
+    if len(curves) <= FEW:
+        figure = figure_of(9.5, 5.0)
+        axes = figure.add_subplot()
+        plot_shots(axes, curves, shots, table.reference)
+        axes.set_ylabel(metric)
+    else:
+        how = " One panel for each method, from best to worst; all others in light grey"
+        how += f", {table.reference} dashed." if table.reference else "."
+        figure = _apart(curves, shots, metric, table.reference)
+    where = table.where(backbone, source)
+    return Picture.drawn(
+        ["shots", *where],
+        f"Score against shots: {', '.join(reversed(where))}",
+        f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
+        figure,
+    )
 
 
 def curves_of(table: Scores, backbone: str, source: str) -> tuple[list[str], dict[str, Curve]]:
