@@ -313,8 +313,8 @@ FOLDERS = [
     ),
     *(
         BadInput(f"cell-{name}", ["no finished cell of 2"], begun(in_each("cell.json", content)), REPORT)
-        for name, content in [("empty", ""), ("a-list", "[]"), ("without-id", "{}"), ("with-odd-grid", '{"id": 1,
-            "grid": 5}')]
+        for name, content in [("empty", ""), ("a-list", "[]"), ("without-id", "{}"),
+                              ("with-odd-grid", '{"id": 1, "grid": 5}')]
     ),
     BadInput("report-metric", ["metric 'speed' is not known"], begun(finished()), [*REPORT, "--metric", "speed"]),
     BadInput("report-metric-of-no-source", ["metric is given for 'x'"],
