@@ -109,8 +109,9 @@ def run_sweep(
         recorder = Recorder(folder, sweep.name, store, experiment) if track else None
         if recorder is not None:
             stack.callback(recorder.close)
+            waiting = {cell.id for cell in todo}
             for cell in cells:
-                if cell not in todo and not (results[cell.id] or {}).get("run_id"):
+                if cell.id not in waiting and not (results[cell.id] or {}).get("run_id"):
                     recorder.put(cell)
         for cell in todo:
             folder.describe(cell)

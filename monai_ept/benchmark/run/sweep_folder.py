@@ -92,14 +92,8 @@ class SweepFolder:
 
     def open_cells(self, cells: Sequence[Cell], again: bool = False) -> list[Cell]:
         """The cells that are still to be done; those that have failed too, where they are to be done ``again``."""
-        found = []
-        for cell in cells:
-            result = self.result(cell)
-            if result is None or (again and result["status"] == "failed"):
-                found.append(cell)
-            if result is None and (self.cell(cell) / "result.json").exists():
-                logger.warning(f"{self.cell(cell) / 'result.json'} cannot be read: its cell is done again.")
-        return found
+        done = ("finished",) if again else ("finished", "failed")
+        return [cell for cell in cells if (self.result(cell) or {}).get("status") not in done]
 
     def check_defaults(self, cell: Cell) -> None:
         """
@@ -124,6 +118,8 @@ class SweepFolder:
         folder = self.cell(cell)
         folder.mkdir(parents=True, exist_ok=True)
         remove_partials(folder, "*")
+        if (folder / "result.json").exists() and self.result(cell) is None:
+            logger.warning(f"{folder / 'result.json'} cannot be read: its cell is done again.")
         about = {**cell.to_json(), "methods": _complete_methods(cell), "recipe": cell.recipe}
         write_whole(folder / "cell.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
