@@ -23,8 +23,8 @@ import yaml
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
+from tests.benchmark.run.killed import descendants
 from tests.benchmark.run.scenes import SWEEP
-from tests.benchmark.run.test_run_sweep import descendants
 
 KILLS = 30
 CONTENT = {**SWEEP, "recipe": {"epochs": 4}, "methods": ["linear", "lora", {"method": "damp", "c": [1.0, 4.6]}, "ept"]}
