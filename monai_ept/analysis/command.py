@@ -36,11 +36,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """Analyse what the arguments name, write the page, and add it to the run."""
-    import yaml
-
     from monai_ept.analysis.analysis import analyze
     from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis
     from monai_ept.delta import store_temperature
+    from monai_ept.yaml_file import load_yaml
 
     options = name_value_pairs("--option", args.option)
     trained = find_network_and_images(
@@ -50,7 +49,7 @@ def _run(args: argparse.Namespace) -> None:
         source=args.source,
         dataset_dir=args.dataset_dir,
         split=args.split,
-        options={name: yaml.safe_load(value) for name, value in options.items()},
+        options={name: load_yaml(value, f"--option {name}") for name, value in options.items()},
         tracking_uri=args.tracking_uri,
         out_dir=args.out or "analysis",
     )

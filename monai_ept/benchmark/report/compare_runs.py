@@ -18,7 +18,7 @@ from monai_ept.benchmark.report.scores import PLACE, Scores, score_cells
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.figure import panels, save_figure, styled
-from monai_ept.reporting.markdown import by_number, markdown_table
+from monai_ept.reporting.markdown import as_text, by_number, markdown_table
 from monai_ept.reporting.numbers import many
 
 if TYPE_CHECKING:
@@ -82,11 +82,12 @@ class Comparison:
             table = [["method", *(name for shot in shots for name in (f"{shot}-shot", f"vs {self.baseline}"))]]
             for method in self.table.labels:
                 if method in set(frame["method"]):
-                    table.append([method, *(text for shot in shots for text in cells.get((method, shot), ("", "")))])
+                    found = (cells.get((method, shot), ("", "")) for shot in shots)
+                    table.append([as_text(method), *(text for pair in found for text in pair)])
             least, most = frame["runs"].min(), frame["runs"].max()
             over = many(most, "repetition") if least == most else f"{least}–{many(most, 'repetition')}"
             what = f"{self.metric}, mean ± 95 % interval over {over}"
-            parts.append(f"### {source}, {backbone}\n\n{what}\n\n{markdown_table(table)}")
+            parts.append(f"### {as_text(f'{source}, {backbone}')}\n\n{what}\n\n{markdown_table(table)}")
         return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)]) + "\n"
 
     def save(self, folder: str | os.PathLike) -> list[Path]:

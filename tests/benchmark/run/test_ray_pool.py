@@ -85,3 +85,14 @@ def test_a_sweep_survives_a_failing_cell_and_a_killed_node(cluster, tmp_path, mo
         assert (folder.cell(cell) / "predictions.npz").exists() == (cell.label != "too fast")
     assert done_by == {node.node_id for node in nodes}
     assert run_sweep(sweep, out, workers=1, track=False, progress=False).run == 0
+
+
+@pytest.mark.slow
+def test_a_cell_has_its_time_on_a_cluster_too(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
+    cluster.add_node(num_cpus=1)
+    endless = {"method": "full", "recipe": {"epochs": 1_000_000}}
+    (cell,) = sweep_cells(sweep_from({**SWEEP, "samplings": 1, "methods": [endless]}))
+    with RayPool(cluster.address, cell_timeout=5.0) as pool:
+        ((_, outcome),) = [event for event in pool.run([cell]) if event is not None]
+    assert "TimeoutError: it was not done after 0:00:05" in outcome.result["error"]

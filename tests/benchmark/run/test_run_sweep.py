@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -139,6 +140,26 @@ def test_a_folder_belongs_to_one_sweep_and_one_process(done, tmp_path):
         run_sweep(sweep_from({**SWEEP, "name": "other"}), out, track=False, progress=False)
     with ProcessLock(out / ".lock"), pytest.raises(ValueError, match="another process is running the sweep"):
         run_sweep(sweep, out, track=False, progress=False)
+
+
+def test_failed_cells_are_counted_and_the_command_has_failed(place, done, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", "run", str(place / "tiny.yaml"), "--out", str(done[1]), "--no-track", "--workers", "1"])
+    said = capsys.readouterr()
+    assert end.value.code == 1 and "8 of 10 cells finished; 0 run now" in said.out
+    last = said.err.strip().splitlines()[-1]
+    assert "2 of 10 cells have failed: NonFiniteError: the loss is" in last and "--retry-failed" in last
+
+
+def test_a_result_that_cannot_be_read_is_done_again(place, done, tmp_path, caplog):
+    sweep, out = done[0], tmp_path / "out"
+    shutil.copytree(done[1], out, ignore=shutil.ignore_patterns("tracking", "images"))
+    broken, other = (SweepFolder(out).cell(cell) / "result.json" for cell in sweep_cells(sweep)[2:4])
+    broken.write_text('{"status": "fini')
+    before = other.read_bytes()
+    summary = run_sweep(sweep, out, workers=1, threads=1, track=False, progress=False, cache=done[1] / "images")
+    assert summary.run == 1 and f"{broken} cannot be read" in caplog.text and other.read_bytes() == before
+    assert json.loads(broken.read_text())["status"] == "finished"
 
 
 def test_a_dry_run_says_what_there_is_to_do(place, done, capsys):
