@@ -80,8 +80,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """Every test in a folder of its own."""
+    """Every test in a folder of its own, and on a busy machine the end of a run waits for a real server all the same."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     return tmp_path
 
 

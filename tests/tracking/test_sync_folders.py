@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from monai_ept.__main__ import main
 from monai_ept.tracking import attach_run, open_run, sync
-from monai_ept.tracking.tracked_run import read_about
+from monai_ept.tracking.run_file import read_about
 from monai_ept.tracking.uploader import find_journals
 from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
 
@@ -28,7 +28,7 @@ def train(folder: str, uri: str, experiment: str, number: int = 50, status: str 
     return run
 
 
-def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
+def test_a_server_that_is_down_loses_nothing(server, caplog, capsys, monkeypatch):
     Path("result.csv").write_text("a,b\n")
     run = open_run("run", "down", "sync-down", tracking_uri=NOWHERE, params={"shots": 5})
     for step in range(1, 1001):
@@ -38,15 +38,17 @@ def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
     Path("result.csv").unlink()
     warned = [record.message for record in caplog.records]
     assert len(warned) == 2
-    assert f"MLflow at {NOWHERE} does not answer; nothing is lost" in warned[0]
+    assert f"MLflow at {NOWHERE} does not answer (connection refused): try again later; nothing is lost" in warned[0]
     assert "upload them with 'monai-ept sync run'" in warned[1]
     assert run.run_id is None and "run_id" not in read_about("run")
     with attach_run("run") as evaluation:
         evaluation.log_metrics({"test/auc": 0.5})
 
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     assert main(["sync"]) == 2
     out, err = capsys.readouterr()
-    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded; nothing is lost" in err
+    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded, nothing is lost" in err
+    assert "try again later" in err
     assert main(["sync", "run", "--tracking-uri", server.uri]) == 0
     assert capsys.readouterr().out.count("uploaded") == 2
     (found,) = runs_of(server.uri, "sync-down")
