@@ -86,7 +86,9 @@ def _checked(text: str, what: str) -> str:
         parts = urlsplit(text)
         port = None if parts.scheme.startswith("sqlite") else parts.port
     except ValueError as error:
-        raise ValueError(f"{what} is no address ({error}): write it as http://HOST:PORT.") from error
+        # What Python says could have a password in it.
+        reason = "its port is no number up to 65535" if "ort" in str(error) else "it cannot be read"
+        raise ValueError(f"{what} is no address, {reason}: write it as http://HOST:PORT.") from error
     scheme = parts.scheme.partition("+")[0]
     if scheme == "sqlite":
         return _database(text, what)
@@ -145,7 +147,7 @@ def _check_driver(text: str, what: str) -> None:
         url = make_url(text)
         url.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise ValueError(f"{what} is no address of a database ({shown(str(error))}).") from error
+        raise ValueError(f"{what} is no address ({shown(str(error))}): write it as postgresql://HOST/NAME.") from error
     except ImportError as error:
         raise ValueError(f"{what} needs the package {error.name!r}: install it first.") from error
 

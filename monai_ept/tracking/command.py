@@ -30,7 +30,7 @@ def _run(args: argparse.Namespace) -> None:
     failed = [result for result in results if result.outcome == "failed"]
     if failed:
         first = f"{failed[0].journal}: {failed[0].why}"
-        raise ConnectionError(f"{len(failed)} of {len(results)} could not be uploaded, nothing is lost. {first}.")
+        raise ConnectionError(f"{len(failed)} of {len(results)} could not be uploaded and stay here. {first}.")
     if not results:
         print("Nothing to upload: MLflow has everything.")
 

@@ -30,6 +30,7 @@ the environment stays."""
 
 _LATER = "try again later"
 _TOKEN = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,"
+_DATABRICKS = "DATABRICKS_HOST and DATABRICKS_TOKEN, or run 'databricks configure'"
 _SHORT = {
     "Connection refused": "connection refused",
     "[Nn]ame or service not known|NameResolution|getaddrinfo|name resolution": "there is no such host",
@@ -37,6 +38,7 @@ _SHORT = {
     "[Cc]onnection reset|Connection aborted|RemoteDisconnected": "connection lost",
     "[Uu]nreachable": "unreachable",
     "too many 5": "it has an error of its own",
+    "failed with exception": "no connection",
     "CERTIFICATE_VERIFY|SSLError|certificate": "its certificate is not trusted",
 }
 
@@ -141,9 +143,9 @@ def trouble_of(error: BaseException, uri: str) -> Trouble:
         return Trouble(f"MLflow at {where} does not let you in ({status})", f"set {_TOKEN} to what it wants")
     if "valid JSON" in text or (status >= 300 and "!= 200" in text):
         return Trouble(f"{where} answers, but not as MLflow does ({text[:120]})", "check the address")
-    if status >= 500:
-        return Trouble(f"MLflow at {where} has an error of its own ({text[:160]})", _LATER)
-    return Trouble(f"MLflow at {where} refuses it ({text[:200]})", "change what it names")
+    if "credential" in text:
+        return Trouble(f"MLflow at {where} does not let you in ({text[:100]})", f"set {_DATABRICKS}")
+    return Trouble(f"MLflow at {where} does not take it ({text[:200]})", "see what it says, then sync again")
 
 
 def _status(error: BaseException, text: str) -> int:

@@ -117,7 +117,7 @@ def check_model_name(name: Any) -> str:
         or len(name) > 250
     ):
         raise ValueError(
-            f"a registered model's name has 1 to 250 characters in one line without / and :, got {name!r}."
+            f"a registered model's name has 1 to 250 characters in one line without / and :, got {repr(name)[:60]}."
         )
     return name
 

@@ -140,7 +140,7 @@ def check_run(experiment: Any, params: Any = None, tags: Any = None) -> None:
         or not experiment.isprintable()
     ):
         raise ValueError(
-            f"experiment must be a name of 1 to {LONGEST_NAME} characters in one line, got {str(experiment)[:60]!r}."
+            f"experiment must be a name of 1 to {LONGEST_NAME} characters in one line, got {repr(experiment)[:60]}."
         )
     for name, given in (("params", params), ("tags", tags)):
         if given is not None and not isinstance(given, Mapping):

@@ -65,7 +65,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         (
             400,
             b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "odd"}',
-            "refuses it (INVALID_PARAMETER_VALUE: odd)",
+            "does not take it (INVALID_PARAMETER_VALUE: odd)",
         ),
     ],
 )

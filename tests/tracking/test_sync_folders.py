@@ -47,7 +47,7 @@ def test_a_server_that_is_down_loses_nothing(server, caplog, capsys, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     assert main(["sync"]) == 2
     out, err = capsys.readouterr()
-    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded, nothing is lost" in err
+    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded and stay here" in err
     assert "try again later" in err
     assert main(["sync", "run", "--tracking-uri", server.uri]) == 0
     assert capsys.readouterr().out.count("uploaded") == 2
