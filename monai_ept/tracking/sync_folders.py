@@ -47,7 +47,8 @@ def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | N
         FileNotFoundError: when a folder does not exist.
         ValueError: when a folder holds no run, or the address is none.
     """
-    uri = tracking_store(tracking_uri) if tracking_uri else None
+    configured = tracking_store(tracking_uri)
+    uri = configured if tracking_uri else None
     results: list[Synced | None] = []
     clients: dict[str, Any] = {}
     down: dict[str, str] = {}
@@ -97,16 +98,15 @@ def _sync_one(
         name = opening["run_name"]
         if uri is None and Uploader(journal, opening["tracking_uri"]).done:
             return None
-        store = own_store(opening, uri)
         if not journal.reopen():
             return came("running")
-    except ForeignAddressError as error:
-        return came("failed", str(error))
     except OSError as error:
         return came(
             "failed", f"it cannot be read and written ({error.strerror or error}): change its rights or make room"
         )
+    store = ""
     try:
+        store = own_store(opening, uri)
         _close_if_killed(journal, later)
         uploader = Uploader(
             journal, store, lambda: _client(store, clients), lambda run_id: _known(journal, run_id, store)
@@ -117,9 +117,7 @@ def _sync_one(
             return came("failed", down[store])
         uploader.upload()
         return came("uploaded")
-    except TrackingError as error:
-        return came("failed", str(error).rstrip("."))
-    except WriteError as error:
+    except (ForeignAddressError, TrackingError, WriteError) as error:
         return came("failed", str(error).rstrip("."))
     except Exception as error:  # whatever MLflow raises when a store does not answer
         why = down[store] = str(trouble_of(error, store))
