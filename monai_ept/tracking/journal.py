@@ -107,13 +107,14 @@ class Journal:
 
     def keep(self, path: str | os.PathLike) -> str:
         """A file or folder as the journal names it: relative to the run's folder, and copied if it lies outside."""
-        path = Path(path).resolve()  # where a link leads is what counts, now and when it is uploaded
-        root = self.run_folder.resolve()
-        if not path.is_relative_to(root):
+        path, root = Path(path).absolute(), self.run_folder.absolute()
+        if not path.resolve().is_relative_to(root.resolve()):  # where links lead is what counts when it is uploaded
             place = self.folder / "files" / uuid.uuid4().hex[:8] / path.name
             place.parent.mkdir(parents=True)
             shutil.copytree(path, place) if path.is_dir() else shutil.copy2(path, place)
-            path = place.resolve()
+            path = place.absolute()
+        if not path.is_relative_to(root):
+            path, root = path.resolve(), root.resolve()
         return path.relative_to(root).as_posix()
 
     def read(self, offset: int = 0) -> Iterator[Record]:

@@ -10,6 +10,7 @@ upload may be interrupted anywhere and begun again at the last place that is kno
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -229,7 +230,9 @@ class Uploader:
     def act(self, content: dict[str, Any]) -> None:
         """Do what a record says that is no number, parameter or tag: upload an artifact, or set the status."""
         kind = content.get("kind")
-        if kind == "artifact":
+        if kind is None:
+            logger.warning("a line of journal %s is damaged and left out.", self.journal.folder)
+        elif kind == "artifact":
             for path, folder in _files_of(self.journal.run_folder, content):
                 if not self.stopped:
                     self._artifact(path, folder)
@@ -245,7 +248,7 @@ class Uploader:
         try:
             self._client.log_artifact(self.run_id, str(path), folder or None)
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
+            if error.error_code != "INVALID_PARAMETER_VALUE" and "Invalid artifact path" not in str(error):
                 raise
             logger.warning("MLflow refuses artifact %s in %r, it is left out: %s", path, folder, error)
         self.last_arrival = time.monotonic()
@@ -281,12 +284,15 @@ def _files_of(run_folder: Path, content: dict[str, Any]) -> Iterator[tuple[Path,
     """
     root = run_folder.resolve()
     named = run_folder / content["path"]
-    files = sorted(path for path in named.rglob("*") if not path.is_dir()) if named.is_dir() else [named]
+    files = [named]
+    if named.is_dir() and named.resolve().is_relative_to(root):
+        # Links to folders are not followed: they may lead to anywhere, and in a circle.
+        files = [Path(top) / name for top, _, inside in os.walk(named) for name in sorted(inside)]
     for path in files:
         if not path.resolve().is_relative_to(root):
             logger.warning("artifact %s lies outside the run's folder and is left out: copy it into %s.", path, root)
         elif not path.is_file():
-            logger.warning("artifact %s is gone, the run in MLflow stays without it.", path)
+            logger.warning("artifact %s is gone or no file, the run in MLflow stays without it.", path)
         else:
             below = path.parent.relative_to(named).as_posix() if path != named else "."
             yield path, "/".join(part for part in (content["folder"], below) if part not in ("", "."))
