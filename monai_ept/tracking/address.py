@@ -140,16 +140,15 @@ def _database(text: str, what: str) -> str:
 
 
 def _check_driver(text: str, what: str) -> None:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    """Let MLflow make of the address what it needs; that asks no server yet."""
+    from mlflow.store.db.utils import create_sqlalchemy_engine
 
     try:
-        url = make_url(text)
-        url.get_dialect().import_dbapi()
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise ValueError(f"{what} is no address ({shown(str(error))}): write it as postgresql://HOST/NAME.") from error
+        create_sqlalchemy_engine(text).dispose()
     except ImportError as error:
         raise ValueError(f"{what} needs the package {error.name!r}: install it first.") from error
+    except Exception as error:  # SQLAlchemy's errors have no family of their own among Python's
+        raise ValueError(f"{what} is no address ({shown(str(error))}): write it as postgresql://HOST/NAME.") from error
 
 
 def database_path(uri: str) -> Path | None:

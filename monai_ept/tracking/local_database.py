@@ -120,11 +120,10 @@ def _is_complete(found: _Content) -> bool:
 
 @functools.cache
 def _newest_revision() -> str:
-    """What the installed MLflow calls a complete database."""
-    import mlflow
-    from alembic.script import ScriptDirectory
+    """What the installed MLflow calls a complete database; it tells nobody in a public way."""
+    from mlflow.store.db.utils import _get_latest_schema_revision
 
-    return str(ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations")).get_current_head())
+    return str(_get_latest_schema_revision())
 
 
 def _look(path: Path) -> _Content:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from monai_ept._moved import moved_names
 from monai_ept.tracking.address import database_path, shown, without_password
 from monai_ept.tracking.local_database import DatabaseError, database_trouble, make_ready
 
@@ -155,3 +156,6 @@ def _status(error: BaseException, text: str) -> int:
         return int(said[1])
     ask = getattr(error, "get_http_status_code", None)
     return int(ask()) if ask else 0
+
+
+__getattr__ = moved_names(__name__)

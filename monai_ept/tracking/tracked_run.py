@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice
 from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store, without_password
 from monai_ept.tracking.journal import STATUSES, Journal
@@ -376,3 +377,6 @@ def _now() -> int:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+__getattr__ = moved_names(__name__)
