@@ -163,7 +163,7 @@ class TrackedRun:
 
     def __init__(self, folder: str | os.PathLike, uri: str | None, about: dict[str, Any], closes: bool) -> None:
         self.folder = Path(folder)
-        self.uri = uri
+        self.uri = uri or ""
         self.closed = False
         self.completed = False
         self._closes = closes
@@ -195,9 +195,9 @@ class TrackedRun:
     def url(self) -> str | None:
         """Where a browser shows the run; None for a local database, and until the store has been reached."""
         experiment = self._thread.experiment_id
-        if not self.run_id or not str(self.uri).startswith("http") or not experiment:
+        if not self.run_id or not self.uri.startswith("http") or not experiment:
             return None
-        return f"{without_password(str(self.uri)).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
+        return f"{without_password(self.uri).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Record numbers; in a resumed run, only those of steps that it has not reached before (0 is no such step)."""
@@ -263,14 +263,14 @@ class TrackedRun:
                 self._append("status", status=status, time=_now())
         if not self._waited:
             try:
-                if self.uri is not None:
+                if self.uri:
                     self._thread.finish()
             finally:
                 self._waited = True
                 self.journal.close()
                 self._patience.__exit__(None, None, None)
                 _open_runs.discard(self)
-            if not self._thread.done and self.uri is not None:
+            if not self._thread.done and self.uri:
                 self._warn(
                     "kept",
                     f"the records of run {self._about['run_name']!r} are kept in {self.journal.folder}: "
