@@ -139,6 +139,8 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
     },
     "engines.training": {"build_trainer": "engines"},
     "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),
+    "tracking.mlflow_client": dict.fromkeys(("tracking_store", "without_password"), "tracking.address"),
+    "tracking.tracked_run": {"own_store": "tracking.address", "read_about": "tracking.run_file"},
 }
 
 

@@ -90,7 +90,7 @@ def announce(training: Training) -> None:
     tracking = training.tracking
     if tracking.enabled:
         from monai_ept.tracking import tracking_store
-        from monai_ept.tracking.mlflow_client import without_password
+        from monai_ept.tracking.address import without_password
 
         store = without_password(tracking_store(tracking.tracking_uri))
         lines.append(f"  MLflow    {store}, experiment {tracking.experiment}")
@@ -129,7 +129,7 @@ def conclude(training: Training, result: FitResult, register: str | None = None)
         print(f"test report {result.folder / 'evaluation'}: {report}")
     run = training.tracking.run
     if run is not None:
-        from monai_ept.tracking.mlflow_client import without_password
+        from monai_ept.tracking.address import without_password
 
         where = run.url or f"run {run.run_id} in {without_password(run.uri)}"
         print(
@@ -154,6 +154,7 @@ def _registered(training: Training, result: FitResult, name: str) -> str:
             example=torch.zeros(1, net.vit.in_channels, *net.vit.img_size),
             task=training.task,
             backbone=backbone_recipe(net, training.origin["network"]),
+            tracking_uri=training.tracking.run.uri if training.tracking.run is not None else None,
         )
     except (ValueError, ConnectionError) as error:
         return f"{name} is not registered: {error}"

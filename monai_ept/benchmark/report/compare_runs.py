@@ -163,7 +163,7 @@ def _finished_runs(
     tracking_uri: str | None, names: Sequence[str], tags: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[dict[str, float]]]:
     """Runs as cells, the latest last, with every metric of each; what is repeated of a setting is its sampling."""
-    from monai_ept.tracking.mlflow_client import tracking_store, without_password
+    from monai_ept.tracking.address import tracking_store, without_password
     from monai_ept.tracking.search_runs import search_runs
 
     uri = tracking_store(tracking_uri)
