@@ -70,13 +70,14 @@ def nifti_header(path: str | Path) -> Any:
     """
     nibabel, _ = optional_import("nibabel")
     image = nibabel.load(path)
-    if 0 in image.shape:
-        raise ValueError(f"its shape is {tuple(image.shape)}: a dimension is 0")
+    if not all(size > 0 for size in image.shape):
+        raise ValueError(f"its shape is {tuple(image.shape)}: a dimension is {min(image.shape)}")
     if not np.isfinite(image.affine).all():
         raise ValueError("its affine, the position in space, holds values that are not finite")
     voxels = math.prod(image.shape) * image.get_data_dtype().itemsize
-    size = os.path.getsize(path) * (1100 if str(path).lower().endswith(".gz") else 1)  # no gzip packs tighter
-    if voxels > size:
+    size = os.path.getsize(path)
+    room = 1100 * size if str(path).lower().endswith(".gz") else size - image.dataobj.offset  # no gzip packs tighter
+    if voxels > room:
         raise ValueError(f"it is cut off: its header promises {voxels:,} bytes of voxels")
     return image
 

@@ -73,6 +73,9 @@ def read_image(path: str | Path, spatial_dims: int | None = None) -> MetaTensor:
     """
     for file in (path, *(Path(path).iterdir() if os.path.isdir(path) else ())):
         problem = no_regular_file(file)
+        # MONAI passes over what has no mark, and a slice that is not there leaves no gap.
+        if not problem and file is not path and str(file).lower().endswith(DICOM_SUFFIXES) and not is_dicom(file):
+            problem = "is named like a DICOM slice and is none: remove it"
         if problem:
             raise ValueError(f"{str(file)!r} {problem}")
     kind = file_kind(path)
@@ -84,6 +87,7 @@ def read_image(path: str | Path, spatial_dims: int | None = None) -> MetaTensor:
         with warnings.catch_warnings():
             # Plain X-rays have no position in space; MONAI warns about it on every read.
             warnings.filterwarnings("ignore", message="PydicomReader: ImageOrientationPatient", category=UserWarning)
+            warnings.filterwarnings("error", message="slice: .*does not have InstanceNumber", category=UserWarning)
             reader = _reader(kind)
             array, meta = reader.get_data(reader.read(str(path)))
         # Torch knows native byte order only, and does not like memory it may not write to.
