@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,17 +63,16 @@ def _length(image: Any) -> Hashable:
     if isinstance(image, (np.ndarray, torch.Tensor)):
         return tuple(image.shape), str(image.dtype)
     try:
-        files = [_unpacked_length(path) for path in _files(image)]
+        return tuple(sorted(_unpacked_length(path) for path in _files(image))) or None
     except OSError:
         return None
-    return tuple(sorted(files)) or None
 
 
-def _unpacked_length(path: Path) -> int:
+def _unpacked_length(path: str) -> int:
     """Of a gzip file, modulo 2**32, what it says itself."""
-    if path.name.lower().endswith(".gz"):
+    if path.lower().endswith(".gz"):
         return int.from_bytes(_last_bytes(path)[4:], "little")
-    return path.stat().st_size % 2**32
+    return os.path.getsize(path) % 2**32
 
 
 def _checksum(image: Any) -> Hashable:
@@ -86,8 +84,8 @@ def _checksum(image: Any) -> Hashable:
         return None
 
 
-def _crc(path: Path) -> int:
-    if path.name.lower().endswith(".gz"):  # it carries that of what is packed in it
+def _crc(path: str) -> int:
+    if path.lower().endswith(".gz"):  # it carries that of what is packed in it
         return int.from_bytes(_last_bytes(path)[:4], "little")
     value = 0
     with open(path, "rb") as file:
@@ -105,11 +103,11 @@ def _content(image: Any) -> Hashable:
         return None
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: str) -> bytes:
     import gzip
 
     digest = hashlib.blake2b()
-    with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as file:
+    with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.digest()
@@ -127,17 +125,16 @@ def _decoded(image: Any) -> Hashable:
     return array.shape, array.dtype.str, hashlib.blake2b(array.data).digest()
 
 
-def _files(image: Any) -> list[Path]:
+def _files(image: Any) -> list[str]:
     """The files of an image; none for what is neither a file nor a folder, for a pipe would never end."""
     if not isinstance(image, (str, Path)):
         return []
-    mode = os.stat(image).st_mode
-    if stat.S_ISREG(mode):
-        return [Path(image)]
-    return [path for path in sorted(Path(image).iterdir()) if path.is_file()] if stat.S_ISDIR(mode) else []
+    if os.path.isfile(image):
+        return [str(image)]
+    return [entry.path for entry in os.scandir(image) if entry.is_file()] if os.path.isdir(image) else []
 
 
-def _last_bytes(path: Path, number: int = 8) -> bytes:
+def _last_bytes(path: str, number: int = 8) -> bytes:
     with open(path, "rb") as file:
         file.seek(-number, os.SEEK_END)
         return file.read()

@@ -29,8 +29,8 @@ ALIKE = 0.8
 
 _EDGE, _RADII, _ANGLES, _SMALLEST = 96, 32, 64, 0.08
 _ZOOM = 4  # steps of 8.5 %, to both sides
-_NEIGHBOURS = 8  # of each image that are looked at closely
-_PROMISING = 0.3  # correlation from which the centre of one is moved over the other, in case edges were cut
+_NEIGHBOURS = 16  # of each image that are looked at closely
+_PROMISING = 0.4  # correlation from which the centre of one is moved over the other, in case edges were cut
 _MOVED = -0.05, -0.025, 0.0, 0.025, 0.05  # to where, as shares of the edge
 
 
@@ -68,9 +68,11 @@ def find_near_copies(records: Sequence[Record], alike: float = ALIKE) -> list[Ne
 
         find_near_copies(load_source("folder", "my_images").records)[:10]
     """
+    if len(records) < 2:
+        return []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         grey = list(pool.map(_grey, records))
-        maps = np.stack(list(pool.map(_polar, grey))) if grey else np.zeros((0, _RADII, _ANGLES))
+        maps = np.stack(list(pool.map(_polar, grey)))
     pairs = _candidates(_invariants(maps))
     found = []
     for pair, likeness in zip(pairs, _likeness(grey, maps, pairs), strict=True):
@@ -109,7 +111,7 @@ def _polar(image: np.ndarray, move: tuple[float, float] = (0.0, 0.0)) -> np.ndar
 def _invariants(maps: np.ndarray) -> list[np.ndarray]:
     """What a turn and a mirror leave as it is, for each zoom; less what all images have in common."""
     sizes = np.abs(np.fft.rfft(maps, axis=2))[:, :, : _ANGLES // 4].astype(np.float32)
-    sizes = (sizes - sizes.mean(0)) / (sizes.std(0) + 1e-6) if len(sizes) else sizes
+    sizes = (sizes - sizes.mean(0)) / (sizes.std(0) + 1e-6)
     flat = [sizes[:, zoom : _RADII - _ZOOM + zoom].reshape(len(sizes), -1) for zoom in range(_ZOOM + 1)]
     return [one / (np.linalg.norm(one, axis=1, keepdims=True) + 1e-6) for one in flat]
 
