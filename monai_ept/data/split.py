@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from monai_ept.data.keep_together import joined_groups
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
 
 __all__ = ["PARTS", "FewShotSplit", "describe", "leaks"]
@@ -124,6 +125,8 @@ class FewShotSplit:
                 f"{data.source_hash[:12]}…); ids, labels, groups or class names have changed"
             )
             raise DataError(f"split of {content['source']}", [problem])
+        if "joined" in content["summary"]:
+            data = joined_groups(data, content["summary"]["joined"]["near_copies"])
         by_id = {record["id"]: record for record in data.records}
         records: dict[str, Any] = {name: [by_id[identity] for identity in ids] for name, ids in parts.items()}
         about = {key: content[key] for key in ("source", "source_hash", "settings", "summary")}
