@@ -29,6 +29,7 @@ from monai_ept.engines import network_transforms
 from monai_ept.engines.frozen_layers import frozen_tuners, lower_part
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
+from monai_ept.networks.device import usable_device
 from monai_ept.networks.precision import autocast
 
 __all__ = ["Workbench", "cell_data", "cell_split", "default_cache", "tokens_dataset"]
@@ -53,7 +54,7 @@ class Workbench:
         self, cache: str | os.PathLike | None = None, device: str | torch.device | None = None, *, reuse: bool = True
     ) -> None:
         self.cache = Path(cache) if cache is not None else default_cache()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.reuse = reuse
         self._data: dict[str, RecordSet] = {}
         self._backbones: dict[str, nn.Module] = {}

@@ -115,13 +115,13 @@ def test_every_cell_is_a_run_whenever_it_was_tracked(done):
             assert run.data.metrics["test/auc"] == pytest.approx(result["metrics"]["auc"])
             assert run.data.params["split_hash"] == result["split_hash"]
     table = compare(tags={"sweep": "tiny"}, tracking_uri=store, metric="accuracy")
-    assert {(row.method, row.runs) for row in table.rows} == {
+    assert {(row.method, row.runs) for row in table.frame.itertuples()} == {
         ("linear", 2),
         ("ept", 2),
         ("damp (c=1.0)", 2),
         ("damp (c=4.6)", 2),
     }
-    assert all(row.paired == 2 for row in table.rows if row.method != "linear")
+    assert all(row.paired == 2 for row in table.frame.itertuples() if row.method != "linear")
 
 
 def test_failed_cells_are_tried_again_when_asked_for(done):
