@@ -5,14 +5,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import numbers
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WriteError", "plain_json", "remove_partials", "usable_folder", "write_whole"]
+__all__ = [
+    "WriteError",
+    "file_name",
+    "full_disk_is_said",
+    "plain_json",
+    "remove_partials",
+    "usable_folder",
+    "write_whole",
+]
 
 
 class WriteError(OSError):
@@ -42,6 +52,8 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise WriteError(f"cannot write {path}: its folder is not there (any more).") from error
         raise WriteError(
             f"cannot write {path} ({error.strerror or error}): make room or choose another folder; "
             "what was written there before is untouched."
@@ -78,6 +90,27 @@ def usable_folder(folder: str | os.PathLike) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def full_disk_is_said(folder: str | os.PathLike, then: str = "start again") -> Iterator[None]:
+    """
+    Whatever meets a full disk in this context, a library for one, ends with a sentence.
+
+    Args:
+        folder: what is written.
+        then: what to do when there is room again.
+
+    Raises:
+        WriteError: when the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = error.filename or folder
+        raise WriteError(f"{where} cannot be written ({error.strerror}): make room, and {then}.") from error
+
+
 def remove_partials(folder: str | os.PathLike, name: str) -> None:
     """Clear away what killed processes left half written of a file; call it where no other process writes it."""
     for leftover in Path(folder).glob(f"{name}.*.partial"):
@@ -103,3 +136,15 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if math.isfinite(value) else None
+
+
+def file_name(text: str) -> str:
+    """
+    A text as the name of a file.
+
+    Example::
+
+        >>> file_name("../my images")
+        'my-images'
+    """
+    return re.sub(r"[^\w.+-]+", "-", text).strip(".-") or "unnamed"

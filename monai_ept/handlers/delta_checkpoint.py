@@ -169,6 +169,11 @@ class DeltaCheckpoint:
             write_whole(path, buffer.getvalue())
         except WriteError as error:
             left = getattr(engine.state, "last_checkpoint", None)
+            if left and not Path(left[0]).is_file():
+                raise WriteError(
+                    f"the checkpoint of epoch {engine.state.epoch} cannot be written: {self.folder} was removed while "
+                    "the training ran, and the checkpoint before with it; start it again."
+                ) from error
             kept = f"the checkpoint of epoch {left[1]} is intact" if left else "no checkpoint was written yet"
             reason = error.__cause__ or error
             raise WriteError(
@@ -246,6 +251,8 @@ def last_good_state(engine: Any) -> str:
     if written is None:
         return "no checkpoint was written yet."
     path, epoch = written
+    if not Path(path).is_file():
+        return f"{path}, the last good state, was removed while the training ran."
     return f"the last good state is {path} (epoch {epoch}): the same command with resume goes on from there."
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 __all__ = ["ProcessLock"]
 
+# Of file systems that know no locks, so that nobody can hold one: better no lock there than no training.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 _held: set[str] = set()
 _guard = threading.Lock()
 
@@ -46,9 +49,10 @@ class ProcessLock:
             file = open(self.path, "ab")  # noqa: SIM115, it is open as long as it is held
             try:
                 _lock(file)
-            except OSError:
-                file.close()
-                return False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    file.close()
+                    return False
             _held.add(key)
             self._file = file
         return True
@@ -60,6 +64,13 @@ class ProcessLock:
                 self._file.close()
                 self._file = None
                 _held.discard(str(self.path.absolute()))
+
+    def is_at(self, path: str | os.PathLike) -> bool:
+        """Whether it is held, and its file is the one that is at a path now: it moves when its folder is renamed."""
+        try:
+            return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), os.stat(path))
+        except OSError:
+            return False
 
     def __enter__(self) -> ProcessLock:
         self.acquire(wait=True)

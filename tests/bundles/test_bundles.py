@@ -272,12 +272,13 @@ def test_monais_own_tracking_goes_along(folder, bundle):
 
 
 def test_export(bundle, folder):
-    settings = {"run_dir": "runs/one", "bundle_root": str(folder / "copy")}
-    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), **settings)
+    source = {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
+    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), run_dir="runs/one")
+    assert source == {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
     ckpt_export(
         "network_def",
-        filepath="copy/models/model.ts",
-        ckpt_file="copy/models/model.pt",
+        filepath="runs/one.export/model.ts",
+        ckpt_file="runs/one.export/model.pt",
         meta_file=config(bundle, "metadata.json"),
         config_file=config(bundle, "inference.yaml"),
         run_dir="runs/one",
@@ -286,7 +287,7 @@ def test_export(bundle, folder):
     )
     network = find_training("runs/one", runs="runs").network()
     images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
-    exported = torch.jit.load("copy/models/model.ts")
+    exported = torch.jit.load("runs/one.export/model.ts")
     torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
 
 

@@ -33,7 +33,7 @@ def test_nothing_is_touched_before_it_begins(tmp_path):
         assert getattr(training, part) is getattr(training, part)
     assert not (tmp_path / "run").exists()
     training.begin()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training.json", "split.json"}
+    assert {path.name for path in (tmp_path / "run").glob("[!.]*")} == {"training.json", "split.json"}
 
 
 def test_without_a_folder_it_only_trains():
