@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class WriteError(OSError):
     """A file or folder that cannot be written, and what to do."""
 
@@ -84,9 +87,8 @@ def usable_folder(folder: str | os.PathLike) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             trial.unlink(missing_ok=True)
-        raise WriteError(
-            f"cannot write into the folder {folder} ({error.strerror or error}): choose another, or change its rights."
-        ) from error
+        advice = "make room, or choose another" if error.errno in _FULL else "choose another, or change its rights"
+        raise WriteError(f"cannot write into the folder {folder} ({error.strerror or error}): {advice}.") from error
     return folder
 
 
@@ -105,7 +107,7 @@ def full_disk_is_said(folder: str | os.PathLike, then: str = "start again") -> I
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _FULL:
             raise
         where = error.filename or folder
         raise WriteError(f"{where} cannot be written ({error.strerror}): make room, and {then}.") from error

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ignite.engine import Events
 from torch import distributed
 
 from monai_ept._moved import moved_names
@@ -67,6 +68,7 @@ class Training(TrainingParts):
         if self.place is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
         trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
+        trainer.add_event_handler(Events.EPOCH_COMPLETED | Events.COMPLETED, self.place.check)
         if self.split.test:
             self.eval_loader("test")
         full_disk = full_disk_is_said(self.place.folder, "the same command with resume goes on")

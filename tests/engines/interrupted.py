@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401, once here and not in each child
@@ -87,8 +88,10 @@ def main(folder: Path) -> None:
     print(json.dumps(report))
 
 
-def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
-    """Run in a process of its own; how it ended and the last line that it said."""
+def run(
+    work: Callable[[], None], kill_after: float | None = None, meanwhile: Callable[[], object] | None = None
+) -> dict:
+    """Run in a process of its own, and something else meanwhile; how it ended and the last line that it said."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -107,6 +110,8 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
+    if meanwhile is not None:
+        meanwhile()
     with os.fdopen(reader) as file:
         said = file.read()
     _, status = os.waitpid(child, 0)
@@ -114,9 +119,9 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     return {"status": os.waitstatus_to_exitcode(status), "signal": number, "said": said[-2000:]}
 
 
-def train(folder: Path, resume: bool = False, before: Callable[[], list] | None = None) -> None:
+def train(folder: Path, before: Callable[[], list] | None = None, **options: Any) -> None:
     handlers = before() if before is not None else []
-    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", resume=resume, handlers=handlers, num_resamples=2)
+    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", handlers=handlers, num_resamples=2, **options)
 
 
 def die(*_: object, **__: object) -> None:
