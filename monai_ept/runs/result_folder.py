@@ -413,7 +413,8 @@ def _in_a_sentence(folder: Path) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is None:
             raise  # it is a sentence already
+        where = getattr(error, "filename", None) or f"the folder {folder}"
         raise WriteError(
-            f"the folder {folder} cannot be used ({getattr(error, 'strerror', None) or error}): choose another, or "
-            "change its rights."
+            f"{where} cannot be used ({getattr(error, 'strerror', None) or error}): choose another folder, or change "
+            "its rights."
         ) from error
