@@ -65,7 +65,7 @@ class FitResult:
 
     Example::
 
-        result = FitResult.load("runs/ept_derm/ept-5shot-seed0")
+        result = FitResult.load("runs/ept_derm/ept-5shot-seed0-1f2e3d")
         net = result.network()                 # with the trained adapter in it
         data = result.data()
         test = result.split(data).test

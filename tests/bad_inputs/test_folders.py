@@ -169,7 +169,6 @@ COMMANDS = [
         ("momentum", ["momentum"], {"momentum": 2, "optimizer": "sgd", "overwrite": True}, True),
         ("warmup_steps", ["warmup"], {"warmup_steps": 100, "overwrite": True}, False),
         ("max_epochs", ["set --epochs 3"], {"train#trainer#max_epochs": 3, "overwrite": True}, False),
-        ("tracking_uri", ["tracking"], {"track": True, "tracking_uri": "ftp://x", "overwrite": True}, True),
         ("resume-of-another", ["belongs to another training: its lr"], {"lr": 0.5, "resume": True}, False),
     ]
 ]  # fmt: skip
@@ -186,8 +185,8 @@ USES = [
     BadInput("evaluation-as-the-trainings-own", ["run/evaluation lies in the folder of a training"], copy(),
              bundle=EVALUATE | {"output_dir": "run/evaluation", "overwrite": True}, slow=True),
     BadInput("evaluation-again",
-             ["run.evaluation-test holds an evaluation already", "--overwrite true", "--output_dir"], all_of(copy(), write("run.evaluation-test/metrics.json")),
-             bundle=EVALUATE),
+             ["run.evaluation-test holds an evaluation already", "--overwrite true", "--output_dir"],
+             all_of(copy(), write("run.evaluation-test/metrics.json")), bundle=EVALUATE),
     BadInput("evaluation-among-others", ["other things too (mine.txt)"],
              all_of(copy(), write("out/metrics.json"), write("out/mine.txt")),
              bundle=EVALUATE | {"output_dir": "out", "overwrite": True}, slow=True),
