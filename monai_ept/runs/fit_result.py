@@ -21,7 +21,7 @@ from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
 from monai_ept.runs.build_network import make_backbone
 from monai_ept.runs.data_loading import load_data
-from monai_ept.runs.result_folder import is_aside, settle, settle_all
+from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
 
 __all__ = [
     "CHECKPOINT_FILE",

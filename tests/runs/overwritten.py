@@ -24,7 +24,7 @@ from ignite.engine import Events
 
 from monai_ept.evaluation import evaluator as evaluation
 from monai_ept.files import write_whole
-from monai_ept.runs import FitResult, result_folder
+from monai_ept.runs import FitResult, folder_exchange
 from tests.engines.interrupted import At, at_step, die, fill_disk, in_evaluation, limit_files, run, train
 from tests.engines.scenes import result_bytes
 
@@ -142,7 +142,7 @@ def in_removal() -> list:
             path.unlink(missing_ok=True) if path.is_file() else None
         die()
 
-    result_folder.shutil.rmtree = half  # type: ignore[assignment]
+    folder_exchange.shutil.rmtree = half  # type: ignore[assignment]
     return []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monai_ept.files import WriteError
-from monai_ept.runs.result_folder import KINDS, ResultFolder, settle, what_is_in
+from monai_ept.runs.result_folder import ResultFolder
 from tests.engines.test_interrupted import small_disk  # noqa: F401, a fixture
 from tests.runs.overwritten import MOMENTS, QUICK
 
@@ -102,25 +102,6 @@ def test_a_mounted_disk_stays_where_it_is(small_disk):  # noqa: F811
     with pytest.raises(WriteError, match="is where a disk is mounted"):
         ResultFolder(small_disk, "evaluation", overwrite=True)
     (small_disk / "metrics.json").unlink()
-
-
-@pytest.mark.parametrize("left", [{"run.next", ".run.replaced"}, {".run.replaced"}, {"run", ".run.replaced"}], ids=str)
-def test_a_replacement_that_was_cut_short_is_finished(tmp_path, left):
-    new = "old" if "run.next" not in left and "run" not in left else "new"
-    for name in left:
-        write(tmp_path / name, "old" if name == ".run.replaced" else "new", "delta.safetensors", "split.json")
-    settle(tmp_path / "run")
-    assert names(tmp_path) == ["run"] and (tmp_path / "run" / "delta.safetensors").read_text() == new
-
-
-def test_every_kind_is_told_by_its_marks(tmp_path):
-    assert what_is_in(tmp_path) is None and what_is_in(tmp_path / "nothing") is None
-    for number, (name, kind) in enumerate(KINDS.items()):
-        for mark in kind.marks:
-            file = tmp_path / str(number) / mark
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-        assert what_is_in(tmp_path / str(number)) == name
 
 
 # ------------------------------------------------------------------------------------------ whole trainings
