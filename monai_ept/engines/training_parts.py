@@ -26,6 +26,7 @@ from monai_ept.files import file_name
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
 from monai_ept.model import TunedViT
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, DELTA_FILE, read_record, with_absolute_path
+from monai_ept.runs.folder_exchange import settle
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
 
@@ -144,6 +145,7 @@ class TrainingParts:
     def _is_in(self, folder: Path) -> bool:
         """Whether a folder holds this very training, finished."""
         try:
+            settle(folder)
             there = all((folder / name).is_file() for name in (DELTA_FILE, CHECKPOINT_FILE))
             return there and result_hash(read_record(folder)) == result_hash(self.record)
         except (OSError, ValueError):

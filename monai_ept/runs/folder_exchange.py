@@ -102,6 +102,14 @@ def discard(old: Path, folder: Path, kind: Kind) -> None:
     for name in kind.carried:
         if (old / name).exists() and not (folder / name).exists():
             os.rename(old / name, folder / name)
+    uses = [path.name for path in folder.parent.iterdir() if path.name.startswith(f"{folder.name}.")]
+    uses = sorted(
+        name for name in uses if what_is_in(folder.with_name(name)) in ("evaluation", "predictions", "export")
+    )
+    if uses:
+        logger.warning(
+            f"{', '.join(uses)}: made with the training that was in {folder} before, and not with the new one."
+        )
     others, unsent = others_in(old, kind), _unsent(old)
     if others or unsent:
         number, keep = 1, folder.with_name(f"{folder.name}.kept")

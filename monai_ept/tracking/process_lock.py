@@ -31,6 +31,7 @@ class ProcessLock:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self._file: Any = None
+        self._key = ""
 
     def acquire(self, wait: bool = False) -> bool:
         """Take the lock; without ``wait``, say at once whether it was free."""
@@ -54,7 +55,7 @@ class ProcessLock:
                     file.close()
                     return False
             _held.add(key)
-            self._file = file
+            self._key, self._file = key, file
         return True
 
     def release(self) -> None:
@@ -63,7 +64,7 @@ class ProcessLock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-                _held.discard(str(self.path.absolute()))
+                _held.discard(self._key)
 
     def is_at(self, path: str | os.PathLike) -> bool:
         """Whether it is held, and its file is the one that is at a path now: it moves when its folder is renamed."""

@@ -87,6 +87,16 @@ def test_records_that_have_not_reached_mlflow_are_kept(tmp_path, caplog):
     assert f"'monai-ept sync {tmp_path / 'run.kept'}' has to bring its run to MLflow first" in caplog.text
 
 
+def test_what_was_made_with_a_training_that_is_replaced_is_named(tmp_path, caplog):
+    write(tmp_path / "run", "1", "delta.safetensors")
+    evaluation(tmp_path / "run.evaluation-test", "1")
+    with ResultFolder(tmp_path / "run", "training", overwrite=True) as place:
+        write(place.begin(), "2", "delta.safetensors")
+        place.deliver()
+    assert "run.evaluation-test: made with the training that was in" in caplog.text
+    assert names(tmp_path) == ["run", "run.evaluation-test"]
+
+
 def test_a_link_to_a_folder_stays_one(tmp_path):
     evaluation(tmp_path / "real" / "one", "1")
     (tmp_path / "link").symlink_to(tmp_path / "real" / "one")
