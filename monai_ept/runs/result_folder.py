@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from monai_ept.files import WriteError, remove_partials, usable_folder
@@ -59,6 +60,7 @@ class ResultFolder:
             FileExistsError: when a result has come there since.
             WriteError: when it cannot be written, or another process writes into it.
         """
+        there = os.path.lexists(self.work)
         try:
             with in_a_sentence(self.folder):
                 if self.work != self.folder and self.folder.is_dir():
@@ -72,6 +74,9 @@ class ResultFolder:
                     self._clear()
         except BaseException:
             self.close()
+            if not there:
+                with suppress(OSError):
+                    self.work.rmdir()
             raise
         return self.work
 
