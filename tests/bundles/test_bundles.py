@@ -94,7 +94,15 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module", params=BUNDLES)
+LIVES = ("ept_chest", "ept_volume")
+"""Several findings in an image, and volumes. ept_derm lives in test_command_line.py, and the others differ in words."""
+
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES)
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[] if name in LIVES else pytest.mark.slow) for name in BUNDLES]
+)
 def bundle(request):
     return request.param
 
@@ -120,6 +128,7 @@ def test_there_is_a_case_for_each():
     assert sorted(SMALL) == BUNDLES
 
 
+@every_bundle
 def test_files_and_headings(bundle):
     root = ROOT / bundle
     names = {path.name for path in (root / "configs").iterdir()}
@@ -141,6 +150,7 @@ def test_files_and_headings(bundle):
             assert not any(other in path.read_text() for other in others), path
 
 
+@every_bundle
 def test_metadata(bundle, tmp_path):
     pytest.importorskip("jsonschema", reason="MONAI's verify_metadata needs jsonschema")
     schema = tmp_path / "schema.json"
@@ -156,6 +166,7 @@ def test_metadata(bundle, tmp_path):
     assert untrained["class_names"] == settings["class_names"]
 
 
+@every_bundle
 def test_files_are_those_that_are_built(bundle):
     for path, text in bundle_files(bundle).items():
         assert (ROOT / bundle / path).read_text(encoding="utf-8") == text, f"{path}: run python -m tools.bundles"
@@ -173,6 +184,7 @@ def test_properties(bundle, folder):
         assert workflow.check_properties() == [], name
 
 
+@every_bundle
 def test_network_before_any_training(bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"meta_file": config(bundle, "metadata.json"), "config_file": config(bundle, "inference.yaml")}
@@ -253,7 +265,7 @@ def test_inference_of_any_files(bundle, folder, capsys):
 
 
 def test_monais_own_tracking_goes_along(folder, bundle):
-    if bundle != "ept_derm":
+    if bundle != "ept_volume":
         pytest.skip("the handlers that MONAI adds are the same for each bundle")
     monai.bundle.run(
         config_file=config(bundle, "train.yaml"),
@@ -301,11 +313,11 @@ def rows(path):
 
 
 @pytest.mark.parametrize("name", ["ept_derm", "ept_volume"])
-def test_a_result_enters_the_model_registry(name, tmp_path, monkeypatch, capfd):
+def test_a_result_enters_the_model_registry(name, empty_database, tmp_path, monkeypatch, capfd):
     import mlflow
 
     monkeypatch.chdir(tmp_path)
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
     settings = {**SMALL[name], "shots": 1, "epochs": 1, "tracking_uri": store, "register": "small"}
     monai.bundle.run(config_file=config(name, "train.yaml"), run_dir="runs/one", **settings)
     assert "registry    models:/small/1" in capfd.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from scipy import stats
 from monai_ept.__main__ import main
 from monai_ept.benchmark.report import compare
 from monai_ept.tracking import open_run
-from monai_ept.tracking.mlflow_client import open_client
 
 SETTINGS = {"backbone": "vit_tiny", "lr": 0.001, "version.torch": "2.15"}
 ACCURACY = {  # by method and shots, for seeds 0, 1, 2
@@ -27,12 +27,10 @@ ACCURACY = {  # by method and shots, for seeds 0, 1, 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def database(tmp_path_factory):
+def database(empty_database, tmp_path_factory):
     """A sweep in a local database, written as trainings do it."""
     folder = tmp_path_factory.mktemp("sweep")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    open_client(uri).search_experiments()
-
+    uri = f"sqlite:///{shutil.copy(empty_database, folder)}"
     runs = []
 
     def train(method, shots, seed, value, status="FINISHED", **more):

@@ -48,6 +48,18 @@ def cluster():
     cluster.shutdown()
 
 
+def test_a_node_does_what_a_worker_here_would(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
+    node = cluster.add_node(num_cpus=1)
+    sweep = sweep_from({**SWEEP, "samplings": 1, "methods": SWEEP["methods"][:2]})
+    folder = SweepFolder(tmp_path / "out")
+    summary = run_sweep(sweep, folder.path, ray=cluster.address, threads=1, track=False, progress=False)
+    assert (summary.total, summary.finished, summary.failed) == (2, 1, 1)
+    done, failed = (folder.result(cell) for cell in sweep_cells(sweep))
+    assert done["node"] == node.node_id and "NonFiniteError: the loss is" in failed["error"]
+
+
+@pytest.mark.slow
 def test_a_sweep_survives_a_failing_cell_and_a_killed_node(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
     nodes = [cluster.add_node(num_cpus=2)]  # two cells at once: when one is done, the other is at work

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,36 +19,7 @@ from monai_ept.benchmark.run.run_sweep import run_sweep
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
 from monai_ept.tracking.process_lock import ProcessLock
 from tests.benchmark.run.scenes import SWEEP
-
-KILLED = """
-import json, os, signal, sys
-from monai_ept.__main__ import main
-from monai_ept.benchmark.run.sweep_folder import SweepFolder
-from tests.benchmark.run.test_run_sweep import descendants
-
-write, written = SweepFolder.write, []
-
-def write_two(folder, *content):
-    write(folder, *content)
-    written.append(folder)
-    if len(written) == 2:
-        with open("workers.json", "w") as file:
-            json.dump(descendants(os.getpid()), file)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-SweepFolder.write = write_two
-main(sys.argv[1:])
-"""
-
-
-def descendants(pid):
-    """Processes that a process has started, and those that these have, where the system shows them as files."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-    children = [child for child, parent in parents.items() if parent == pid]
-    return [one for child in children for one in (child, *descendants(child))]
+from tests.fresh_process import start_module
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +32,10 @@ def done(place):
     """A sweep whose process was killed in the middle, and which then was run to its end."""
     (place / "tiny.yaml").write_text(yaml.safe_dump(SWEEP))
     out = place / "out"
-    command = [sys.executable, "-c", KILLED, "benchmark", "run", "tiny.yaml", "--out", str(out), "--workers", "1"]
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    with open(place / "log", "w") as log:
-        command += ["--no-track", "--threads", "1"]
-        killed = subprocess.run(command, cwd=place, stdout=log, stderr=log, env=environment)
-    assert killed.returncode == -signal.SIGKILL, (place / "log").read_text()
+    command = ["benchmark", "run", "tiny.yaml", "--out", out, "--workers", "1", "--no-track", "--threads", "1"]
+    killed = start_module(["tests.benchmark.run.killed", *command], place, place / "log")
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, (place / "log").read_text()
     workers = json.loads((place / "workers.json").read_text())
     before = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/predictions.npz")}
     store = f"sqlite:///{place}/mlflow.db"
