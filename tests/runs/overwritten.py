@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Trainings in folders that hold something, and what becomes of it; ``test_result_folder.py`` reads what it prints.
+Trainings in folders that hold something, and what becomes of it; ``test_result_folder.py`` reads how it went.
 
 Each is a process of its own, forked from one that has imported everything, as in ``tests/engines/interrupted.py``.
 """
@@ -12,7 +12,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -189,8 +188,3 @@ def full_in_evaluation(fill: Callable[[], list]) -> Callable[[], list]:
         return []
 
     return before
-
-
-if __name__ == "__main__":
-    place, kills, *disks = sys.argv[1:]
-    print(json.dumps(main(Path(place), int(kills), *map(Path, disks))))

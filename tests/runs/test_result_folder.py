@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from monai_ept.files import WriteError
 from monai_ept.runs.result_folder import ResultFolder
 from tests.engines.test_interrupted import small_disk  # noqa: F401, a fixture
+from tests.fresh_process import fresh_processes
+from tests.runs import overwritten
 from tests.runs.overwritten import MOMENTS, QUICK
 
 
@@ -120,10 +118,8 @@ def test_a_mounted_disk_stays_where_it_is(small_disk):  # noqa: F811
 def processes(folder, *arguments):
     if not hasattr(os, "fork"):
         pytest.skip("needs fork, which this system has not")
-    command = [sys.executable, "-m", "tests.runs.overwritten", str(folder), *map(str, arguments)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    with fresh_processes() as pool:
+        return pool.submit(overwritten.main, folder, *arguments).result()
 
 
 @pytest.fixture(scope="module")
