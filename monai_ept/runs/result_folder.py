@@ -60,7 +60,7 @@ class ResultFolder:
             FileExistsError: when a result has come there since.
             WriteError: when it cannot be written, or another process writes into it.
         """
-        there = os.path.lexists(self.work)
+        there = self.work.is_dir()
         try:
             with in_a_sentence(self.folder):
                 if self.work != self.folder and self.folder.is_dir():

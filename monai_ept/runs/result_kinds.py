@@ -21,7 +21,7 @@ class Kind:
 
     Args:
         name: what a sentence calls it.
-        marks: where one of these is, there is such a result.
+        marks: where one of these files is, there is such a result; "a & b" needs both.
         own: patterns of the names that it consists of; what else lies in a folder is somebody's.
         option: what names its folder.
         overwrite: what replaces it.
@@ -46,7 +46,9 @@ _EVALUATION = (
     *("confusion_matrix.png", "reliability.png", "images.png"),
 )
 KINDS = {
-    "training": Kind("a finished training", ("delta.safetensors", "evaluation/metrics.json"), _TRAINING, _PLACE),
+    "training": Kind(
+        "a finished training", ("delta.safetensors", "training.json & evaluation/metrics.json"), _TRAINING, _PLACE
+    ),
     "unfinished": Kind("a training that is not finished", ("last.pt",), _TRAINING, _PLACE),
     "evaluation": Kind("an evaluation", ("metrics.json",), _EVALUATION, "--output_dir"),
     "analysis": Kind(
@@ -64,7 +66,7 @@ KINDS = {
 def what_is_in(folder: Path) -> str | None:
     """The kind of result that a folder holds, a name in ``KINDS``; None if it holds none."""
     for name, kind in KINDS.items():
-        if any((folder / mark).is_file() for mark in kind.marks):
+        if any(all((folder / file).is_file() for file in mark.split(" & ")) for mark in kind.marks):
             return name
     return None
 
