@@ -153,9 +153,8 @@ def analyze(
     run: dict[str, Any] = {"device": device, "batch_size": batch_size, "num_workers": num_workers}
     settings = transform_settings or {}
     transform = network_transforms(net, **settings)
-    firsts = [np.flatnonzero(classes == k)[0] for k in range(len(names)) if (classes == k).any()][:MOST_EXAMPLES]
-    examples = {records[index]["id"]: records[index] for index in firsts}
-    features, maps = collect_features(net, records, transform, examples=list(examples), progress=progress, **run)
+    firsts = [int(np.flatnonzero(classes == k)[0]) for k in range(len(names)) if (classes == k).any()][:MOST_EXAMPLES]
+    features, maps = collect_features(net, records, transform, progress=progress, **run)
     if len(np.unique(classes[classes >= 0])) < 2:
         raise ValueError(f"the {part} images are all of one class: distances between classes need two.")
     val_logits = collect_logits(net, val, transform, **run) if val else None
@@ -163,11 +162,10 @@ def analyze(
         features.logits, labels, task, stored=net.temperature, val_logits=val_logits, val=val, seed=seed
     )
     sinks = learned_sinks(net)
-    shown = {}
+    shown: dict[int, tuple[str, np.ndarray]] = {}
     if maps is not None and draw:
         visible = network_transforms(net, **{**settings, "mean": 0.0, "std": 1.0})
-        for (identity, record), index in zip(examples.items(), firsts, strict=True):
-            shown[identity] = names[classes[index]], picture_of(visible(record)["image"])
+        shown = {row: (names[classes[row]], picture_of(visible(records[row])["image"])) for row in firsts}
 
     sections = {}
     sections["features"], distances = features_section(out, features, classes, all_names, task=task, seed=seed)

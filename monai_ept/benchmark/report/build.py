@@ -165,19 +165,12 @@ def save_report(
         "page": write_whole(folder / "report.html", build_page(*content)),
         "markdown": write_whole(folder / "report.md", markdown_of(*content)),
     }
-    for name, frame in (("results", _results(report)), ("cells", _cells(report)), ("choices", _choices(report))):
+    results = report.table.frame
+    results["pairs"] = results["pairs"].replace(0, "")
+    for name, frame in (("results", results), ("cells", _cells(report)), ("choices", _choices(report))):
         if len(frame) or name != "choices":
             paths[name] = write_whole(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     return paths
-
-
-def _results(report: Report) -> pd.DataFrame:
-    """A row for each method and column of the table."""
-    table, frame = report.table, report.table.frame
-    every = " ".join(sorted(set(table.metric_of.values())))
-    frame.insert(4, "metric", [table.metric_of.get(source, every) for source in frame["source"]])
-    frame.insert(10, "reference", table.reference)
-    return frame.assign(pairs=frame["pairs"].replace(0, ""))
 
 
 def _cells(report: Report) -> pd.DataFrame:
