@@ -75,7 +75,7 @@ class ResultFolder:
         except BaseException:
             self.close()
             if not there:
-                with suppress(OSError):
+                with suppress(OSError, ValueError):
                     self.work.rmdir()
             raise
         return self.work

@@ -85,7 +85,8 @@ NEITHER = ["holds a finished training", "--overwrite true", "another --run_dir (
 FOLDERS = [
     BadInput("finished", NEITHER, copy(), call=train()),
     BadInput("finished-by-0.1", NEITHER, lambda folder: shutil.copytree(OLD, folder / "run"), call=train()),
-    BadInput("only-its-evaluation", NEITHER, all_of(write("run/evaluation/metrics.json"), write("run/training.json")), call=train()),
+    BadInput("only-its-evaluation", NEITHER,
+             all_of(write("run/evaluation/metrics.json"), write("run/training.json")), call=train()),
     BadInput(
         "unfinished",
         ["holds a training that is not finished", "--resume true", "--overwrite true", "--run_dir"],
