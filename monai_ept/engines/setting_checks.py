@@ -168,6 +168,7 @@ _CHECKS: dict[str, _Check] = {
     "num_workers": _whole(0),
     "device": lambda name, value: usable_device(value),
     "resume": _flag,
+    "overwrite": _flag,
     "track": _track,
     "run_name": _or_none(check_text),
     "experiment": _or_none(check_text),

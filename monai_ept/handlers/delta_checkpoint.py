@@ -178,9 +178,12 @@ class DeltaCheckpoint:
             write_whole(path, sealed(buffer.getvalue()))
         except WriteError as error:
             left = getattr(engine.state, "last_checkpoint", None)
-            kept = "no checkpoint was written yet"
-            if left:
-                kept = f"the checkpoint of epoch {left[1]} is {'intact' if self.last_path.is_file() else 'gone'}"
+            if left and not Path(left[0]).is_file():
+                raise WriteError(
+                    f"the checkpoint of epoch {engine.state.epoch} cannot be written: {self.folder} was removed while "
+                    "the training ran, and the checkpoint before with it; start it again."
+                ) from error
+            kept = f"the checkpoint of epoch {left[1]} is intact" if left else "no checkpoint was written yet"
             reason = error.__cause__ or error
             raise WriteError(
                 f"the checkpoint of epoch {engine.state.epoch} cannot be written to {path} "
@@ -273,6 +276,8 @@ def last_good_state(engine: Any) -> str:
     if written is None:
         return "no checkpoint was written yet."
     path, epoch = written
+    if not Path(path).is_file():
+        return f"{path}, the last good state, was removed while the training ran."
     return f"the last good state is {path} (epoch {epoch}): the same command with resume goes on from there."
 
 

@@ -22,8 +22,10 @@ from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
 from monai_ept.runs.build_network import make_backbone
 from monai_ept.runs.data_loading import load_data
+from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
 
 __all__ = [
+    "CHECKPOINT_FILE",
     "DELTA_FILE",
     "HISTORY_FILE",
     "RECORD_FILE",
@@ -31,9 +33,11 @@ __all__ = [
     "FitResult",
     "find_training",
     "read_record",
+    "with_absolute_path",
     "write_record",
 ]
 
+CHECKPOINT_FILE = "last.pt"
 DELTA_FILE = "delta.safetensors"
 SPLIT_FILE = "split.json"
 HISTORY_FILE = "history.json"
@@ -62,7 +66,7 @@ class FitResult:
 
     Example::
 
-        result = FitResult.load("runs/ept_derm/ept-5shot-seed0")
+        result = FitResult.load("runs/ept_derm/ept-5shot-seed0-1f2e3d")
         net = result.network()                 # with the trained adapter in it
         data = result.data()
         test = result.split(data).test
@@ -99,6 +103,21 @@ class FitResult:
             ValueError: when its record cannot be read.
         """
         folder = Path(folder).expanduser()
+        while True:
+            settle(folder)
+            before = _identity(folder)
+            try:
+                found = cls._read(folder)
+            except (FileNotFoundError, ValueError):
+                if before == _identity(folder):
+                    raise
+            else:
+                if before == _identity(folder):
+                    return found
+            # A new result has taken the place of the old one while it was read.
+
+    @classmethod
+    def _read(cls, folder: Path) -> FitResult:
         delta = folder / DELTA_FILE
         if not delta.is_file() or not (folder / SPLIT_FILE).is_file():
             missing = DELTA_FILE if not delta.is_file() else SPLIT_FILE
@@ -232,14 +251,12 @@ def write_record(
         network: arguments of ``make_network``; None for a network that was given as an object.
         transforms: arguments of ``network_transforms`` that the network does not know.
     """
-    if data is not None and data.get("dataset_dir") is not None:
-        data = {**data, "dataset_dir": str(Path(data["dataset_dir"]).expanduser().absolute())}
     content = {
         "format": FORMAT,
         "name": name,
         "recipe": dict(recipe),
         "seed": seed,
-        "data": data,
+        "data": with_absolute_path(data),
         "network": network,
         "transforms": dict(transforms or {}),
         "class_names": list(class_names),
@@ -249,6 +266,13 @@ def write_record(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     return write_whole(usable_folder(folder) / RECORD_FILE, text + "\n")
+
+
+def with_absolute_path(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Arguments of ``load_data`` that mean the same in another working directory."""
+    if data is None or data.get("dataset_dir") is None:
+        return data
+    return {**data, "dataset_dir": str(Path(data["dataset_dir"]).expanduser().absolute())}
 
 
 def read_record(folder: str | os.PathLike) -> dict[str, Any]:
@@ -289,6 +313,10 @@ def _check_record(content: Mapping[str, Any]) -> None:
     for key in ("network", "data", "transforms"):
         if content[key] is not None or key == "transforms":
             check_mapping(key, content[key], "its arguments")
+
+
+def _identity(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.is_dir() else None
 
 
 def _of_settings(folder: Path) -> dict[str, Any]:
@@ -358,10 +386,11 @@ def find_training(run_dir: str | os.PathLike | None = None, *, runs: str | os.Pa
     """
     if run_dir is not None:
         return FitResult.load(run_dir)
+    settle_all(runs)
     found = [
         path.parent
         for path in Path(runs).glob(f"*/{DELTA_FILE}")
-        if any((path.parent / name).is_file() for name in (RECORD_FILE, SETTINGS_1))
+        if not is_aside(path.parent) and any((path.parent / name).is_file() for name in (RECORD_FILE, SETTINGS_1))
     ]
     if not found:
         raise FileNotFoundError(

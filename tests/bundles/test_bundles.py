@@ -217,15 +217,15 @@ def test_epochs_and_schedule_go_together(tmp_path):
 
 
 def test_evaluation_finds_what_training_found(bundle, folder):
-    monai.bundle.run(
-        config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20, output_dir="again"
-    )
-    first, again = (rows(folder / name / "predictions.csv") for name in ("runs/one/evaluation", "again"))
-    assert again == first
+    before = {path: path.read_bytes() for path in (folder / "runs/one").rglob("*.*")}
+    monai.bundle.run(config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20)
+    assert {path: path.read_bytes() for path in (folder / "runs/one").rglob("*.*")} == before
+    again = folder / "runs" / "one.evaluation-test"
+    assert rows(again / "predictions.csv") == rows(folder / "runs/one/evaluation/predictions.csv")
     assert {"metrics.json", "per_class.csv", "confusion_matrix.png", "reliability.png"} <= {
-        path.name for path in (folder / "again").iterdir()
+        path.name for path in again.iterdir()
     }
-    metrics = json.loads((folder / "again" / "metrics.json").read_text())["metrics"]
+    metrics = json.loads((again / "metrics.json").read_text())["metrics"]
     assert metrics["accuracy"]["low"] <= metrics["accuracy"]["value"] <= metrics["accuracy"]["high"]
 
 
@@ -251,10 +251,8 @@ def test_inference_of_any_files(bundle, folder, capsys):
         good, bad = ["a.png", "d.dcm", "inside/b.jpg"], "c.png"
     (images / bad).write_bytes(b"this is no image")
     (images / "notes.txt").write_text("neither is this, and it does not say so")
-    monai.bundle.run(
-        config_file=config(bundle, "inference.yaml"), run_dir="runs/one", dataset_dir="images", output_dir="out"
-    )
-    found = rows(folder / "out" / "predictions.csv")
+    monai.bundle.run(config_file=config(bundle, "inference.yaml"), run_dir="runs/one", dataset_dir="images/")
+    found = rows(folder / "runs" / "one.predictions-images" / "predictions.csv")
     assert set(found) == {*good, bad}
     training = find_training("runs/one", runs="runs")
     for name in good:
@@ -284,12 +282,13 @@ def test_monais_own_tracking_goes_along(folder, bundle):
 
 
 def test_export(bundle, folder):
-    settings = {"run_dir": "runs/one", "bundle_root": str(folder / "copy")}
-    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), **settings)
+    source = {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
+    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), run_dir="runs/one")
+    assert source == {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
     ckpt_export(
         "network_def",
-        filepath="copy/models/model.ts",
-        ckpt_file="copy/models/model.pt",
+        filepath="runs/one.export/model.ts",
+        ckpt_file="runs/one.export/model.pt",
         meta_file=config(bundle, "metadata.json"),
         config_file=config(bundle, "inference.yaml"),
         run_dir="runs/one",
@@ -298,7 +297,7 @@ def test_export(bundle, folder):
     )
     network = find_training("runs/one", runs="runs").network()
     images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
-    exported = torch.jit.load("copy/models/model.ts")
+    exported = torch.jit.load("runs/one.export/model.ts")
     torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
 
 

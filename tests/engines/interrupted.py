@@ -90,8 +90,10 @@ def main(folder: Path, small_disk: Path | None = None) -> dict[str, Any]:
     return report
 
 
-def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
-    """Run in a process of its own; how it ended and the last line that it said."""
+def run(
+    work: Callable[[], None], kill_after: float | None = None, meanwhile: Callable[[], object] | None = None
+) -> dict:
+    """Run in a process of its own, and something else meanwhile; how it ended and the last line that it said."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -110,6 +112,8 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
+    if meanwhile is not None:
+        meanwhile()
     with os.fdopen(reader) as file:
         said = file.read()
     _, status = os.waitpid(child, 0)
@@ -117,9 +121,9 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     return {"status": os.waitstatus_to_exitcode(status), "signal": number, "said": said[-2000:]}
 
 
-def train(folder: Path, resume: bool = False, before: Callable[[], list] | None = None) -> None:
+def train(folder: Path, before: Callable[[], list] | None = None, **options: Any) -> None:
     handlers = before() if before is not None else []
-    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", resume=resume, handlers=handlers, num_resamples=2)
+    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", handlers=handlers, num_resamples=2, **options)
 
 
 def die(*_: object, **__: object) -> None:

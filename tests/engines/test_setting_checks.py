@@ -55,7 +55,7 @@ def test_no_setting_of_a_bundle_is_left_out(file):
     checked = block(text, "monai_ept.bundle.check_settings")
     checked += "".join(block(text, f"\n{group}:") for group in re.findall(r"@(\w+_settings)", checked))
     left_out = set(settings[settings.index("bundle_root") + 1 : end]) - set(re.findall(r"@(\w+)", checked))
-    assert left_out <= {"run_dir", "runs", "output_dir", "dataset_dir", "run_name"}
+    assert left_out <= {"run_dir", "runs", "output_dir", "export_dir", "dataset_dir", "run_name"}
 
 
 def block(text, start):
