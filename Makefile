@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 .PHONY: train test test-all lint docs bundles clean
 
 train: $(READY)
-	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml
+	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml --overwrite true
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile

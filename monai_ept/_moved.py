@@ -129,7 +129,7 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
     },
     "bundle.options": {"flag": "checks"},
     "bundle.processes": {"MeanLoss": "handlers"},
-    "bundle.training": dict.fromkeys(("begin_training", "defined_above", "finish_training"), _BY_PARTS),
+    "bundle.training": dict.fromkeys(("begin_training", "defined_above", "finish_training", "run_name"), _BY_PARTS),
     "engines": {"optimizer_settings": _BY_PARTS},
     "engines.recipe": {
         **dict.fromkeys(("amp_settings", "at_precision", "autocast"), "networks.precision"),
@@ -139,6 +139,8 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
     },
     "engines.training": {"build_trainer": "engines"},
     "tracking": dict.fromkeys(("Comparison", "compare"), "benchmark.report"),
+    "tracking.mlflow_client": dict.fromkeys(("tracking_store", "without_password"), "tracking.address"),
+    "tracking.tracked_run": {"own_store": "tracking.address", "read_about": "tracking.run_file"},
 }
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from monai_ept.checks import check_number
+from monai_ept.checks import check_choice, check_mapping, check_number, check_text, check_whole, shown
+from monai_ept.data.views import VIEW_SETS
 from monai_ept.files import write_whole
+from monai_ept.networks.readout import check_readout_setting
 
 __all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "store_temperature", "write_delta"]
 
@@ -98,19 +100,22 @@ def read_delta(path: str | os.PathLike) -> Delta:
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # safetensors has one of its own, and torch others for kinds of numbers it lacks
         raise DeltaError(
-            f"delta {path} cannot be read ({error}): it is cut short or no safetensors file, copy it again."
+            f"delta {path} cannot be read ({_brief(error)}): it is cut short or no safetensors file, copy it again."
         ) from error
     if FORMAT not in header:
         raise DeltaError(f"{path} is a safetensors file but not a delta: load it with the program that wrote it.")
     try:
-        metadata = _parsed(header[FORMAT])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DeltaError(f"delta {path} has damaged metadata ({error}): copy it again.") from error
-    if metadata["version"] != VERSION:
+        metadata = json.loads(header[FORMAT])
+        version = check_whole("version", check_mapping("metadata", metadata, "those of save_delta").get("version"))
+        if version == VERSION:
+            _check_metadata(metadata)
+    except (ValueError, RecursionError) as error:
+        raise DeltaError(f"delta {path} has damaged metadata ({_brief(error)}): copy it again.") from error
+    if version != VERSION:
         raise DeltaError(
-            f"delta {path} has format version {metadata['version']}, this release reads {VERSION}: "
+            f"delta {path} has format version {version}, this release reads {VERSION}: "
             "install the release of monai_ept that wrote it."
         )
     for name, tensor in tensors.items():
@@ -119,26 +124,45 @@ def read_delta(path: str | os.PathLike) -> Delta:
     return Delta(tensors, metadata)
 
 
-_EXPECTED = {
-    "version": int,
-    "methods": list,
-    "backbone": dict,
-    "num_classes": int,
-    "in_channels": int,
-    "img_size": list,
-    "patch_size": list,
-}
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    metadata = json.loads(text)
-    if not isinstance(metadata, dict):
-        raise TypeError("they are no mapping")
-    for key, kind in _EXPECTED.items():
-        if not isinstance(metadata[key], kind):
-            raise TypeError(f"{key} is {metadata[key]!r}")
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata that no delta of ours has; who builds a network from them may rely on what they are."""
+    for key in ("methods", "backbone", "num_classes", "in_channels", "img_size", "patch_size"):
+        if key not in metadata:
+            raise ValueError(f"{key!r} is missing")
+    if not isinstance(metadata["methods"], list):
+        raise ValueError(f"methods must be a list of them, got {shown(metadata['methods'])}.")
+    for method in metadata["methods"]:
+        check_text("the name of a method", check_mapping("a method", method, "{'name': 'ept'}").get("name"))
+    backbone = check_mapping("backbone", metadata["backbone"], "its name and fingerprint")
+    check_text("the backbone's name", backbone.get("name"))
+    check_text("the backbone's fingerprint", backbone.get("fingerprint"))
+    if not isinstance(backbone.get("by_name"), bool):
+        raise ValueError(f"the backbone's by_name must be true or false, got {shown(backbone.get('by_name'))}.")
+    for key in ("num_classes", "in_channels"):
+        check_whole(key, metadata[key])
+    sizes = [metadata[key] for key in ("img_size", "patch_size")]
+    if not all(isinstance(size, list) for size in sizes) or [*map(len, sizes)] not in ([2, 2], [3, 3]):
+        raise ValueError(f"img_size and patch_size must be two or three numbers each, got {shown(sizes)}.")
+    for size in [*sizes[0], *sizes[1]]:
+        check_whole("img_size and patch_size", size)
+    names = metadata.get("class_names")
+    if names is not None and (
+        not isinstance(names, list)
+        or len(names) != metadata["num_classes"]
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(f"class_names must be {metadata['num_classes']} texts, got {shown(names)}.")
+    check_number("dropout", metadata.get("dropout", 0.0), least=0, below=1)
     check_number("temperature", metadata.get("temperature", 1.0), above=0)
-    return metadata
+    check_readout_setting(metadata.get("readout"))
+    check_choice("views", metadata.get("views", "one"), VIEW_SETS)
+    if metadata.get("extra") is not None:
+        check_mapping("extra", metadata["extra"], "those of save_delta")
+
+
+def _brief(error: BaseException) -> str:
+    """The first words of an error, which may quote a file at length."""
+    return " ".join(str(error).split())[:200].rstrip(".: ") or type(error).__name__
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +19,7 @@ from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.readout import POOLED
 from monai_ept.networks.tuner import own_name
 
-__all__ = ["describe", "take_over"]
+__all__ = ["check_claims", "describe", "take_over"]
 
 _Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
@@ -76,6 +76,12 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
         odd = sorted(targets.keys() ^ delta.tensors.keys())
         raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
     values = {name: _fitted(net, path, about, name, value, targets[name]) for name, value in delta.tensors.items()}
+    for name, value in values.items():
+        if value.is_floating_point() != targets[name].is_floating_point() or value.is_complex():
+            raise DeltaError(
+                f"delta {path} holds {name!r} as {value.dtype}, this network as {targets[name].dtype}: it was changed "
+                "after it was saved, copy it again."
+            )
     with torch.no_grad():
         for name, value in values.items():
             targets[name].copy_(value)
@@ -86,6 +92,39 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     net.class_names = net.class_names or about.get("class_names")
     net.temperature = about.get("temperature", 1.0)
     net.views = about.get("views", "one")
+
+
+def check_claims(path: str | os.PathLike, delta: Delta, build: Callable[[], _Net]) -> None:
+    """
+    Refuse a delta whose metadata ask for another network than its tensors are of, before memory is taken for one.
+
+    Args:
+        path: of the delta, for errors.
+        delta: what the file holds.
+        build: makes the network that its metadata describe.
+
+    Raises:
+        DeltaError: when there is no such network, or the delta's tensors do not fit into it.
+        ImportError: when a method needs a package that is not there.
+    """
+    try:
+        build_methods(delta.metadata["methods"])
+        if any(method["name"] == "peft" for method in delta.metadata["methods"]):
+            return  # PEFT compares numbers as it wraps modules; what it may be asked for has limits of its own
+        with torch.device("meta"):  # which has shapes and no numbers
+            shapes = {name: tensor.shape for name, tensor in build().delta_tensors().items()}
+    except (TypeError, ValueError) as error:
+        raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
+    except (NotImplementedError, RuntimeError):
+        return  # a backbone that needs its numbers to be built
+    for name in sorted(shapes.keys() | delta.tensors.keys()):
+        held = delta.tensors[name].shape if name in delta.tensors else None
+        if held != shapes.get(name):
+            raise DeltaError(
+                f"delta {path} does not hold what its metadata speak of: {name!r} "
+                f"{'is not there' if held is None else f'has shape {tuple(held)}'} and "
+                f"{f'should have {tuple(shapes[name])}' if name in shapes else 'should not be there'}; copy it again."
+            )
 
 
 def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None:
@@ -131,19 +170,31 @@ def _fitted(
     """One tensor of a delta in the shape that this network has, resized where it belongs to token positions."""
     old_grid = [size // side for size, side in zip(about["img_size"], about["patch_size"], strict=True)]
     if old_grid != list(net.vit.grid_size) and name.startswith("backbone."):
-        module_name, _, key = name.rpartition(".")
-        module: Any = dict(net.named_modules()).get(module_name)
-        if own_name(name.removeprefix("backbone.")) in net.vit.position_names:
-            prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
-            value = resize_tokens(value[0], prefix, old_grid, net.vit.grid_size)[None]
-        elif hasattr(module, "resized"):
-            prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
-            value = module.resized(key, value, prefix, old_grid, net.vit.grid_size)
+        try:
+            value = _resized(net, name, value, old_grid)
+        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise DeltaError(
+                f"delta {path} has {name!r} of shape {tuple(value.shape)}, which is not one for images of "
+                f"{'×'.join(map(str, about['img_size']))}: copy it again."
+            ) from error
     if value.shape != target.shape:
         raise DeltaError(
             f"delta {path} has {name!r} of shape {tuple(value.shape)}, this network {tuple(target.shape)}: "
             "it belongs to another network."
         )
+    return value
+
+
+def _resized(net: _Net, name: str, value: Tensor, old_grid: Sequence[int]) -> Tensor:
+    """A tensor that was trained on another grid of patches, for the network's own."""
+    module_name, _, key = name.rpartition(".")
+    module: Any = dict(net.named_modules()).get(module_name)
+    if own_name(name.removeprefix("backbone.")) in net.vit.position_names:
+        prefix = value.shape[1] - int(torch.tensor(old_grid).prod())
+        return resize_tokens(value[0], prefix, old_grid, net.vit.grid_size)[None]
+    if hasattr(module, "resized"):
+        prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
+        return module.resized(key, value, prefix, old_grid, net.vit.grid_size)
     return value
 
 

@@ -5,14 +5,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import numbers
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WriteError", "plain_json", "remove_partials", "usable_folder", "write_whole"]
+__all__ = [
+    "WriteError",
+    "file_name",
+    "full_disk_is_said",
+    "plain_json",
+    "remove_partials",
+    "usable_folder",
+    "write_whole",
+]
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class WriteError(OSError):
@@ -42,6 +55,8 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise WriteError(f"cannot write {path}: its folder is not there (any more).") from error
         raise WriteError(
             f"cannot write {path} ({error.strerror or error}): make room or choose another folder; "
             "what was written there before is untouched."
@@ -72,10 +87,30 @@ def usable_folder(folder: str | os.PathLike) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             trial.unlink(missing_ok=True)
-        raise WriteError(
-            f"cannot write into the folder {folder} ({error.strerror or error}): choose another, or change its rights."
-        ) from error
+        advice = "make room, or choose another" if error.errno in _FULL else "choose another, or change its rights"
+        raise WriteError(f"cannot write into the folder {folder} ({error.strerror or error}): {advice}.") from error
     return folder
+
+
+@contextlib.contextmanager
+def full_disk_is_said(folder: str | os.PathLike, then: str = "start again") -> Iterator[None]:
+    """
+    Whatever meets a full disk in this context, a library for one, ends with a sentence.
+
+    Args:
+        folder: what is written.
+        then: what to do when there is room again.
+
+    Raises:
+        WriteError: when the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        where = error.filename or folder
+        raise WriteError(f"{where} cannot be written ({error.strerror}): make room, and {then}.") from error
 
 
 def remove_partials(folder: str | os.PathLike, name: str) -> None:
@@ -103,3 +138,15 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if math.isfinite(value) else None
+
+
+def file_name(text: str) -> str:
+    """
+    A text as the name of a file.
+
+    Example::
+
+        >>> file_name("../my images")
+        'my-images'
+    """
+    return re.sub(r"[^\w.+-]+", "-", text).strip(".-") or "unnamed"

@@ -11,6 +11,7 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 from monai_ept.checks import check_choice, check_number, check_whole
 from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
-from monai_ept.delta_contents import describe, take_over
+from monai_ept.delta_contents import check_claims, describe, take_over
 from monai_ept.methods import Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.readout import POOLED, check_readout, read_out, readout_width
 from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
+
+
+MOST_CLASSES = 100_000
 
 
 class ParameterCount(NamedTuple):
@@ -109,7 +113,7 @@ class TunedViT(nn.Module):
         **settings: Any,
     ) -> None:
         super().__init__()
-        check_whole("num_classes", num_classes)
+        check_whole("num_classes", num_classes, most=MOST_CLASSES)
         check_number("dropout", dropout, least=0, below=1)
         self.num_classes = num_classes
         self.dropout = dropout
@@ -127,7 +131,7 @@ class TunedViT(nn.Module):
         self._adapt()
         self._unchosen = {name for name, value in (("readout", readout), ("views", views)) if value is None}
         self.views = check_choice("views", "one" if views is None else views, VIEW_SETS)
-        self.readout = check_readout(self.vit, POOLED if readout is None else readout)
+        self.readout = check_readout(self.vit, readout)
         self.head = self._new_head()
         # A buffer, so that exported and saved networks have it too.
         self.register_buffer("_temperature", torch.ones(()))
@@ -442,18 +446,26 @@ class TunedViT(nn.Module):
                 f"delta {path} was trained on a {about['backbone']['name']} that was given as a module: "
                 "pass backbone=… with that module."
             )
-        net = TunedViT(
-            about["backbone"]["name"] if backbone is None else backbone,
-            about["num_classes"],
+        described = partial(
+            TunedViT,
+            num_classes=about["num_classes"],
             method=about["methods"],
-            pretrained=pretrained,
-            img_size=(img_size or tuple(about["img_size"])) if backbone is None else img_size,
             in_channels=about["in_channels"],
-            dropout=about["dropout"],
-            class_names=about["class_names"],
+            dropout=about.get("dropout", 0.0),
+            class_names=about.get("class_names"),
             readout=about.get("readout", POOLED),
             views=about.get("views", "one"),
         )
+        if backbone is None:
+            name, size = about["backbone"]["name"], tuple(about["img_size"])
+            check_claims(path, delta, lambda: described(name, img_size=size))
+            build = partial(described, name, pretrained=pretrained, img_size=img_size or size)
+        else:
+            build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
+        try:
+            net = build()
+        except ValueError as error:
+            raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
         take_over(net, path, delta)
         if not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]

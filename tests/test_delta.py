@@ -6,20 +6,19 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from monai_ept import DeltaError, EPTWrapper, TunedViT
 from monai_ept.delta import fingerprint, read_delta, store_temperature, write_delta
 from tests.backbones import images_for, monai_vit, timm_vit
+from tests.fresh_process import fresh_processes
 
 
 def small_net(seed: int = 0, **settings) -> TunedViT:
@@ -105,16 +104,14 @@ def test_from_delta_by_name_in_a_fresh_process(tmp_path):
     net.save_delta(tmp_path / "net.safetensors")
     x = images_for(net.vit)
     save_file({"x": x, "logits": net(x).detach()}, tmp_path / "answer.safetensors")
-    script = f"""
-        import torch
-        from safetensors.torch import load_file
-        from monai_ept import TunedViT
-        net = TunedViT.from_delta({str(tmp_path / "net.safetensors")!r}, pretrained={str(weights)!r}).eval()
-        known = load_file({str(tmp_path / "answer.safetensors")!r})
-        assert torch.equal(net(known["x"]), known["logits"])
-    """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    with fresh_processes() as pool:
+        assert pool.submit(answers_as_before, tmp_path).result()
+
+
+def answers_as_before(folder: Path) -> bool:
+    net = TunedViT.from_delta(folder / "net.safetensors", pretrained=folder / "tiny.safetensors").eval()
+    known = load_file(folder / "answer.safetensors")
+    return torch.equal(net(known["x"]), known["logits"])
 
 
 def with_weights_of(other: torch.nn.Module, backbone: torch.nn.Module) -> torch.nn.Module:
@@ -294,7 +291,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(saved, monkeypatch):
 def write_for_ever(path: Path) -> None:
     torch.set_num_threads(1)  # the parent's threads do not exist after a fork
     tensors = {"a": torch.zeros(4_000_000)}
-    about = {"methods": [], "backbone": {}, "num_classes": 1, "in_channels": 1, "img_size": [], "patch_size": []}
+    backbone = {"name": "mine", "by_name": False, "fingerprint": "0"}
+    about = {"methods": [], "backbone": backbone, "num_classes": 1, "in_channels": 1}
+    about.update({"img_size": [32, 32], "patch_size": [16, 16]})
     while True:
         tensors["a"] = tensors["a"] + 1
         write_delta(path, tensors, {**about, "n": float(tensors["a"][0])})

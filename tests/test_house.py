@@ -20,7 +20,7 @@ PACKAGE = ROOT / "monai_ept"
 
 # From the ground up; a room may import those below it and its neighbours on the same floor.
 FLOORS = [
-    "_lazy _moved checks command_line files",
+    "_lazy _moved checks command_line files yaml_file",
     "metrics reporting shipped synthetic",
     "data networks",
     "methods",
@@ -30,7 +30,7 @@ FLOORS = [
     "runs",
     "engines evaluation",
     "analysis benchmark bundle",
-    "methods_command shipped_command",
+    "check_command methods_command shipped_command",
     "__init__ __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

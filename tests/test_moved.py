@@ -15,7 +15,13 @@ from monai_ept._moved import MOVED
 # function of the same name are left out (engines.fit, handlers.unwrap, tracking.compare, tracking.sync).
 NAMES = [line.split() for line in (Path(__file__).parent / "names_of_release_0.1.txt").read_text().splitlines()]
 # Helpers that no configuration named, with nothing that does quite the same.
-GONE = {"handlers.guard.describe_checkpoint", "handlers.loss.base_lr", "tracking.figure.draw_comparison"}
+GONE = {
+    "handlers.guard.describe_checkpoint",
+    "handlers.loss.base_lr",
+    "tracking.figure.draw_comparison",
+    "tracking.journal.write_json",
+    "tracking.store.database_folder",
+}
 
 
 @pytest.mark.parametrize("old", MOVED)

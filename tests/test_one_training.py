@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import monai.bundle
 import pytest
 import torch
@@ -28,6 +30,7 @@ def by_fit(folder, method, recipe):
     torch.manual_seed(SEED)
     net = TunedViT("embedded", data.num_classes, method=method, img_size=SIZE, class_names=data.class_names)
     split = few_shot_split(data, SHOTS, SEED)
+    recipe = {**recipe, "num_resamples": 0}  # of no influence on what is learnt
     fit(net, split, data=data, recipe=recipe, seed=SEED, out_dir=folder, track=False, progress=False)
     return folder / "delta.safetensors"
 
@@ -42,6 +45,7 @@ def by_bundle(folder, method, recipe):
         seed=SEED,
         track=False,
         run_dir=str(folder),
+        **{"recipe_settings#num_resamples": 0},
     )
     return folder / "delta.safetensors"
 
@@ -71,12 +75,20 @@ def tensors(path):
         return {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}  # noqa: SIM118, no mapping
 
 
-@pytest.mark.parametrize("recipe", ["default", "paper"])
-@pytest.mark.parametrize("method", ["ept", "lora", ["ept", "ln"]], ids=str)
+METHODS = "ept", "lora", ["ept", "ln"]
+QUICK = ("ept", "default"), (["ept", "ln"], "paper")
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [
+        pytest.param(*case, id="-".join(map(str, case)), marks=[] if case in QUICK else pytest.mark.slow)
+        for case in product(METHODS, ("default", "paper"))
+    ],
+)
 def test_three_doors_lead_to_one_training(method, recipe, tmp_path):
-    given = method, {"name": recipe, "epochs": 2, "num_resamples": 0}
+    given = method, {"name": recipe, "epochs": 2}
     fitted = by_fit(tmp_path / "fit", *given)
-    given[1].pop("num_resamples")  # of no influence on what is learnt, and no setting of the bundles
     bundled = by_bundle(tmp_path / "bundle", *given)
     swept = by_sweep(tmp_path / "sweep", *given)
     assert tensors(fitted) == tensors(bundled) == tensors(swept)

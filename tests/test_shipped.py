@@ -13,6 +13,7 @@ import pytest
 
 from monai_ept.__main__ import main
 from monai_ept.shipped import list_shipped
+from tests.bundles.cases import SMALL, command
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,16 +85,25 @@ def run(*command: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+BOTH = """
+import runpy
+from monai_ept.__main__ import main
+assert main(["benchmark", "run", "quick.yaml", "--dry-run"]) == 0
+runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+"""
+"""What imports torch, in one process."""
+
+
 def test_the_wheel_is_a_front_door(installed, tmp_path):
-    place = run(installed / "python", "-c", "import monai_ept; print(monai_ept.__file__)", cwd=tmp_path)
+    find = "import importlib.util; print(importlib.util.find_spec('monai_ept').origin)"
+    place = run(installed / "python", "-c", find, cwd=tmp_path)
     assert Path(place.strip()).is_relative_to(installed.parent)
     ept = installed / "monai-ept"
     assert "ept_derm" in run(ept, "bundle", "list", cwd=tmp_path)
     assert "quick" in run(ept, "sweep", "list", cwd=tmp_path)
     run(ept, "sweep", "copy", "quick", cwd=tmp_path)
-    assert "54 cells" in run(ept, "benchmark", "run", "quick.yaml", "--dry-run", cwd=tmp_path)
     run(ept, "bundle", "copy", "ept_derm", cwd=tmp_path)
-    config = ["--config_file", "ept_derm/configs/train.yaml", "--epochs", 1, "--shots", 1, "--img_size", 64]
-    said = run(installed / "python", "-m", "monai.bundle", "run", *config, cwd=tmp_path)
-    assert "balanced_accuracy" in said
+    training = command("ept_derm/configs/train.yaml", **SMALL["ept_derm"], epochs=1, shots=1)
+    said = run(installed / "python", "-c", BOTH, *training[training.index("run") :], cwd=tmp_path)
+    assert "54 cells" in said and "balanced_accuracy" in said
     assert list((tmp_path / "runs").rglob("delta.safetensors"))

@@ -30,6 +30,7 @@ from monai_ept.engines import network_transforms, task_of
 from monai_ept.evaluation.gallery import picture_of
 from monai_ept.files import remove_partials, usable_folder, write_whole
 from monai_ept.model import TunedViT
+from monai_ept.networks.device import usable_device
 from monai_ept.reporting.page import build_page
 
 __all__ = ["Analysis", "analyze"]
@@ -145,7 +146,7 @@ def analyze(
     names = list(class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
     classes, all_names = single_classes(labels, names)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable_device(device)
     out = Output(usable_folder(out_dir), draw)
     remove_partials(out.folder, "*")
     net.to(device)
@@ -153,9 +154,8 @@ def analyze(
     run: dict[str, Any] = {"device": device, "batch_size": batch_size, "num_workers": num_workers}
     settings = transform_settings or {}
     transform = network_transforms(net, **settings)
-    firsts = [np.flatnonzero(classes == k)[0] for k in range(len(names)) if (classes == k).any()][:MOST_EXAMPLES]
-    examples = {records[index]["id"]: records[index] for index in firsts}
-    features, maps = collect_features(net, records, transform, examples=list(examples), progress=progress, **run)
+    firsts = [int(np.flatnonzero(classes == k)[0]) for k in range(len(names)) if (classes == k).any()][:MOST_EXAMPLES]
+    features, maps = collect_features(net, records, transform, progress=progress, **run)
     if len(np.unique(classes[classes >= 0])) < 2:
         raise ValueError(f"the {part} images are all of one class: distances between classes need two.")
     val_logits = collect_logits(net, val, transform, **run) if val else None
@@ -163,11 +163,10 @@ def analyze(
         features.logits, labels, task, stored=net.temperature, val_logits=val_logits, val=val, seed=seed
     )
     sinks = learned_sinks(net)
-    shown = {}
+    shown: dict[int, tuple[str, np.ndarray]] = {}
     if maps is not None and draw:
         visible = network_transforms(net, **{**settings, "mean": 0.0, "std": 1.0})
-        for (identity, record), index in zip(examples.items(), firsts, strict=True):
-            shown[identity] = names[classes[index]], picture_of(visible(record)["image"])
+        shown = {row: (names[classes[row]], picture_of(visible(records[row])["image"])) for row in firsts}
 
     sections = {}
     sections["features"], distances = features_section(out, features, classes, all_names, task=task, seed=seed)

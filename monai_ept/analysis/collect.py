@@ -38,7 +38,6 @@ def collect_features(
     records: Sequence[Record],
     transform: Any,
     *,
-    examples: Sequence[str] = (),
     device: str | torch.device = "cpu",
     batch_size: int = 32,
     num_workers: int = 0,
@@ -51,19 +50,15 @@ def collect_features(
         net: the network, on ``device`` already.
         records: the images.
         transform: from a record to what the network takes.
-        examples: ids of the images whose scaling maps are kept one by one.
-        device: where to compute.
-        batch_size: images at a time.
-        num_workers: processes that load images.
-        progress: show a bar.
+        device, batch_size, num_workers and progress: as in ``analyze``.
 
     Returns:
         the features, and the scaling maps where the method has some.
     """
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
     member = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(net.num_classes)
-    maps = ScalingMaps.empty(net, len(records))
     rows: dict[str, list[np.ndarray]] = {"pretrained": [], "tuned": [], "logits": []}
+    taken: list[torch.Tensor] = []
     seen: list[str] = []
     with eval_mode(net), torch.inference_mode():
         for batch in _batches(records, transform, batch_size, num_workers, progress):
@@ -74,12 +69,12 @@ def collect_features(
                 tuned = net.features(images)
             rows["tuned"].append(_array(tuned))
             rows["logits"].append(_array(net.head(tuned)))
-            if maps is not None:
-                where = slice(len(seen), len(seen) + len(images))
-                maps.add(kept.take(), member[where], list(batch["id"]), examples)
+            if kept.layers:
+                taken.append(kept.take().cpu())
             seen += batch["id"]
+    features = {name: np.concatenate(parts) for name, parts in rows.items()}
     groups = [str(record["group"]) for record in records]
-    return Features(seen, groups, labels, **{name: np.concatenate(parts) for name, parts in rows.items()}), maps
+    return Features(seen, groups, labels, **features), ScalingMaps.of(net, taken, member)
 
 
 def collect_logits(

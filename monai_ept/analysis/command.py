@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from monai_ept.command_line import Command, add_tracking_uri, name_value_pairs
@@ -27,6 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--max-images", type=int, default=500, help="a random choice of so many (%(default)s)")
     parser.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
     parser.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an analysis that is in that folder")
     parser.add_argument("--no-track", action="store_true", help="leave the run in MLflow as it is")
     rare = parser.add_argument_group("rarely needed")
     add_tracking_uri(rare, "that of the run")
@@ -36,11 +38,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """Analyse what the arguments name, write the page, and add it to the run."""
-    import yaml
-
     from monai_ept.analysis.analysis import analyze
     from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis
     from monai_ept.delta import store_temperature
+    from monai_ept.files import full_disk_is_said
+    from monai_ept.runs.result_folder import ResultFolder
+    from monai_ept.yaml_file import load_yaml
 
     options = name_value_pairs("--option", args.option)
     trained = find_network_and_images(
@@ -50,7 +53,7 @@ def _run(args: argparse.Namespace) -> None:
         source=args.source,
         dataset_dir=args.dataset_dir,
         split=args.split,
-        options={name: yaml.safe_load(value) for name, value in options.items()},
+        options={name: load_yaml(value, f"--option {name}") for name, value in options.items()},
         tracking_uri=args.tracking_uri,
         out_dir=args.out or "analysis",
     )
@@ -59,19 +62,24 @@ def _run(args: argparse.Namespace) -> None:
         raise ValueError("--calibrate needs validation images, and there are none: make the split with val='shots'.")
     if args.calibrate and args.part == "val":
         raise ValueError("--calibrate finds the temperature on the validation images: choose another --part.")
-    found = analyze(
-        trained.net,
-        trained.images,
-        val=val,
-        part=args.part,
-        out_dir=args.out or (trained.folder / "analysis" if trained.folder is not None else Path("analysis")),
-        class_names=trained.data.class_names,
-        max_images=args.max_images,
-        transform_settings=trained.transform_settings,
-        seed=args.seed,
-        device=args.device,
-        progress=sys.stderr.isatty(),
-    )
+    out = args.out or (trained.folder / "analysis" if trained.folder is not None else Path("analysis"))
+    with ResultFolder(out, "analysis", overwrite=args.overwrite) as place, full_disk_is_said(out):
+        found = analyze(
+            trained.net,
+            trained.images,
+            val=val,
+            part=args.part,
+            out_dir=place.begin(),
+            class_names=trained.data.class_names,
+            max_images=args.max_images,
+            transform_settings=trained.transform_settings,
+            seed=args.seed,
+            device=args.device,
+            progress=sys.stderr.isatty(),
+        )
+        place.deliver()
+        paths = {name: place.find(path) for name, path in found.paths.items()}
+        found = replace(found, folder=place.folder, paths=paths)
     print(f"{found}\n")
     if args.calibrate and found.temperature is not None:
         if found.temperature.at_edge:

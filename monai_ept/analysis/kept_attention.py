@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -74,55 +74,49 @@ class KeptAttention:
         return torch.stack([self._seen[index] for index in self.layers], dim=1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ScalingMaps:
-    """Factors ``g`` of many images: their means, and single images' maps."""
+    """Factors ``g`` of images."""
 
     layers: list[int]  # indices of the prompted ones
     num_prefix: int  # tokens that stand before the patches
     grid: tuple[int, ...]  # patches along each spatial axis
-    total: np.ndarray  # sum over all images, (layers, tokens)
-    class_totals: np.ndarray  # sums over the images of each class, (classes, layers, tokens)
-    counts: np.ndarray  # images of each class
-    patches: np.ndarray  # each image's mean over patches, (images, layers)
-    prefixes: np.ndarray  # each image's prefix tokens, (images, layers, num_prefix)
-    examples: dict[str, np.ndarray] = field(default_factory=dict)  # (layers, tokens) of single images, by id
-    images: int = 0
+    kept: np.ndarray  # the factors (images, layers, tokens)
+    member: np.ndarray  # which image is of which class (images, classes)
 
     @classmethod
-    def empty(cls, net: TunedViT, num_images: int) -> ScalingMaps | None:
-        """Maps of no image yet; None where no prompt scales anything."""
-        layers = list(scaled_layers(net))
-        if not layers:
+    def of(cls, net: TunedViT, taken: Sequence[Tensor], member: np.ndarray) -> ScalingMaps | None:
+        """From what ``KeptAttention`` took of each batch; None where no prompt scales anything."""
+        if not (layers := list(scaled_layers(net))):
             return None
         prefix = net.vit.num_prefix_tokens + net.vit.added_tokens
-        shape = (len(layers), net.vit.num_tokens)
-        totals = np.zeros(shape), np.zeros((net.num_classes, *shape)), np.zeros(net.num_classes, dtype=np.int64)
-        each = np.zeros((num_images, len(layers))), np.zeros((num_images, len(layers), prefix))
-        return cls(layers, prefix, tuple(net.vit.grid_size), *totals, *each)
+        return cls(layers, prefix, tuple(net.vit.grid_size), torch.cat(list(taken)).double().cpu().numpy(), member)
 
-    def add(self, kept: Tensor, member: np.ndarray, ids: Sequence[str], examples: Sequence[str]) -> None:
-        """Add images' factors ``(images, layers, tokens)``; ``member`` says which image is of which class."""
-        values = kept.double().cpu().numpy()
-        where = slice(self.images, self.images + len(values))
-        self.total += values.sum(axis=0)
-        self.class_totals += np.einsum("nk,nlt->klt", member.astype(np.float64), values)
-        self.counts += member.sum(axis=0)
-        self.patches[where] = values[..., self.num_prefix :].mean(axis=-1)
-        self.prefixes[where] = values[..., : self.num_prefix]
-        self.examples.update({name: one for name, one in zip(ids, values, strict=True) if name in examples})
-        self.images += len(values)
+    @property
+    def counts(self) -> np.ndarray:
+        """Images of each class."""
+        return np.asarray(self.member.sum(axis=0))
+
+    @property
+    def patches(self) -> np.ndarray:
+        """Each image's mean over patches, ``(images, layers)``."""
+        return np.asarray(self.kept[..., self.num_prefix :].mean(axis=-1))
+
+    @property
+    def prefixes(self) -> np.ndarray:
+        """Each image's prefix tokens, ``(images, layers, num_prefix)``."""
+        return self.kept[..., : self.num_prefix]
 
     @property
     def mean(self) -> np.ndarray:
         """Mean over all images, ``(layers, tokens)``."""
-        return self.total / self.images
+        return np.asarray(self.kept.mean(axis=0))
 
     @property
     def class_means(self) -> np.ndarray:
         """Mean over the images of each class, ``(classes, layers, tokens)``; NaN for a class without any."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self.class_totals / self.counts[:, None, None]
+            return np.tensordot(self.member.T.astype(np.float64), self.kept, 1) / self.counts[:, None, None]
 
     def to_map(self, tokens: np.ndarray) -> np.ndarray:
         """Values of tokens ``(…, tokens)`` as maps over the image ``(…, rows, columns)``; of a volume its middle."""

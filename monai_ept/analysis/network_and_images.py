@@ -129,7 +129,8 @@ def record_analysis(
     """
     artifacts: dict[str, Sequence[Path]] = {"analysis": files} | ({"model": [found.delta]} if calibrated else {})
     if found.run_id is not None:
-        from monai_ept.tracking.mlflow_client import open_client, patience, tracking_store, without_password
+        from monai_ept.tracking.address import tracking_store, without_password
+        from monai_ept.tracking.mlflow_client import open_client, patience
 
         uri = tracking_store(found.tracking_uri)
         with patience():

@@ -18,21 +18,21 @@ FEWEST = 8
 
 def first_component(features: np.ndarray) -> np.ndarray:
     """Positions along the features' own first principal component, centred."""
-    return _principal(features - features.mean(axis=0), 1)[:, 0]
+    return _principal(features, 1)[:, 0]
 
 
 def plane(features: np.ndarray) -> np.ndarray:
     """The first two principal components ``(images, 2)``, in units of the root of the total spread."""
-    centred = features - features.mean(axis=0)
-    points = _principal(centred, 2) / (np.sqrt((centred**2).sum(axis=1).mean()) or 1.0)
+    points = _principal(features, min(2, *features.shape)) / (np.sqrt(features.var(axis=0).sum()) or 1.0)
     return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
 
 
-def _principal(centred: np.ndarray, number: int) -> np.ndarray:
+def _principal(features: np.ndarray, number: int) -> np.ndarray:
     """Positions along the main directions, each with the sign of its largest loading."""
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:number]
-    largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1)[:, None], axis=1)
-    return centred @ (directions * np.sign(largest)).T
+    from sklearn.decomposition import PCA
+
+    with np.errstate(invalid="ignore"):  # of images that are all alike it would know which share each direction has
+        return np.asarray(PCA(number, svd_solver="full").fit_transform(features))
 
 
 def turned(points: np.ndarray, to: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ignite.engine import Engine, Events
 from monai.transforms import Transform
 
 from monai_ept.data import Record, RecordSet
+from monai_ept.data.find_files import FindFiles
 from monai_ept.data.read_image import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES, is_dicom
 
 __all__ = ["CollectErrors", "ReadOrReport", "embedded_images", "find_images"]
@@ -23,8 +23,8 @@ def find_images(path: str | Path, spatial_dims: int = 2) -> list[Record]:
     """
     The images of a file or folder, in the order of their names.
 
-    A folder is searched with all folders in it. In 3-D a folder that holds DICOM files is one volume, a series. What
-    is neither named nor marked as an image is passed over, and so is what is hidden.
+    A folder is searched with all folders in it, each once, whatever links lead to it. In 3-D a folder that holds DICOM
+    files is one volume, a series. What is neither named nor marked as an image, or is hidden, is passed over.
 
     Args:
         path: PNG, JPEG, TIFF, DICOM, NIfTI or NumPy file, or a folder of these.
@@ -34,25 +34,28 @@ def find_images(path: str | Path, spatial_dims: int = 2) -> list[Record]:
         FileNotFoundError: when there is no image.
 
     Returns:
-        records with "image" and "id", the path within the folder.
+        records with "image" and "id", the path within the folder, where what is no UTF-8 in a name is written out.
     """
     root = Path(path).expanduser()
     if root.is_file():
         return [{"image": str(root), "id": root.name}]
     if not root.is_dir():
         raise FileNotFoundError(f"there is no file or folder {root}: pass --dataset_dir with images to predict.")
-    found: list[Path] = []
-    for parent, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images = [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
-        images = [image for image in images if _is_image(image)]
-        if spatial_dims == 3 and any(_is_slice(image) for image in images):
-            found.append(Path(parent))
-            images = [image for image in images if not _is_slice(image)]
-        found += images
+    find = FindFiles()
+    found = [image for image in find.below(root) if _is_image(image)]
+    if find.problems:
+        raise PermissionError(f"{find.problems[0]}: change its rights, or leave it out.")
     if not found:
         raise FileNotFoundError(f"there is no image in {root}: it takes PNG, JPEG, TIFF, DICOM, NIfTI and NumPy files.")
-    return [{"image": str(image), "id": image.relative_to(root).as_posix()} for image in found]
+    if spatial_dims == 3:  # a series is its folder, and comes before what else is in it
+        series = {image.parent for image in found if _is_slice(image)}
+        pairs = [(image.parent if image.parent in series else image, image) for image in found]
+        found = list(dict.fromkeys(one for pair in pairs for one in pair if one in series or not _is_slice(one)))
+    return [{"image": str(image), "id": _written_out(image.relative_to(root).as_posix())} for image in found]
+
+
+def _written_out(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_image(path: Path) -> bool:
@@ -107,15 +110,30 @@ class CollectErrors:
 
     Attributes:
         errors: the reason by id.
+
+    Raises:
+        ValueError: (at the end of a run) when not one image could be read.
     """
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
+        self._seen = 0
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, lambda _: self.errors.clear())
+        engine.add_event_handler(Events.STARTED, lambda _: self._begin())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self._end())
+
+    def _begin(self) -> None:
+        self.errors.clear()
+        self._seen = 0
+
+    def _end(self) -> None:
+        if self.errors and len(self.errors) == self._seen:
+            name, why = next(iter(self.errors.items()))
+            raise ValueError(f"none of the {self._seen} images could be read, so there is no prediction: {name}: {why}")
 
     def __call__(self, engine: Any) -> None:
         batch: Mapping[str, Sequence[str]] = engine.state.batch
+        self._seen += len(batch["id"])
         self.errors.update({name: error for name, error in zip(batch["id"], batch["error"], strict=True) if error})

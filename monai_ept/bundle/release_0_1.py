@@ -41,6 +41,7 @@ __all__ = [
     "make_network",
     "method_of",
     "optimizer_settings",
+    "run_name",
 ]
 
 
@@ -92,6 +93,20 @@ def optimizer_settings(
     return chosen.optimizer, default_lr(network, chosen.optimizer) if chosen.lr is None else chosen.lr
 
 
+def run_name(method: Any, shots: int, seed: int) -> str:
+    """
+    A name for a run and its folder, as it was: without the hash that today's has.
+
+    Example::
+
+        >>> run_name("ept", 5, 0)
+        'ept-5shot-seed0'
+    """
+    listed = list(method) if isinstance(method, (list, tuple)) else [method]
+    methods = [one["name"] if isinstance(one, Mapping) else str(one) for one in listed]
+    return f"{'+'.join(methods)}-{shots}shot-seed{seed}"
+
+
 def defined_above(handler: Any) -> Any:
     """A handler that a configuration defines elsewhere."""
     return handler
@@ -129,6 +144,8 @@ def begin_training(
     more = {"data": data, "seed": said.get("seed", 0), "resume": resume, "origin": origin}
     today = _today(network, split, recipe, run_dir, tracking, **more)
     today.begin()
+    if today.place is not None:
+        today.place.close()  # these bundles write on their own, and say to nobody when they are done
     announce(today)
 
 
@@ -152,7 +169,7 @@ def finish_training(
     """Test what was trained, write the report, close the run in MLflow, and say where everything is."""
     recipe = {"name": "paper", "num_resamples": num_resamples}  # it leaves the network as it is
     origin = {"network": network_settings or {}, "transforms": transform_settings or {}}
-    today = _today(network, split, recipe, run_dir, tracking, seed=seed, origin=origin)
+    today = _today(network, split, recipe, run_dir, tracking, seed=seed, origin=origin, resume=True)
     today.class_names, today.task, today.trainer = tuple(class_names), task, trainer
     today.eval_loader = lambda part: test_loader
     conclude(today, today.finish(), register)

@@ -16,27 +16,13 @@ from monai_ept.networks.embedded_weights import EMBEDDED
 from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.fit_result import FitResult
 
-__all__ = ["announce", "conclude", "make_trainer", "run_name", "start"]
+__all__ = ["announce", "conclude", "make_trainer", "start"]
 
 
 def start() -> None:
     """What comes before anything else: short errors, and no misspelled setting."""
     short_errors()
     check_command_line()
-
-
-def run_name(method: Any, shots: int, seed: int) -> str:
-    """
-    A name for a run and its folder.
-
-    Example::
-
-        >>> run_name("ept", 5, 0)
-        'ept-5shot-seed0'
-    """
-    listed = list(method) if isinstance(method, (list, tuple)) else [method]
-    methods = [one["name"] if isinstance(one, Mapping) else str(one) for one in listed]
-    return f"{'+'.join(methods)}-{shots}shot-seed{seed}"
 
 
 def make_trainer(training: Training, **settings: Any) -> Any:
@@ -90,7 +76,7 @@ def announce(training: Training) -> None:
     tracking = training.tracking
     if tracking.enabled:
         from monai_ept.tracking import tracking_store
-        from monai_ept.tracking.mlflow_client import without_password
+        from monai_ept.tracking.address import without_password
 
         store = without_password(tracking_store(tracking.tracking_uri))
         lines.append(f"  MLflow    {store}, experiment {tracking.experiment}")
@@ -129,12 +115,10 @@ def conclude(training: Training, result: FitResult, register: str | None = None)
         print(f"test report {result.folder / 'evaluation'}: {report}")
     run = training.tracking.run
     if run is not None:
-        from monai_ept.tracking.mlflow_client import without_password
+        from monai_ept.tracking.address import without_password
 
         where = run.url or f"run {run.run_id} in {without_password(run.uri)}"
-        print(
-            f"MLflow      {where}" if training.sent else "MLflow      kept for 'monai-ept sync', see the warning above"
-        )
+        print(f"MLflow      {where}" if training.sent else f"MLflow      kept for 'monai-ept sync {result.folder}'")
     if register is not None:
         print(f"registry    {_registered(training, result, register)}")
 
@@ -154,6 +138,7 @@ def _registered(training: Training, result: FitResult, name: str) -> str:
             example=torch.zeros(1, net.vit.in_channels, *net.vit.img_size),
             task=training.task,
             backbone=backbone_recipe(net, training.origin["network"]),
+            tracking_uri=training.tracking.run.uri if training.tracking.run is not None else None,
         )
     except (ValueError, ConnectionError) as error:
         return f"{name} is not registered: {error}"

@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.utils import look_up_option, optional_import
+from monai.utils import optional_import
 
+from monai_ept.checks import check_choice
+from monai_ept.data.copies import exact_copies
+from monai_ept.data.image_file import all_finite, channel_axis
 from monai_ept.data.read_image import check_file
 from monai_ept.data.records import DataError, Record, RecordSet, Task, positive_classes
 
-__all__ = ["CHECK_LEVELS", "inside", "validate_records"]
+__all__ = ["CHECK_LEVELS", "inside", "too_few_classes", "validate_records"]
 
 CHECK_LEVELS = ("quick", "full", "none")
 
@@ -49,17 +52,18 @@ def validate_records(
         root: folder that no image path may leave; None skips this check.
         where: for each record where it was read, e.g. "labels.csv:12"; default "record 12 (id 'x')".
         problems: what the caller found while reading; it heads the list.
-        check_images: "quick" reads header and end of every file, and decodes those whose end looks cut off; "full"
-            decodes every image; "none" does not touch the files. A progress bar appears after three seconds.
+        check_images: "quick" reads header and end of every file, compares the checksums of PNG, decodes what looks cut
+            off or may hold NaN, and finds files that are there twice; "full" decodes every image, and finds copies that
+            were saved anew without loss; "none" does not touch the files. A progress bar appears after three seconds.
         allow_empty_classes: accept classes without any image.
 
     Raises:
         DataError: when anything is wrong.
 
     Returns:
-        ``data``, unchanged.
+        ``data``, which now know their copies.
     """
-    look_up_option(check_images, CHECK_LEVELS)
+    check_choice("check_images", check_images, CHECK_LEVELS)
     found = [*problems, *_class_name_problems(data.class_names)]
     places = list(where) if where is not None else [_place(n, record) for n, record in enumerate(data.records)]
     if not data.records and not found:
@@ -77,6 +81,9 @@ def validate_records(
         not_text = [key for key in ("id", "group") if not isinstance(record[key], str)]
         if not_text:
             found.append(f"{place}: {' and '.join(not_text)} must be text")
+            continue
+        if not _is_utf8(record["id"]):
+            found.append(f"{record['id']!a}: the name is not UTF-8 text, so no list can name it: rename the file")
             continue
         if record["id"] in first_seen:
             found.append(f"{place}: id {record['id']!r} is already used by {first_seen[record['id']]}")
@@ -106,10 +113,26 @@ def validate_records(
         counts = zip(data.class_names, positives, strict=True)
         found += [f"class {name!r} has no image" for name, count in counts if not count]
     if check_images != "none":
-        found += _image_problems(to_read, full=check_images == "full")
+        found += _image_problems(to_read, check_images == "full", data.spatial_dims)
     if found:
         raise DataError(data.name, found)
-    return data
+    copies = exact_copies(data.records, pixels=check_images == "full") if check_images != "none" else []
+    return replace(data, copies=copies)
+
+
+def too_few_classes(class_names: Sequence[str]) -> list[str]:
+    """What is wrong with a single class, for sources of data that have one label per image."""
+    if len(class_names) != 1:
+        return []
+    return [f"there is only one class, {class_names[0]!r}: it takes two to tell images apart"]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # what the system could not decode of a file's name
+        return False
+    return True
 
 
 def _place(number: int, record: Record) -> str:
@@ -149,13 +172,13 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def _image_problems(items: Sequence[tuple[str, Any]], full: bool) -> list[str]:
+def _image_problems(items: Sequence[tuple[str, Any]], full: bool, spatial_dims: int) -> list[str]:
     def check(item: tuple[str, Any]) -> str | None:
         place, image = item
         if isinstance(image, (str, Path)):
-            place, problem = f"{place}: {str(image)!r}", check_file(image, full=full)
+            place, problem = f"{place}: {str(image)!r}", check_file(image, full, spatial_dims)
         else:
-            place, problem = f"{place}:", _array_problem(image)
+            place, problem = f"{place}:", _array_problem(image, spatial_dims)
         return f"{place} {problem}" if problem else None
 
     # Decoding releases the interpreter lock, so threads are enough; a few more than cores hide slow disks.
@@ -164,12 +187,15 @@ def _image_problems(items: Sequence[tuple[str, Any]], full: bool) -> list[str]:
         return [problem for problem in results if problem]
 
 
-def _array_problem(image: Any) -> str | None:
+def _array_problem(image: Any, spatial_dims: int) -> str | None:
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
         return f"image is a {type(image).__name__}, neither a path nor an array"
     if 0 in image.shape or len(image.shape) < 2:
         return f"image array of shape {tuple(image.shape)} is empty or has fewer than two dimensions"
-    # One sum tells whether anything in it is not finite, without a mask as large as the image.
-    if isinstance(image, np.ndarray) and image.dtype.kind == "f" and not math.isfinite(float(image.sum())):
+    try:
+        channel_axis(image.shape, spatial_dims, "image array")
+    except ValueError as error:
+        return str(error)
+    if isinstance(image, np.ndarray) and not all_finite(image):
         return "image array holds values that are not finite"
     return None

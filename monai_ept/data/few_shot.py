@@ -8,10 +8,12 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-from monai.utils import look_up_option
-
+from monai_ept.checks import check_choice, check_whole
+from monai_ept.data.keep_together import contradictions, copies_of, joined_groups, one_of_each
+from monai_ept.data.near_copies import near_copies_of
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
 from monai_ept.data.split import PARTS, FewShotSplit, describe, leaks
 
@@ -27,6 +29,8 @@ def few_shot_split(
     val: Literal["none", "shots", "rest"] | None = None,
     test_fraction: float | None = None,
     sampling: Literal["fresh", "published", "published-clean"] = "fresh",
+    near_copies: Literal["group"] | None = None,
+    crossing: Literal["test", "train"] = "test",
 ) -> FewShotSplit:
     """Split a data set into K shots for training, a validation set and a test set that share no image and no group.
 
@@ -40,6 +44,8 @@ def few_shot_split(
     - **Test**: the official test split if there is one; otherwise ``test_fraction`` of each class's groups, the same
       for every seed; otherwise all that is left.
     - **Validation**: from the official validation split if there is one, otherwise from what is left of training.
+    - **Copies**: files with the same content are one image. Their groups become one, and one of them is used, the first
+      by its id; the official test split stays as it is.
 
     Args:
         data: the records.
@@ -51,11 +57,16 @@ def few_shot_split(
         test_fraction: share of the groups to hold out for testing if there is no official test split.
         sampling: "fresh" draws anew; "published" takes the lists that came with the data as they are and warns of
             what is wrong with them; "published-clean" removes repeated rows from training, and from validation
-            every image of a group that is in training.
+            and test every image of a group that is in training.
+        near_copies: "group" also puts images into one group that look the same (saved anew, resized, turned, mirrored),
+            see :py:func:`monai_ept.data.near_copies.find_near_copies`. It decodes every image.
+        crossing: where a group belongs that is in the official test split and outside of it: "test" leaves its other
+            images out, "train" leaves those in the test split out, for every seed alike.
 
     Raises:
         ValueError: when the arguments don't fit together or the data.
-        DataError: when the finished split is not disjoint. This would be a bug here; the check always runs.
+        DataError: when one file is there with different labels, or when the finished split is not disjoint. That would
+            be a bug here; the check always runs.
 
     Returns:
         the split, with a summary that names each class with fewer than K.
@@ -68,32 +79,62 @@ def few_shot_split(
     """
     if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
         raise ValueError(f"shots is {shots!r}, it must be a whole number from 1 upwards.")
-    look_up_option(by, ("group", "image"))
-    look_up_option(val, ("none", "shots", "rest", None))
-    look_up_option(sampling, ("fresh", "published", "published-clean"))
+    check_whole("seed", seed, 0)
+    check_choice("by", by, ("group", "image"))
+    check_choice("val", val or "none", ("none", "shots", "rest"))
+    check_choice("sampling", sampling, ("fresh", "published", "published-clean"))
+    check_choice("crossing", crossing, ("test", "train"))
     settings: dict[str, Any] = {"sampling": sampling, "shots": shots, "seed": seed, "by": by, "val": val}
     settings["test_fraction"] = test_fraction
+    if crossing != "test":
+        settings["crossing"] = crossing
+    pairs: list[tuple[str, str]] = []
+    if near_copies is not None:
+        settings["near_copies"] = check_choice("near_copies", near_copies, ("group",))
+        pairs = [(pair.first, pair.second) for pair in near_copies_of(data)]
     if sampling != "fresh":
-        if by != "group" or test_fraction is not None or val == "shots":
-            raise ValueError(f"sampling={sampling!r} fixes what is chosen, so leave by, test_fraction and val='shots'.")
-        split, name = _published(data, settings), f"{data.name} {shots}-shot {seed}"
+        if by != "group" or test_fraction is not None or val == "shots" or crossing != "test":
+            raise ValueError(
+                f"sampling={sampling!r} fixes what is chosen, so leave by, test_fraction, crossing and val='shots'."
+            )
+        # The lists go by the groups that they were made with, unless somebody asks for more.
+        joined = joined_groups(data, pairs) if pairs else data
+        split, name = _published(joined, settings), f"{data.name} {shots}-shot {seed}"
+        aside = _crossing_wholes(split, data)
     else:
         settings["val"] = val or "none"
-        if test_fraction is not None and not 0 < test_fraction < 1:
-            raise ValueError(f"test_fraction is {test_fraction}, it must lie between 0 and 1.")
-        split, name = _fresh(data, settings), data.name
+        if test_fraction is not None and not (isinstance(test_fraction, (int, float)) and 0 < test_fraction < 1):
+            raise ValueError(f"test_fraction is {test_fraction!r}, it must lie between 0 and 1.")
+        joined = joined_groups(data, pairs)
+        split, name, aside = _fresh(joined, settings, data), data.name, []
+    if joined is not data:
+        split.summary["joined"] = {"near_copies": [list(pair) for pair in pairs]}
+        split = replace(split, source_hash=data.source_hash)
     if sampling != "published":
         split.check()
-    for warning in split.summary["warnings"]:
+    for warning in [*split.summary["warnings"], *aside]:
         warnings.warn(f"{name}: {warning}", stacklevel=2)
     return split
 
 
-def _fresh(data: RecordSet, settings: dict[str, Any]) -> FewShotSplit:
+def _fresh(data: RecordSet, settings: dict[str, Any], found: RecordSet) -> FewShotSplit:
+    """A split of records that were ``found`` with their copies, and whose groups are wholes by now."""
     shots, seed, val, test_fraction = (settings[key] for key in ("shots", "seed", "val", "test_fraction"))
+    problems, left_out = contradictions(found)
+    if problems:
+        raise DataError(data.name, problems)
+    copies = copies_of(found)
     notes: list[str] = []
+    if copies:
+        number, (first, second, *_) = sum(len(several) - 1 for several in copies), copies[0]
+        notes.append(f"{number} images are exact copies of others, such as {second!r} of {first!r}: they count as one")
+    if left_out:
+        notes.append(f"{len(left_out)} of them have labels that contradict, and are in an official test split only")
     unit = "group" if settings["by"] == "group" else "id"
-    test, pool, val_pool = _official_parts(data, notes)
+    test, *pools = _official_parts(data, notes, settings.get("crossing", "test"))
+    pool, val_pool = (
+        one_of_each([record for record in records if record["id"] not in left_out], copies) for records in pools
+    )
     if not test and test_fraction is not None:
         held_out = _hold_out(pool, data, test_fraction)
         test = [record for record in pool if record["group"] in held_out]
@@ -121,20 +162,28 @@ def _fresh(data: RecordSet, settings: dict[str, Any]) -> FewShotSplit:
     return _split([_by_id(part) for part in (train, chosen, test)], data, settings, notes, unused)
 
 
-def _official_parts(data: RecordSet, notes: list[str]) -> tuple[list[Record], list[Record], list[Record]]:
+def _official_parts(
+    data: RecordSet, notes: list[str], crossing: str
+) -> tuple[list[Record], list[Record], list[Record]]:
     """Test records, records to choose training from, and records to choose validation from, by official split."""
     test, val_pool = data.official("test"), data.official("val")
     pool = [record for record in data.records if record.get("split") not in ("test", "val")]
     if not pool:
         raise DataError(data.name, ["every record belongs to the official val or test split, none is left to train on"])
+    if crossing == "train":
+        clean = _without(test, _groups(pool) | _groups(val_pool))
+        if len(clean) < len(test):
+            notes.append(
+                f"{len(test) - len(clean)} of {len(test)} images of the official test split are left out because their "
+                "group is outside of it, too"
+            )
+        test = clean
     # The official test set stays whole, so a group that crosses into it costs the training side.
     test_groups = _groups(test)
     for name, records in (("training", pool), ("validation", val_pool)):
-        crossing = [record for record in records if record["group"] in test_groups]
-        if crossing:
-            notes.append(
-                f"{len(crossing)} {name} images are left out because their group is in the official test split"
-            )
+        number = sum(record["group"] in test_groups for record in records)
+        if number:
+            notes.append(f"{number} {name} images are left out because their group is in the official test split")
     return test, _without(pool, test_groups), _without(val_pool, test_groups)
 
 
@@ -221,10 +270,21 @@ def _published(data: RecordSet, settings: dict[str, Any]) -> FewShotSplit:
     test = data.official("test")
     notes = [f"published list: {problem}" for problem in leaks(train, chosen, test)]
     if settings["sampling"] == "published-clean":
-        rows = len(train), len(chosen)
+        rows = len(train), len(chosen), len(test)
         train = _by_id(list({record["id"]: record for record in train}.values()))
         chosen = _by_id(list({record["id"]: record for record in _without(chosen, _groups(train))}.values()))
-        removed = rows[0] - len(train), rows[1] - len(chosen)
+        test = _without(test, _groups(train) | _groups(chosen))
+        removed = [before - len(part) for before, part in zip(rows, (train, chosen, test), strict=True)]
         if any(removed):
-            notes.append(f"removed {removed[0]} of {rows[0]} train rows and {removed[1]} of {rows[1]} val rows")
+            said = f"removed {removed[0]} of {rows[0]} train rows and {removed[1]} of {rows[1]} val rows"
+            notes.append(f"{said} and {removed[2]} of {rows[2]} test rows" if removed[2] else said)
     return _split((train, chosen, test), data, settings, notes, {})
+
+
+def _crossing_wholes(split: FewShotSplit, data: RecordSet) -> list[str]:
+    """What crosses in a published split that its own groups do not show: parts of one slide, and copies."""
+    wholes = {record["id"]: record for record in joined_groups(data).records}
+    parts = [[wholes[record["id"]] for record in part] for part in (split.train, split.val, split.test)]
+    known = leaks(split.train, split.val, split.test)
+    found = [problem for problem in leaks(*parts) if problem not in known]
+    return [f"with copies and parts of one slide kept together, {problem}" for problem in found]

@@ -20,6 +20,7 @@ from monai.transforms import MapTransform, Randomizable, Resize, ScaleIntensity,
 from monai.transforms.traits import RandomizableTrait
 from monai.utils import look_up_option
 
+from monai_ept.data.image_file import all_finite, channel_axis
 from monai_ept.data.read_image import read_image
 
 __all__ = ["BytesToUnitd", "LoadRecordd", "RandAreaCropd", "RepairChannelsd", "ResizeImaged", "UnitIntensityd"]
@@ -52,18 +53,14 @@ class LoadRecordd(_EachImaged):
 
     def convert(self, image: Any, name: str) -> torch.Tensor:
         if isinstance(image, (str, Path)):
-            image, name = read_image(image), str(image)
+            image, name = read_image(image, self.spatial_dims), str(image)
         else:
-            image = MetaTensor(np.ascontiguousarray(image))
-        dims, shape = self.spatial_dims, tuple(image.shape)
-        if len(shape) == dims:
-            return image.unsqueeze(0)
-        if len(shape) == dims + 1 and shape[-1] <= 4:
-            return image.movedim(-1, 0)
-        if len(shape) == dims + 1 and shape[0] <= 4:
-            return image
-        hint = "; spatial_dims=3 reads volumes" if dims == 2 and len(shape) == 3 else ""
-        raise ValueError(f"{name} has shape {shape}, which is not {dims}-D with up to 4 channels{hint}.")
+            array = np.ascontiguousarray(image)
+            if not all_finite(array):
+                raise ValueError(f"{name} holds values that are not finite (NaN or infinite): replace or remove them.")
+            image = MetaTensor(array)
+        axis = channel_axis(tuple(image.shape), self.spatial_dims, name)
+        return image.unsqueeze(0) if axis is None else image.movedim(axis, 0)
 
 
 class RepairChannelsd(_EachImaged):
@@ -128,7 +125,7 @@ class UnitIntensityd(_EachImaged):
             image = image.to(torch.uint8) * 255
         if image.dtype == torch.uint8 and not self.bytes_too:
             return image
-        return self.scale(torch.nan_to_num(image.float()))
+        return self.scale(image.float())
 
 
 class BytesToUnitd(_EachImaged):

@@ -3,18 +3,23 @@
 """Reads one image file of any supported kind, and tells quickly whether a file is readable.
 
 MONAI's readers do the reading. What is added here is what they leave open: which reader takes a file, palette, alpha
-and 16-bit images, rows before columns, and inverted X-rays.
+and 16-bit images, rows before columns, and inverted X-rays; and an error that names the file.
 """
 
 from __future__ import annotations
 
+import gzip
+import os
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor, NibabelReader, NumpyReader, PILReader, PydicomReader
 from monai.utils import optional_import
+
+from monai_ept.data.image_file import all_finite, channel_axis, check_sizes, nifti_header, no_regular_file, reason
 
 __all__ = ["DICOM_SUFFIXES", "IMAGE_SUFFIXES", "NIFTI_SUFFIXES", "check_file", "file_kind", "is_dicom", "read_image"]
 
@@ -41,7 +46,9 @@ def file_kind(path: str | Path) -> str:
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file carries the DICOM mark after its preamble."""
+    """Whether a regular file carries the DICOM mark after its preamble."""
+    if no_regular_file(path) or os.path.isdir(path):
+        return False
     try:
         with open(path, "rb") as file:
             file.seek(128)
@@ -50,27 +57,63 @@ def is_dicom(path: str | Path) -> bool:
         return False
 
 
-def read_image(path: str | Path) -> MetaTensor:
+def read_image(path: str | Path, spatial_dims: int | None = None) -> MetaTensor:
     """Read an image as stored: rows, columns (and slices), channels last where there are any.
 
     Args:
         path: image, NIfTI, NumPy or DICOM file, or the folder of a DICOM series.
+        spatial_dims: 2 or 3: what is not that is refused.
 
     Raises:
-        OSError, ValueError: when the file cannot be read.
+        ValueError: when the file cannot be read, or holds what no network should see; it names the file.
+        OptionalImportError: when the package that reads its kind is not installed.
 
     Returns:
         the array with MONAI's metadata, in its own number type.
     """
-    with warnings.catch_warnings():
-        # Plain X-rays have no position in space; MONAI warns about it on every read.
-        warnings.filterwarnings("ignore", message="PydicomReader: ImageOrientationPatient", category=UserWarning)
-        reader = _reader(file_kind(path))
-        array, meta = reader.get_data(reader.read(str(path)))
-    # Torch knows native byte order only, and does not like memory it may not write to.
-    array = np.array(array, dtype=array.dtype.newbyteorder("="))
-    meta["filename_or_obj"] = str(path)
-    return MetaTensor.ensure_torch_and_prune_meta(array, meta)
+    for file in (path, *(Path(path).iterdir() if os.path.isdir(path) else ())):
+        problem = no_regular_file(file)
+        # MONAI passes over what has no mark, and a slice that is not there leaves no gap.
+        if not problem and file is not path and str(file).lower().endswith(DICOM_SUFFIXES) and not is_dicom(file):
+            problem = "is named like a DICOM slice and is none: remove it"
+        if problem:
+            raise ValueError(f"{str(file)!r} {problem}")
+    kind = file_kind(path)
+    try:
+        if kind == "numpy":
+            check_sizes(path)
+        elif kind == "nifti":
+            nifti_header(path)
+        with warnings.catch_warnings():
+            # Plain X-rays have no position in space; MONAI warns about it on every read.
+            warnings.filterwarnings("ignore", message="PydicomReader: ImageOrientationPatient", category=UserWarning)
+            warnings.filterwarnings("error", message="slice: .*does not have InstanceNumber", category=UserWarning)
+            reader = _reader(kind)
+            array, meta = reader.get_data(reader.read(str(path)))
+        # Torch knows native byte order only, and does not like memory it may not write to.
+        array = np.array(array, dtype=array.dtype.newbyteorder("="))
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"it holds {array.dtype} instead of numbers")
+        meta["filename_or_obj"] = str(path)
+        image = MetaTensor.ensure_torch_and_prune_meta(array, meta)
+    except ImportError:
+        raise
+    except Exception as error:  # readers raise nearly everything on broken files, struct.error and EOFError included
+        raise ValueError(f"{str(path)!r} cannot be read ({reason(error)})") from None
+    if not all_finite(array):
+        raise ValueError(f"{str(path)!r} holds values that are not finite (NaN or infinite): replace or remove them")
+    if not array.size:
+        raise ValueError(f"{str(path)!r} has no pixels")
+    if spatial_dims is not None:
+        frames = getattr(reader, "frames", 1)
+        if spatial_dims == 2 and frames > 1:
+            raise ValueError(
+                f"{str(path)!r} holds {frames} frames and a 2-D image is one: spatial_dims=3 reads volumes"
+            )
+        if spatial_dims == 3 and kind == "image":
+            raise ValueError(f"{str(path)!r} is a 2-D picture: volumes are NIfTI, DICOM or NumPy files")
+        channel_axis(array.shape, spatial_dims, repr(str(path)))
+    return image
 
 
 def _reader(kind: str) -> Any:
@@ -98,68 +141,99 @@ def _plain_mode(image: Any) -> Any:
 
 
 class _DicomReader(PydicomReader):
-    """MONAI's reader, with X-rays the right way round: MONOCHROME1 stores bone as dark."""
+    """MONAI's reader, with X-rays the right way round: MONOCHROME1 stores bone as dark.
+
+    Attributes:
+        frames: of the file that was read last.
+    """
+
+    frames = 1
 
     def _get_array_data(self, img: Any, filename: Any) -> Any:
         interpretation = str(getattr(img, "PhotometricInterpretation", ""))
         if interpretation == "PALETTE COLOR":
-            raise ValueError(f"{filename}: DICOM with PALETTE COLOR is not supported, convert it to RGB first")
+            raise ValueError("DICOM with PALETTE COLOR is not supported, convert it to RGB first")
+        self.frames = int(getattr(img, "NumberOfFrames", None) or 1)
         array = super()._get_array_data(img, filename)
         return array.max() + array.min() - array if interpretation == "MONOCHROME1" else array
 
 
-def check_file(path: str | Path, full: bool = False) -> str | None:
+def check_file(path: str | Path, full: bool = False, spatial_dims: int | None = None) -> str | None:
     """Say what is wrong with an image file.
 
     Args:
         path: the file, or the folder of a DICOM series.
-        full: decode it whole; otherwise header and end are looked at, and only a suspicious file is decoded.
+        full: decode it whole. Otherwise header and end are looked at, and the checksums of PNG; only a file that looks
+            cut off is decoded, one of a kind that has no such marks, and one of floats, which may hold NaN.
+        spatial_dims: 2 or 3: what is not that is wrong. None takes both.
 
     Returns:
         None if it is fine, otherwise the end of a sentence that starts with the file's name.
     """
-    path = Path(path)
-    if not path.exists():
-        return "does not exist"
+    path, name = Path(path), repr(str(path))
+    problem = no_regular_file(path)
+    if problem:
+        return problem
     if path.is_file() and path.stat().st_size == 0:
         return "is empty (zero bytes)"
     try:
-        looks_complete = {
-            "image": _image_looks_complete,
-            "nifti": _nifti_looks_complete,
-            "numpy": _numpy_looks_complete,
-            "dicom": lambda _: False,  # a DICOM file is read whole in any case
-        }[file_kind(path)](path)
-        if (full or not looks_complete) and not read_image(path).numel():
-            return "has no pixels"
+        if full and path.name.lower().endswith(".gz"):
+            _read_to_the_end(path)
+        shape = None if full else _LOOK[file_kind(path)](path)
+        if shape is None:
+            read_image(path, spatial_dims)
+        elif spatial_dims is not None:
+            channel_axis(shape, spatial_dims, name)
     except Exception as error:  # readers raise nearly everything on broken files, struct.error and EOFError included
-        reason = str(error).strip().splitlines() or [""]
-        return f"cannot be read ({type(error).__name__}: {reason[0][:200]})"
+        said = str(error)
+        return said[len(name) + 1 :] if said.startswith(name) else f"cannot be read ({reason(error)})"
     return None
 
 
-def _image_looks_complete(path: Path) -> bool:
+def _read_to_the_end(path: Path) -> None:
+    """Compare the checksum of a gzip file, which nibabel does not: it stops where the voxels end."""
+    with gzip.open(path) as file:
+        while file.read(2**20):
+            pass
+
+
+def _picture(path: Path) -> Sequence[int] | None:
     pil_image, _ = optional_import("PIL.Image")
     with pil_image.open(path) as image:
-        ending = _ENDINGS.get(image.format)
-    if ending is None:
-        return False
+        kind, shape = image.format, (image.height, image.width)
+        if kind == "PNG":
+            image.verify()  # compares the checksums of all parts, which is much faster than to decode
     with open(path, "rb") as file:
-        file.seek(-min(64, path.stat().st_size), 2)
-        return file.read().rstrip(b"\x00\r\n").endswith(ending)
+        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+        end = file.read().rstrip(b"\x00\r\n")
+    return shape if kind in _ENDINGS and end.endswith(_ENDINGS[kind]) else None
 
 
-def _nifti_looks_complete(path: Path) -> bool:
-    nibabel, _ = optional_import("nibabel")
-    image = nibabel.load(path)
+def _nifti(path: Path) -> Sequence[int] | None:
+    image = nifti_header(path)
     expected = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
-    if not path.name.endswith(".gz"):
-        return path.stat().st_size >= expected
-    # gzip keeps the unpacked length in its last four bytes; in a truncated file they are something else.
-    with open(path, "rb") as file:
-        file.seek(-4, 2)
-        return int.from_bytes(file.read(4), "little") == expected % 2**32
+    size = path.stat().st_size
+    if path.name.lower().endswith(".gz"):
+        # gzip keeps the unpacked length in its last four bytes; in a truncated file they are something else.
+        with open(path, "rb") as file:
+            file.seek(-4, os.SEEK_END)
+            size, expected = int.from_bytes(file.read(4), "little"), expected % 2**32
+        complete = size == expected
+    else:
+        complete = size >= expected
+    return image.shape if complete and image.get_data_dtype().kind in "iu" else None
 
 
-def _numpy_looks_complete(path: Path) -> bool:
-    return not hasattr(np.load(path, mmap_mode="r", allow_pickle=False), "files")
+def _numpy(path: Path) -> Sequence[int] | None:
+    check_sizes(path)
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array.shape if not hasattr(array, "files") and array.dtype.kind in "biu" else None
+
+
+_LOOK: dict[str, Callable[[Path], Sequence[int] | None]] = {
+    "image": _picture,
+    "nifti": _nifti,
+    "numpy": _numpy,
+    "dicom": lambda _: None,  # a DICOM file is read whole in any case
+}
+"""The shape of an image that looks whole; None for one that must be decoded."""

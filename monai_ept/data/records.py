@@ -17,12 +17,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["DataError", "Record", "RecordSet", "Task", "positive_classes", "records_hash"]
+__all__ = ["TASKS", "DataError", "Record", "RecordSet", "Task", "positive_classes", "records_hash"]
 
 Record = dict[str, Any]
 Task = Literal["multiclass", "multilabel"]
+TASKS: tuple[str, ...] = get_args(Task)
 
 
 class DataError(ValueError):
@@ -38,12 +39,14 @@ class DataError(ValueError):
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
         self.problems = list(problems)
+        if len(self.problems) == 1:
+            super().__init__(f"{source}: {self.problems[0]}")
+            return
         shown = [f"  {n}. {problem}" for n, problem in enumerate(self.problems[: self.max_listed], start=1)]
         hidden = len(self.problems) - len(shown)
         if hidden:
             shown.append(f"  … and {hidden} more")
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{source}: {count} found in the data", *shown]))
+        super().__init__("\n".join([f"{source}: {len(self.problems)} problems found in the data", *shown]))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[str, list[str]]]:
         return type(self), (self.source, self.problems)
@@ -74,6 +77,10 @@ class RecordSet:
         spatial_dims: 2 for images, 3 for volumes.
         published: few-shot lists that came with the data set, keyed by (shots, sampling number); each has "train" and
             "val", the ids as listed, repeated rows included.
+        wider: what groups are parts of, where a source knows more than its own lists do: from a group to the name of
+            the whole. A fresh split keeps the wholes apart; the hash and the published lists go by ``group``.
+        copies: ids of records that are one image, byte for byte, see :py:func:`monai_ept.data.copies.exact_copies`;
+            None where nobody has looked, and then a split looks itself.
         origin: how ``load_source`` was called, for the record of a training; None for records made by hand.
 
     Example::
@@ -90,6 +97,8 @@ class RecordSet:
     spatial_dims: int = 2
     published: Mapping[tuple[int, int], Mapping[str, Sequence[str]]] = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    wider: Mapping[str, str] = field(default_factory=dict, repr=False)
+    copies: Sequence[Sequence[str]] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))

@@ -12,7 +12,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from monai_ept.data.keep_together import joined_groups
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
+from monai_ept.files import usable_folder, write_whole
 
 __all__ = ["PARTS", "FewShotSplit", "describe", "leaks"]
 
@@ -95,11 +97,10 @@ class FewShotSplit:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def save(self, path: str | Path) -> Path:
-        """Write :py:meth:`to_json` to a file and return its path; folders are made as needed."""
+        """Write :py:meth:`to_json` to a file, whole or not at all, and return its path; folders are made as needed."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.to_json().encode())  # bytes: the same line ends on every system
-        return path
+        usable_folder(path.parent)
+        return write_whole(path, self.to_json())
 
     @classmethod
     def from_json(cls, text: str, data: RecordSet) -> FewShotSplit:
@@ -124,6 +125,8 @@ class FewShotSplit:
                 f"{data.source_hash[:12]}…); ids, labels, groups or class names have changed"
             )
             raise DataError(f"split of {content['source']}", [problem])
+        if "joined" in content["summary"]:
+            data = joined_groups(data, content["summary"]["joined"]["near_copies"])
         by_id = {record["id"]: record for record in data.records}
         records: dict[str, Any] = {name: [by_id[identity] for identity in ids] for name, ids in parts.items()}
         about = {key: content[key] for key in ("source", "source_hash", "settings", "summary")}

@@ -12,15 +12,17 @@ from warnings import warn
 
 import torch
 
+from monai_ept.checks import check_choice
 from monai_ept.data import FewShotSplit, RecordSet
 from monai_ept.engines.recipe import SETTINGS, Recipe, recipe_of
 from monai_ept.engines.training import Training
 from monai_ept.model import TunedViT
 from monai_ept.runs.fit_result import FitResult
 
-__all__ = ["default_folder", "fit"]
+__all__ = ["fit"]
 
 _TRACK = ("experiment", "run_name", "tags", "tracking_uri")
+_PHASES = ("train", "eval")
 
 
 def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResult]:
@@ -30,6 +32,7 @@ def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResul
     def call(*args: Any, **given: Any) -> FitResult:
         settings = {key: given.pop(key) for key in SETTINGS if key in given}
         record = {key: given.pop(key) for key in _TRACK if key in given}
+        transforms = {phase: given.pop(f"{phase}_transform", None) for phase in _PHASES}
         if settings:
             name = given.get("recipe", "default")
             warn(f"fit: write recipe={ {'name': name, **settings} } instead.", DeprecationWarning, stacklevel=2)
@@ -37,6 +40,9 @@ def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResul
         if record:
             warn(f"fit: write track={record} instead.", DeprecationWarning, stacklevel=2)
             given["track"] = record if given.get("track", True) else False
+        if any(transform is not None for transform in transforms.values()):
+            warn(f"fit: write transforms={transforms} instead.", DeprecationWarning, stacklevel=2)
+            given["transforms"] = transforms
         return function(*args, **given)
 
     return call
@@ -52,10 +58,10 @@ def fit(
     seed: int = 0,
     out_dir: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     device: str | torch.device | None = None,
     num_workers: int = 0,
-    train_transform: Any = None,
-    eval_transform: Any = None,
+    transforms: Mapping[str, Any] | None = None,
     track: bool | Mapping[str, Any] = True,
     progress: bool = True,
     handlers: Sequence[Any] = (),
@@ -72,18 +78,21 @@ def fit(
             or a mapping of changes such as ``{"epochs": 5, "lr": 1e-3}`` or ``{"name": "paper", "epochs": 5}``.
         data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
         seed: of order, augmentation, dropout and the bootstrap.
-        out_dir: where to write; by default ``runs/`` with a name of source, method, shots and seed.
+        out_dir: where to write; by default a folder in ``runs``, under a name in which everything differs that decides
+            the result.
         resume: go on with a training that ended early, as if it had not.
+        overwrite: replace the training that is in the folder, once the new one is complete.
         device: CUDA if there is a card, else CPU, by default.
         num_workers: processes that load images; the result is the same for any number.
-        train_transform: replaces ``network_transforms(net, train=True)``.
-        eval_transform: replaces ``network_transforms(net)``.
+        transforms: what replaces ``network_transforms(net, train=True)`` ("train") and ``network_transforms(net)``
+            ("eval").
         track: record the run in MLflow; a mapping may say its experiment, run_name, tags and tracking_uri.
         progress: show it.
         handlers: more Ignite handlers for the trainer.
 
     Raises:
         ValueError: when an argument is out of range, or validation is asked for and there are no images for it.
+        FileExistsError: when there is a training in the folder, and it is neither resumed nor to be replaced.
         CheckpointError: when resuming, and the checkpoint is another training's.
         NonFiniteError: when the loss is no number any more.
         WriteError: when the disk is full or the folder cannot be written.
@@ -102,27 +111,22 @@ def fit(
     """
     if track is True:
         track = {}
+    for phase in transforms or {}:
+        check_choice("transforms", phase, _PHASES)
     training = Training(
         net,
         split,
         recipe,
         data=data,
         seed=seed,
-        folder=out_dir if out_dir is not None else default_folder(net, split, seed),
+        folder=True if out_dir is None else out_dir,
         resume=resume,
+        overwrite=overwrite,
         device=device,
         num_workers=num_workers,
-        train_transform=train_transform,
-        eval_transform=eval_transform,
+        **{f"{phase}_transform": transform for phase, transform in (transforms or {}).items()},
         tracking=None if track is False else track,
         progress=progress,
         handlers=handlers,
     )
     return training.run()
-
-
-def default_folder(net: TunedViT, split: FewShotSplit, seed: int) -> Path:
-    """``runs/<source>-<method>-<shots>shot-<split>-seed<seed>``: another one for another split, method or seed."""
-    return (
-        Path("runs") / f"{split.source}-{net.method_name}-{split.settings.get('shots')}shot-{split.hash[:6]}-seed{seed}"
-    )

@@ -12,9 +12,10 @@ from typing import Any
 from torch import nn
 
 from monai_ept._moved import moved_names
-from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
+from monai_ept.checks import check_choice, check_number, check_text, check_whole, did_you_mean, shown
 from monai_ept.data.views import VIEW_SETS
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
+from monai_ept.metrics.classification import metric_names
 from monai_ept.networks.precision import PRECISIONS
 from monai_ept.networks.unwrap_network import unwrap
 
@@ -83,6 +84,7 @@ class Recipe:
     eval_batch_size: int = 32
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
         check_whole("epochs", self.epochs, least=0 if self.solve is True else 1)
         check_whole("batch_size", self.batch_size)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -106,6 +108,8 @@ class Recipe:
         check_choice("select", self.select, ("last", "val"))
         if self.val_interval is not None:
             check_whole("val_interval", self.val_interval)
+        if self.key_metric is not None:
+            check_choice("key_metric", self.key_metric, metric_names("multilabel"))  # which has all of them
         check_whole("num_resamples", self.num_resamples, least=0)
         check_whole("eval_batch_size", self.eval_batch_size)
 
@@ -118,7 +122,7 @@ class Recipe:
         """
         for key in settings:
             if key not in SETTINGS:
-                raise ValueError(f"a recipe has no {key!r}: {did_you_mean(key, SETTINGS)}")
+                raise ValueError(f"a recipe has no {shown(key)}: {did_you_mean(key, SETTINGS)}")
         return dataclasses.replace(self, **settings)
 
     def prepare(self, network: nn.Module) -> Recipe:
@@ -209,7 +213,7 @@ def recipe_of(wanted: str | Mapping[str, Any] | Recipe) -> Recipe:
             changes["amp"] = "off"
         return recipe_of(wanted.get("name") or "default").changed(**changes)
     if not isinstance(wanted, str):
-        raise ValueError(f"a recipe is a name or a mapping of settings, got {wanted!r}.")
+        raise ValueError(f"a recipe is a name or a mapping of settings, got {shown(wanted)}.")
     check_choice("recipe", wanted, tuple(RECIPES))
     return RECIPES[wanted]
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -16,9 +17,10 @@ import torch
 from torch import nn
 
 from monai_ept.data.split import FewShotSplit
+from monai_ept.files import file_name
 from monai_ept.networks.unwrap_network import unwrap
 
-__all__ = ["describe_run", "source_commit"]
+__all__ = ["describe_run", "result_hash", "run_name", "source_commit"]
 
 
 def describe_run(network: nn.Module, split: FewShotSplit, settings: Mapping[str, Any]) -> dict[str, str | int | float]:
@@ -73,6 +75,33 @@ def _flat(value: Any) -> str | int | float:
     if isinstance(value, (str, int, float)):
         return value
     return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def result_hash(record: Mapping[str, Any]) -> str:
+    """
+    Six digits of a hash over what decides a result; not over the machine, the releases and the number of processes.
+
+    Args:
+        record: what ``training.json`` says.
+    """
+    elsewhere = ("device", "git_commit", "version.")
+    decides: dict[str, Any] = {key: record.get(key) for key in ("recipe", "seed", "class_names", "task", "data")}
+    decides["transforms"] = record.get("transforms") or {}
+    decides["params"] = {key: value for key, value in record["params"].items() if not key.startswith(elsewhere)}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:6]
+
+
+def run_name(record: Mapping[str, Any]) -> str:
+    """
+    A name for a run and its folder in which everything differs that decides the result: ``ept-5shot-seed0-1f2e3d``.
+
+    Args:
+        record: what ``training.json`` says.
+    """
+    params = record["params"]
+    shots = [f"{params['shots']}shot"] if "shots" in params else []
+    # The method's name has those of all its parts; what is cut off is in the hash.
+    return "-".join([file_name(params["method"])[:80], *shots, f"seed{record['seed']}", result_hash(record)])
 
 
 def source_commit(folder: str | os.PathLike | None = None) -> str | None:

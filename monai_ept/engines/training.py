@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ignite.engine import Events
 from torch import distributed
 
 from monai_ept._moved import moved_names
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records
-from monai_ept.files import remove_partials, usable_folder, write_whole
+from monai_ept.files import full_disk_is_said, write_whole
 from monai_ept.runs.fit_result import (
+    CHECKPOINT_FILE,
     DELTA_FILE,
     HISTORY_FILE,
     RECORD_FILE,
@@ -39,7 +41,8 @@ class Training(TrainingParts):
     Puts network, split and recipe together, trains, tests and records.
 
     Its parts can be looked at or replaced before ``run``: ``train_loader``, ``evaluator``, ``optimizer``,
-    ``scheduler``, ``loss``, ``checkpoint``, ``trainer``. Nothing on disk is touched before ``begin``. Where torch's
+    ``scheduler``, ``loss``, ``checkpoint``, ``trainer``. Nothing on disk is touched before ``begin``. A result that is
+    in the folder already is refused, or stays whole until the new one is complete (``overwrite``). Where torch's
     processes have met (``torchrun``), all of them train one network. Arguments are those of :py:class:`TrainingParts`.
 
     Example::
@@ -62,10 +65,14 @@ class Training(TrainingParts):
             WriteError: when the disk is full or the folder cannot be written.
             TrainingStopped: on SIGTERM or Ctrl-C.
         """
-        if self.folder is None:
+        if self.place is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
-        _ = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
-        with self.stop, self.tracking:
+        trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
+        trainer.add_event_handler(Events.EPOCH_COMPLETED | Events.COMPLETED, self.place.check)
+        if self.split.test:
+            self.eval_loader("test")
+        full_disk = full_disk_is_said(self.place.folder, "the same command with resume goes on")
+        with self.place, full_disk, self.stop, self.tracking:
             self.begin()
             self.learn()
             return self.finish()
@@ -79,27 +86,16 @@ class Training(TrainingParts):
         Write down what is trained, before its first step.
 
         Raises:
-            WriteError: when the folder cannot be written.
+            FileExistsError: when a result has come into the folder since.
+            WriteError: when the folder cannot be written, or another process writes into it.
         """
-        if self.folder is None or rank() > 0:
+        if self.place is None or rank() > 0:
             return
-        folder = usable_folder(self.folder)
-        remove_partials(folder, "*")
-        if self.resume and (folder / "last.pt").is_file() and (folder / RECORD_FILE).is_file():
+        work = self.place.begin()
+        if self.resume and (work / CHECKPOINT_FILE).is_file() and (work / RECORD_FILE).is_file():
             return  # it is there, and the checkpoint says if it fits
-        (folder / DELTA_FILE).unlink(missing_ok=True)  # an earlier result does not go with a new record
-        self.split.save(folder / SPLIT_FILE)
-        loaded = self.split.origin if self.data is None else self.split.origin or self.data.origin
-        write_record(
-            folder,
-            recipe=self.recipe.to_dict(),
-            seed=self.seed,
-            class_names=self.class_names,
-            task=self.task,
-            spatial_dims=self.net.vit.spatial_dims,
-            params=self.params,
-            **{"name": "fit", "data": loaded, **self.origin},
-        )
+        self.split.save(work / SPLIT_FILE)
+        write_record(work, **self.record)
 
     def finish(self) -> FitResult:
         """
@@ -108,8 +104,9 @@ class Training(TrainingParts):
         Returns:
             the finished training; in all processes but the first without metrics.
         """
-        folder = self.folder
-        assert folder is not None
+        assert self.place is not None
+        work = self.place.work
+        self.place.check()
         if not self.split.test:
             logger.warning(f"the split of {self.split.source} has no test images: there is nothing to evaluate on.")
         elif rank() > 0:  # the first process gathers what the others predict
@@ -128,7 +125,7 @@ class Training(TrainingParts):
                 self.net,
                 self.eval_loader("test"),
                 self.split.test,
-                folder=folder / "evaluation",
+                folder=work / "evaluation",
                 task=self.task,
                 class_names=self.class_names,
                 num_resamples=self.recipe.num_resamples,
@@ -138,23 +135,29 @@ class Training(TrainingParts):
             )
         history = self.trainer.state.history
         best = self.evaluator.state.best_metric_epoch if self.recipe.select == "val" else self.trainer.state.epoch
-        paths = {"delta": folder / DELTA_FILE, "checkpoint": folder / "last.pt", "split": folder / SPLIT_FILE}
-        paths.update({"record": folder / RECORD_FILE, "history": folder / HISTORY_FILE})
-        found = self.evaluation
+        written = {"delta": work / DELTA_FILE, "checkpoint": work / CHECKPOINT_FILE, "split": work / SPLIT_FILE}
+        written.update({"record": work / RECORD_FILE, "history": work / HISTORY_FILE})
         if rank() == 0:
-            write_whole(paths["history"], json.dumps(history, indent=1) + "\n")
-            report = {} if found is None else found.paths
-            self.sent = self.tracking.finish({} if found is None else found.recorded, _artifacts(paths, report))
-            paths.update(report)
+            write_whole(written["history"], json.dumps(history, indent=1) + "\n")
+            report = {} if self.evaluation is None else self.evaluation.paths
+            recorded = {} if self.evaluation is None else self.evaluation.recorded
+            self.sent = self.tracking.finish(recorded, _artifacts(written, report))
+            written.update(report)
+            folder = self.place.deliver()
+            if folder != work and not self.sent:
+                logger.warning(f"the records of this run are in {folder} now: 'monai-ept sync {folder}' uploads them.")
+        found, paths = self.evaluation, {name: self.place.find(path) for name, path in written.items()}
+        if found is not None:
+            found.paths.update({name: paths[name] for name in found.paths})
         return FitResult(
             metrics={} if found is None else found.metrics,
             intervals={} if found is None else found.intervals,
             history=history,
             epoch=best,
             run_id=self.tracking.run_id,
-            folder=folder,
+            folder=self.place.folder,
             paths=paths,
-            record=read_record(folder) if rank() == 0 else {},
+            record=read_record(self.place.folder) if rank() == 0 else {},
         )
 
 

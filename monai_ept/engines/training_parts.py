@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,21 +15,31 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from monai.data import CacheDataset, Dataset
+from monai.engines import SupervisedTrainer
 from torch import distributed, nn
 from torch.utils.data import DistributedSampler
 
+from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
+from monai_ept.engines.images_read import image_hashes
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
-from monai_ept.engines.run_description import describe_run
+from monai_ept.engines.run_description import describe_run, result_hash, run_name
+from monai_ept.engines.setting_checks import check_seed, check_settings
 from monai_ept.engines.solve import Solution, solvable_layer, solve_head
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
+from monai_ept.files import file_name
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
+from monai_ept.metrics.classification import metric_names
 from monai_ept.model import TunedViT
+from monai_ept.networks.device import usable_device
+from monai_ept.runs.fit_result import CHECKPOINT_FILE, DELTA_FILE, read_record, with_absolute_path
+from monai_ept.runs.folder_exchange import settle
 from monai_ept.runs.network_inputs import network_transforms
+from monai_ept.runs.result_folder import ResultFolder
 
 __all__ = ["TrainingParts"]
 
@@ -45,8 +56,10 @@ class TrainingParts:
         recipe: a ``Recipe``, its name, or a mapping of changes, see ``recipe_of``.
         data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
         seed: of order, augmentation, dropout and the bootstrap.
-        folder: where everything is written; None writes nothing.
+        folder: where everything is written; True: in ``runs``, under a name in which everything differs that decides
+            the result; None writes nothing.
         resume: go on with a training that ended early, as if it had not.
+        overwrite: replace the training that is in the folder, once the new one is complete.
         device: CUDA if there is a card, else CPU, by default.
         num_workers: processes that load images; the result is the same for any number.
         network: what the engines call in the place of ``net``; around it, if need be, stands
@@ -66,6 +79,8 @@ class TrainingParts:
 
     Raises:
         ValueError: when things do not go together.
+        FileExistsError: when the folder holds a result, and it is neither to be replaced nor gone on with.
+        WriteError: when the folder cannot be one.
     """
 
     def __init__(
@@ -76,8 +91,9 @@ class TrainingParts:
         *,
         data: RecordSet | None = None,
         seed: int = 0,
-        folder: str | Path | None = None,
+        folder: str | Path | bool | None = None,
         resume: bool = False,
+        overwrite: bool = False,
         device: str | torch.device | None = None,
         num_workers: int = 0,
         network: nn.Module | None = None,
@@ -93,7 +109,15 @@ class TrainingParts:
         val_handlers: Sequence[Any] = (),
         origin: Mapping[str, Any] | None = None,
     ) -> None:
-        recipe = recipe_of(recipe)
+        check_settings(
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            num_workers=num_workers,
+            resume=resume,
+            track=tracking if tracking is not None else False,
+        )
+        recipe, seed = recipe_of(recipe), check_seed(seed)
         if data is not None and data.num_classes != net.num_classes:
             raise ValueError(
                 f"data has {data.num_classes} classes and the network {net.num_classes}: build it with as many."
@@ -103,15 +127,16 @@ class TrainingParts:
         if recipe.select == "val" and folder is None:
             raise ValueError("select='val' keeps the best epoch on disk: give the training a folder.")
         self.task = data.task if data is not None else task_of(split.train)
+        if recipe.key_metric is not None:
+            check_choice("key_metric", recipe.key_metric, metric_names(self.task))
         names = data.class_names if data is not None else net.class_names
         self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.net = net.to(self.device)
         if recipe.solve:
             solvable_layer(net)
         self.recipe = recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed
-        self.folder = None if folder is None else Path(folder)
         self.resume, self.num_workers, self.progress = resume, num_workers, progress
         self.inferer, self.handlers, self.val_handlers = inferer, list(handlers), list(val_handlers)
         self.origin = dict(origin or {})
@@ -122,6 +147,44 @@ class TrainingParts:
         self.settings = self.recipe.described(seed)
         also = {"recipe": self.recipe.name, "augment": self.recipe.augment}
         self.params = describe_run(net, split, {**also, **self.settings})
+        loaded = split.origin if data is None else split.origin or data.origin
+        self.record: dict[str, Any] = {
+            **{"name": "fit", "data": loaded, **self.origin},
+            "recipe": self.recipe.to_dict(),
+            "seed": seed,
+            "class_names": self.class_names,
+            "task": self.task,
+            "spatial_dims": net.vit.spatial_dims,
+            "params": self.params,
+        }
+        self.record["data"] = with_absolute_path(self.record["data"])
+        self.name = run_name(self.record)
+        self.place: ResultFolder | None = None
+        if folder is not None and folder is not False:
+            if folder is True:
+                folder = Path("runs") / file_name(self.origin.get("name") or split.source) / self.name
+            # What the same command has finished already is not done again.
+            overwrite = overwrite and not (resume and self._is_in(Path(folder)))
+            self.place = ResultFolder(folder, "training", resume=resume, overwrite=overwrite)
+
+    def _is_in(self, folder: Path) -> bool:
+        """Whether a folder holds this very training, finished."""
+        try:
+            settle(folder)
+            there = all((folder / name).is_file() for name in (DELTA_FILE, CHECKPOINT_FILE))
+            return there and result_hash(read_record(folder)) == result_hash(self.record)
+        except (OSError, ValueError):
+            return False
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the result will be."""
+        return None if self.place is None else self.place.folder
+
+    @property
+    def work(self) -> Path | None:
+        """Where everything is written until it is complete: the folder, or one beside it if there is a result in it."""
+        return None if self.place is None else self.place.work
 
     # -------------------------------------------------------------------------------------------------------- the parts
 
@@ -227,10 +290,10 @@ class TrainingParts:
     @cached_property
     def checkpoint(self) -> DeltaCheckpoint | None:
         """Writes checkpoints and the delta, and resumes; None where nothing is written."""
-        if self.folder is None:
+        if self.work is None:
             return None
         return DeltaCheckpoint(
-            self.folder,
+            self.work,
             self.net,
             self.optimizer,
             self.scheduler,
@@ -238,6 +301,7 @@ class TrainingParts:
             select=self.recipe.select,
             resume=self.resume,
             identity={**self.settings, "split": self.split.hash, "task": self.task},
+            images=image_hashes([*self.split.train, *self.split.val]),
         )
 
     @cached_property
@@ -245,12 +309,12 @@ class TrainingParts:
         """The record in MLflow."""
         given = dict(self._tracking or {})
         tracking = MLflowTracking(
-            given.pop("run_name", None),
+            given.pop("run_name", None) or self.name,
             given.pop("experiment", None) or self.split.source,
             given.pop("tracking_uri", None),
             params=self.params,
             tags=given.pop("tags", None),
-            artifacts_dir=self.folder,
+            artifacts_dir=self.work,
             enabled=self._tracking is not None and self.folder is not None,
             resume=self.resume,
         )
@@ -299,7 +363,14 @@ class TrainingParts:
 
         Args:
             kwargs: arguments of ``monai.engines.SupervisedTrainer`` in the place of its own, ``max_epochs`` for one.
+
+        Raises:
+            ValueError: for an argument that it does not have.
         """
+        there = inspect.signature(SupervisedTrainer).parameters
+        for key in kwargs:
+            if key not in there:
+                raise ValueError(f"the trainer has no {key!r}: {did_you_mean(key, there)}")
         shared = [MeanLoss()] if distributed.is_initialized() else []
         recorded = [self.stop, *shared, *self.handlers, self.tracking] if self.folder is not None else self.handlers
         trainer = build_trainer(

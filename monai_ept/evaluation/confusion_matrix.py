@@ -25,13 +25,12 @@ def confusion_counts(probabilities: np.ndarray, labels: np.ndarray, task: str, t
         multi-class: (classes, classes), rows are labels and columns are decisions; multi-label: (classes, 2, 2), for
         each label no and yes against no and yes.
     """
+    from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+
     if task == "multiclass":
-        counts = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
-        np.add.at(counts, (labels.astype(np.int64), probabilities.argmax(axis=1)), 1)
-        return counts
-    truth, decision = labels.astype(bool), probabilities >= threshold
-    cells = [[(t & d).sum(axis=0) for d in (~decision, decision)] for t in (~truth, truth)]
-    return np.moveaxis(np.asarray(cells, dtype=np.int64), -1, 0)
+        classes = np.arange(probabilities.shape[1])
+        return np.asarray(confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes))
+    return np.asarray(multilabel_confusion_matrix(labels.astype(int), (probabilities >= threshold).astype(int)))
 
 
 def write_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: Sequence[str]) -> Path:

@@ -76,10 +76,8 @@ def predict(network: nn.Module, data_loader: Iterable, *, task: str = "multiclas
     Probabilities of every image; labels may be there or not.
 
     Args:
-        network: the network, on ``device`` already.
         data_loader: batches, dictionaries with "image" and "id".
-        task: "multiclass" (softmax) or "multilabel" (sigmoid).
-        settings: device, amp and handlers, as in :py:func:`build_evaluator`.
+        network, task and settings: as in :py:func:`build_evaluator`.
     """
     evaluator = build_evaluator(network, data_loader, task=task, **settings)
     evaluator.run()
@@ -116,13 +114,9 @@ def evaluate(
     Metrics with bootstrap intervals of a network on labelled images, and the report on disk.
 
     Args:
-        network: the network, on ``device`` already.
+        network, device, amp and handlers: as in :py:func:`build_evaluator`.
         data_loader: batches, dictionaries with "image", "label" and "id".
-        task: "multiclass" or "multilabel".
-        device: where to compute.
-        amp: as in ``at_precision``.
-        handlers: handlers for the evaluator.
-        settings: class_names, groups, expected_ids, folder, num_resamples and seed, as in :py:func:`evaluate_table`.
+        task and settings: as in :py:func:`evaluate_table`.
 
     Raises:
         ValueError: when predictions are not complete, or there are no labels.
@@ -147,14 +141,11 @@ def evaluate_records(
     The test at the end of a training: :py:func:`evaluate` on a split's test records, and a look at the images.
 
     Args:
-        network: the network, on ``device`` already.
-        data_loader: batches of the records.
-        records: the records, each of which must come out once; their groups are resampled whole.
+        network, data_loader and settings: as in :py:func:`evaluate`; groups and ids are those of the records.
+        records: what the loader's batches hold, each of which must come out once.
         folder: where the report and ``images.png`` go.
-        task: "multiclass" or "multilabel".
-        class_names: one name per class.
+        task and class_names: as in :py:func:`evaluate_table`.
         transform_settings: what the images' transforms were given beyond the network's own.
-        settings: num_resamples, seed and device, as in :py:func:`evaluate`.
     """
     settings["groups"] = {record["id"]: record["group"] for record in records}
     settings["expected_ids"] = [record["id"] for record in records]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.handlers.collect_predictions import PredictionTable
-from monai_ept.reporting.csv_file import write_csv
+from monai_ept.reporting.csv_file import harmless_cell, original_cell, write_csv
 
 __all__ = ["write_predictions"]
 
@@ -29,7 +29,8 @@ def write_predictions(
     """
     Write ``predictions.csv``: one row per image with its label, the decision and the probability of every class.
 
-    It is read again and checked: every image is there, once.
+    It is read again and checked: every image is there, once. Ids and names that a spreadsheet would take for a formula
+    begin with an apostrophe; ``monai_ept.reporting.csv_file.original_cell`` takes it away.
 
     Args:
         folder: where to.
@@ -58,10 +59,11 @@ def write_predictions(
         rows.append([identity, *said, *probabilities, *([""] if errors is not None else [])])
     for identity, error in (errors or {}).items():
         rows.append([identity, *[""] * (len(header) - 2), " ".join(str(error).split())])
-    path = write_csv(Path(folder) / "predictions.csv", header, rows)
+    safe = [[harmless_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    path = write_csv(Path(folder) / "predictions.csv", [harmless_cell(name) for name in header], safe)
 
     with open(path, newline="", encoding="utf-8") as file:
-        found = Counter(row["id"] for row in csv.DictReader(file))
+        found = Counter(original_cell(row["id"]) for row in csv.DictReader(file))
     wanted = list(expected_ids) if expected_ids is not None else [row[0] for row in rows]
     missing = [identity for identity in wanted if identity not in found]
     twice = [identity for identity, count in found.items() if count > 1]

@@ -39,6 +39,8 @@ def plot_reliability(
     Returns:
         the expected calibration error, which the upper panel's title says; multi-label: of all labels together.
     """
+    from scipy.stats import binomtest
+
     if task == "multiclass":
         sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
         names = "probability of the predicted class", "share that is right"
@@ -49,13 +51,14 @@ def plot_reliability(
     which = np.digitize(sure, edges[1:-1], right=True)
     totals = np.bincount(which, minlength=num_bins)
     filled = totals > 0
-    observed = np.bincount(which, weights=right, minlength=num_bins)[filled] / totals[filled]
+    found = np.bincount(which, weights=right, minlength=num_bins)[filled].astype(int)
+    observed = found / totals[filled]
     expected = np.bincount(which, weights=sure, minlength=num_bins)[filled] / totals[filled]
     error = float((np.abs(observed - expected) * totals[filled]).sum() / totals.sum())
     width, centres = 1 / num_bins, (edges[:-1] + edges[1:]) / 2
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated", zorder=1)
-    low, high = _wilson(observed, totals[filled])
-    upper.vlines(expected, low, high, color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
+    shares = [binomtest(yes, of).proportion_ci(method="wilson") for yes, of in zip(found, totals[filled], strict=True)]
+    upper.vlines(expected, *zip(*shares, strict=True), color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
     sizes = 14 + 70 * totals[filled] / totals.max()
     dots = {"color": BLUE, "edgecolor": PAPER, "linewidth": 0.8, "zorder": 4, "label": "observed, 95 % interval"}
     upper.scatter(expected, observed, s=sizes, **dots)
@@ -68,10 +71,3 @@ def plot_reliability(
     for axes in (upper, lower):
         tidy(axes, labelsize=9)
     return error
-
-
-def _wilson(share: np.ndarray, number: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of a share, which also makes sense for shares of 0 and 1 and for few images."""
-    middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = z * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
-    return middle - half, middle + half

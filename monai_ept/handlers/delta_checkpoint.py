@@ -18,13 +18,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from monai_ept.files import WriteError, remove_partials, usable_folder, write_whole
+from monai_ept.handlers.sealed_file import is_intact, is_sealed, sealed
 from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["CheckpointError", "DeltaCheckpoint", "last_good_state"]
 
 FORMAT = "monai_ept.checkpoint"
-VERSION = 2
-"""Version 1, which is read too, held random states besides: every epoch sets its own (``SeedEachEpoch``)."""
+VERSION = 3
+"""Earlier ones are read too: 1 held random states besides, which every epoch sets itself (``SeedEachEpoch``); 1 and 2
+had neither a checksum nor the hashes of the images."""
+
+_PARTS = ("identity", "epoch", "delta", "optimizer", "scheduler", "scaler", "best", "history")
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +42,8 @@ class DeltaCheckpoint:
 
     A checkpoint holds the delta (what the method trains, and the head), optimizer, schedule, gradient scaler, epoch,
     best score and the history of epochs; not the backbone, and no random states, which ``SeedEachEpoch`` makes the
-    same for a process that resumes. A kill at any moment leaves the one before, and no code in it is ever run.
+    same for a process that resumes. A kill at any moment leaves the one before, and no code in it is ever run. It
+    carries a checksum: with one bit of it flipped, nobody goes on from it.
 
     In ``folder`` there will be ``last.pt``, ``best.pt`` where there is an evaluator, and at the end
     ``delta.safetensors``, the result. They are written after all that other handlers do at the end of an epoch.
@@ -52,6 +57,7 @@ class DeltaCheckpoint:
         select: "last" takes the last epoch as the result, "val" the best one on validation data.
         resume: go on from ``last.pt`` if it is there; without it the training starts over and replaces it.
         identity: whatever must be the same for a training to go on: hash of the split, seed, learning rate, …
+        images: hash of each image that is trained or validated on, by its id: none of them may have changed either.
         interval: write after every so many epochs, and after the last.
 
     Raises:
@@ -71,6 +77,7 @@ class DeltaCheckpoint:
         select: str = "last",
         resume: bool = False,
         identity: Mapping[str, Any] | None = None,
+        images: Mapping[str, str] | None = None,
         interval: int = 1,
     ) -> None:
         self.folder = Path(folder)
@@ -82,6 +89,7 @@ class DeltaCheckpoint:
             raise ValueError("select='val' needs an evaluator that validates: give one, or select='last'.")
         self.resume, self.interval = resume, interval
         self._given = dict(identity or {})
+        self._images = dict(images or {})
         self._identity: dict[str, Any] = {}
         self._hooked = False
 
@@ -153,6 +161,7 @@ class DeltaCheckpoint:
             "format": FORMAT,
             "version": VERSION,
             "identity": self._identity,
+            "images": self._images,
             "epoch": state.epoch,
             "delta": {k: v.detach().cpu().clone() for k, v in unwrap(self.network).delta_tensors().items()},
             "optimizer": self.optimizer.state_dict(),
@@ -166,9 +175,14 @@ class DeltaCheckpoint:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         try:
-            write_whole(path, buffer.getvalue())
+            write_whole(path, sealed(buffer.getvalue()))
         except WriteError as error:
             left = getattr(engine.state, "last_checkpoint", None)
+            if left and not Path(left[0]).is_file():
+                raise WriteError(
+                    f"the checkpoint of epoch {engine.state.epoch} cannot be written: {self.folder} was removed while "
+                    "the training ran, and the checkpoint before with it; start it again."
+                ) from error
             kept = f"the checkpoint of epoch {left[1]} is intact" if left else "no checkpoint was written yet"
             reason = error.__cause__ or error
             raise WriteError(
@@ -189,19 +203,23 @@ class DeltaCheckpoint:
         if not path.is_file():
             raise FileNotFoundError(f"checkpoint {path} does not exist: train first, or give the folder of a training.")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            raw = path.read_bytes()
+            content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
         except Exception as error:  # torch, zipfile and pickle each raise their own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CheckpointError(
-                f"checkpoint {path} cannot be read ({reason}): it is damaged; delete it and train again."
-            ) from error
+            raise _damaged(path, reason[:200]) from error
+        if not is_intact(raw):
+            raise _damaged(path, "its content is not what its checksum says")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"{path} is no checkpoint of monai_ept: give the folder of a training.")
-        if content.get("version") not in (1, VERSION):
+        if content.get("version") not in range(1, VERSION + 1):
             raise CheckpointError(
                 f"checkpoint {path} has version {content.get('version')}, this release reads up to {VERSION}: "
                 "go on with the release of monai_ept that wrote it."
             )
+        missing = [part for part in _PARTS if part not in content]
+        if missing or (content["version"] >= 3 and not is_sealed(raw)):
+            raise _damaged(path, f"it has no {missing[0] if missing else 'checksum'!r}")
         return content
 
     def _go_on(self, engine: Any) -> None:
@@ -214,6 +232,14 @@ class DeltaCheckpoint:
                     f"checkpoint {path} belongs to another training: its {key} is {theirs.get(key)!r} and here it is "
                     f"{ours.get(key)!r}; resume with the same settings, or train into another folder."
                 )
+        read = content.get("images") or {}
+        changed = sorted(key for key in read if key in self._images and read[key] != self._images[key])
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise CheckpointError(
+                f"checkpoint {path} was trained on other images: {', '.join(map(repr, changed[:3]))}{more} of "
+                f"{len(read)} have changed since; put back what they were, or train into another folder."
+            )
         self._put_delta(content["delta"], path)
         self.optimizer.load_state_dict(content["optimizer"])
         if self.scheduler is not None and content["scheduler"] is not None:
@@ -240,12 +266,18 @@ class DeltaCheckpoint:
                 targets[name].copy_(value)
 
 
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"checkpoint {path} cannot be read ({reason}): it is damaged; delete it and train again.")
+
+
 def last_good_state(engine: Any) -> str:
     """What is left of a training that ends early, for its last message."""
     written = getattr(engine.state, "last_checkpoint", None) if engine is not None else None
     if written is None:
         return "no checkpoint was written yet."
     path, epoch = written
+    if not Path(path).is_file():
+        return f"{path}, the last good state, was removed while the training ran."
     return f"the last good state is {path} (epoch {epoch}): the same command with resume goes on from there."
 
 

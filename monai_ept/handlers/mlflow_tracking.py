@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MLflowTracking", "flat_metrics"]
 
+logger = logging.getLogger(__name__)
+
 
 class MLflowTracking:
     """Records a training in MLflow: one unique run, always closed, and never in the way.
@@ -34,7 +37,7 @@ class MLflowTracking:
     Args:
         run_name: made from method, shots, seed and source by default.
         experiment: that the run belongs to.
-        tracking_uri: the store, see ``tracking_store``; a run that exists keeps its own.
+        tracking_uri: the store, see ``tracking_store``; a run that exists keeps its own, if it is configured here.
         params: what decides the result.
         tags: to find and group runs, for example ``{"sweep": "derm-methods"}``.
         artifacts_dir: the run's folder, ``runs/<run_name>`` by default, with its records and ``run.json``.
@@ -44,7 +47,8 @@ class MLflowTracking:
             recorded.
 
     Raises:
-        ValueError: when the store is one that MLflow refuses.
+        ValueError: when MLflow refuses the store, the experiment's name, params or tags, or ``run.json`` is damaged.
+        DatabaseError: when a local database is none, or cannot be written.
 
     Example::
 
@@ -69,19 +73,33 @@ class MLflowTracking:
         resume: bool = False,
         attach_to: str | os.PathLike | None = None,
     ) -> None:
+        self.enabled = bool(enabled)
+        if self.enabled:
+            from monai_ept.tracking.tracked_run import check_run
+
+            check_run(experiment, params, tags)
         self.params, self.tags = dict(params or {}), dict(tags or {})
         self.run_name = run_name or _name_of(self.params)
         self.experiment, self.tracking_uri = experiment, tracking_uri
         self.folder = Path(attach_to or artifacts_dir or Path("runs") / self.run_name.replace("/", "-"))
-        self.enabled = bool(enabled)
         self.run: TrackedRun | None = None
         self._resume = resume
         self._attach = attach_to is not None
         self._trainer: Any = None
         if self.enabled and not self._attach:
-            from monai_ept.tracking import tracking_store
+            self._check()
 
-            tracking_store(tracking_uri)  # a store that MLflow refuses is an error now, not when the training starts
+    def _check(self) -> None:
+        """What cannot be recorded is an error now, not when the training starts."""
+        from monai_ept.tracking.address import database_path, tracking_store
+        from monai_ept.tracking.local_database import check_database
+        from monai_ept.tracking.run_file import read_about
+
+        path = database_path(tracking_store(self.tracking_uri))
+        if path is not None:
+            check_database(path)
+        if self._resume:
+            read_about(self.folder)
 
     @property
     def run_id(self) -> str | None:
@@ -115,7 +133,10 @@ class MLflowTracking:
         from monai_ept.tracking import attach_run, open_run, resume_run
 
         if self._attach:
-            self.run = attach_run(self.folder, tracking_uri=self.tracking_uri)
+            try:
+                self.run = attach_run(self.folder, tracking_uri=self.tracking_uri)
+            except ValueError as error:  # a damaged run.json must not take an evaluation with it
+                logger.warning("the results are not added to the training's run in MLflow: %s", error)
             self.enabled = self.run is not None
             return
         store: dict[str, Any] = {"tracking_uri": self.tracking_uri, "params": self.params}

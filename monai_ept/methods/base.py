@@ -14,7 +14,21 @@ from monai_ept.checks import did_you_mean
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
-__all__ = ["Method", "build_methods", "layer_indices", "list_methods", "method_class", "register_method", "thaw"]
+__all__ = [
+    "MOST_ADDED",
+    "Method",
+    "build_methods",
+    "layer_indices",
+    "list_methods",
+    "method_class",
+    "register_method",
+    "thaw",
+]
+
+
+MOST_ADDED = 10_000
+"""Prompts or tokens that a method may add to a layer. The paper has 100, and a delta may come from anywhere: what it
+asks for must not take all memory before anybody has looked at it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +186,8 @@ def layer_indices(layers: str | Sequence[int], num_layers: int, name: str = "pro
         if layers not in ("deep", "shallow"):
             raise ValueError(f"{name} must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
         return list(range(num_layers)) if layers == "deep" else [0]
+    if not isinstance(layers, (list, tuple)):
+        raise ValueError(f"{name} must be 'deep', 'shallow' or a list of layer indices, got {layers!r}.")
     chosen: list[int] = []
     for layer in layers:
         if isinstance(layer, bool) or not isinstance(layer, int):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import ClassVar
 
 from monai_ept.checks import check_choice, check_number, check_whole
-from monai_ept.methods.base import Method, layer_indices, register_method
+from monai_ept.methods.base import MOST_ADDED, Method, layer_indices, register_method
 from monai_ept.networks.attention import EMBEDDINGS
 from monai_ept.networks.attention_classes import attention_halves
 from monai_ept.networks.backbone import ViTFace
@@ -61,7 +61,7 @@ class Ept(Method):
     per: str = "token"
 
     def __post_init__(self) -> None:
-        check_whole("prompt_length", self.prompt_length)
+        check_whole("prompt_length", self.prompt_length, most=MOST_ADDED)
         check_choice("embed", self.embed, EMBEDDINGS)
         check_choice("prompt_init", self.prompt_init, PROMPT_INITS)
         check_choice("per", self.per, ("token", "head"))

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from monai_ept.checks import did_you_mean
+from monai_ept.checks import did_you_mean, shown
 from monai_ept.methods.base import Method, register_method
+from monai_ept.methods.peft_limits import check_limits
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.tuner import Tuner, innermost, tuners
 
@@ -159,7 +160,7 @@ def _configuration(config: Any) -> Any:
     if not isinstance(config, Mapping):
         raise TypeError(
             'method "peft" takes a PEFT configuration or its to_dict() as config, e.g. '
-            f'peft.LoraConfig(target_modules=["qkv"]), got {config!r}.'
+            f'peft.LoraConfig(target_modules=["qkv"]), got {shown(config)}.'
         )
     known = {str(getattr(kind, "value", kind)): cls for kind, cls in peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     kind = config.get("peft_type")
@@ -169,7 +170,7 @@ def _configuration(config: Any) -> Any:
     settings = {key: value for key, value in config.items() if key not in ("peft_type", "peft_version")}
     try:
         built = known[kind](**settings)
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ValueError(
             f"PEFT {peft.__version__} cannot read the settings of {kind} ({_first_line(error)}): "
             "check their names, or install the release of PEFT that wrote them."
@@ -256,6 +257,7 @@ def _inject(module: Any, config: Any) -> None:
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    check_limits(module, _plain(config))
     _check_targets(module, config)
     try:
         # Not peft.inject_adapter_in_model, which refuses tuners whose layers share tensors, such as VeRA. What they

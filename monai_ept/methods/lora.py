@@ -31,12 +31,13 @@ class Lora(Method):
     Add trained matrices of low rank to projections of the attention; ``fold()`` merges them into the weights.
 
     Args:
-        rank: rank of each update.
+        rank: rank of each update, at most the width of the layers.
         alpha: the update counts ``alpha / rank`` times; ``rank`` by default, which is once.
         targets: which projections, of ``"q"``, ``"k"``, ``"v"`` and ``"proj"``.
 
     Raises:
-        ValueError: when a setting is out of range, or the attention lacks a projection.
+        ValueError: when a setting is out of range, the rank beyond that of the layers, or the attention lacks a
+            projection.
         TypeError: when the class of the attention is not supported.
     """
 
@@ -51,7 +52,7 @@ class Lora(Method):
         check_whole("rank", self.rank)
         if self.alpha is not None:
             check_number("alpha", self.alpha, above=0)
-        if isinstance(self.targets, str) or not self.targets:
+        if not isinstance(self.targets, (list, tuple)) or not self.targets:
             raise ValueError(f"targets must be a list of {', '.join(map(repr, TARGETS))}, got {self.targets!r}.")
         for target in self.targets:
             check_choice("targets", target, TARGETS)
@@ -81,6 +82,12 @@ class Lora(Method):
                     f"method 'lora' finds no projection {target!r} in the {type(attn).__name__} of layer {index}: "
                     f"it has {', '.join(map(repr, there)) or 'none of q, k, v and proj'}, "
                     f"and its linear layers are {', '.join(linear) or 'none'}."
+                )
+            width = innermost(getattr(vit.attention(index), there[target].name)).in_features
+            if self.rank > width:
+                raise ValueError(
+                    f"rank is {self.rank}, and the layers that it updates are {width} wide, which is the highest rank "
+                    f"that there is: choose 1 to {width}."
                 )
             by_module.setdefault(there[target].name, {})[target] = there[target].rows
         return by_module

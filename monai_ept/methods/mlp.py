@@ -39,9 +39,9 @@ class Mlp(Method):
     hidden_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_whole("num_layers", self.num_layers, least=2)
+        check_whole("num_layers", self.num_layers, least=2, most=100)
         if self.hidden_size is not None:
-            check_whole("hidden_size", self.hidden_size)
+            check_whole("hidden_size", self.hidden_size, most=2**16)
 
     def apply(self, vit: ViTFace) -> None:
         """Nothing in the backbone trains."""

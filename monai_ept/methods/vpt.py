@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monai_ept.checks import check_choice, check_number, check_whole
-from monai_ept.methods.base import Method, register_method
+from monai_ept.methods.base import MOST_ADDED, Method, register_method
 from monai_ept.networks.attention_classes import attention_halves
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.prompted_attention_module import PromptedAttention
@@ -50,7 +50,7 @@ class Vpt(Method):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_whole("num_tokens", self.num_tokens)
+        check_whole("num_tokens", self.num_tokens, most=MOST_ADDED)
         check_choice("layers", self.layers, ("deep", "shallow"))
         check_number("dropout", self.dropout, least=0, below=1)
 

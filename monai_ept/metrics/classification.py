@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,19 +120,13 @@ def _where_present(batch: CheckedBatch, values: np.ndarray) -> np.ndarray:
     return np.where(batch.present, values, math.nan)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(denominator > 0, numerator / denominator, math.nan)
-
-
-def _confusion(batch: CheckedBatch) -> np.ndarray:
-    """True positives, false positives, true negatives and false negatives per class, NaN for absent classes."""
-    from monai.metrics import get_confusion_matrix
+def _from_confusion(batch: CheckedBatch, name: str) -> np.ndarray:
+    """A metric of MONAI that follows from true and false positives and negatives, NaN for absent classes."""
+    from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
 
     per_image = get_confusion_matrix(torch.from_numpy(batch.decisions), torch.from_numpy(batch.onehot))
-    counts = per_image.double().sum(dim=0).numpy()
-    counts[~batch.present] = math.nan
-    return np.asarray(counts.T)
+    values = compute_confusion_matrix_metric(name, per_image.double().sum(dim=0))
+    return _where_present(batch, values.numpy())
 
 
 def _accuracy(batch: CheckedBatch) -> float | np.ndarray:
@@ -144,25 +139,10 @@ def _exact_match(batch: CheckedBatch) -> float:
     return float((batch.decisions == batch.onehot).all(axis=1).mean())
 
 
-def _sensitivity(batch: CheckedBatch) -> np.ndarray:
-    true_positive, _, _, false_negative = _confusion(batch)
-    return _ratio(true_positive, true_positive + false_negative)
-
-
-def _specificity(batch: CheckedBatch) -> np.ndarray:
-    _, false_positive, true_negative, _ = _confusion(batch)
-    return _ratio(true_negative, true_negative + false_positive)
-
-
 def _balanced_accuracy(batch: CheckedBatch) -> float | np.ndarray:
-    if batch.task == "multiclass":
-        return measure("sensitivity", batch)[0]
-    return (_sensitivity(batch) + _specificity(batch)) / 2
-
-
-def _f1(batch: CheckedBatch) -> np.ndarray:
-    true_positive, false_positive, _, false_negative = _confusion(batch)
-    return _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
+    return (
+        measure("sensitivity", batch)[0] if batch.task == "multiclass" else _from_confusion(batch, "balanced accuracy")
+    )
 
 
 def _auc(batch: CheckedBatch) -> np.ndarray:
@@ -234,9 +214,9 @@ METRICS: dict[str, Callable[[CheckedBatch], float | np.ndarray]] = {
     "balanced_accuracy": _balanced_accuracy,
     "auc": _auc,
     "map": _map,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
-    "f1": _f1,
+    "sensitivity": partial(_from_confusion, name="sensitivity"),
+    "specificity": partial(_from_confusion, name="specificity"),
+    "f1": partial(_from_confusion, name="f1 score"),
     "kappa": _kappa,
     "ece": _ece,
     "brier": _brier,

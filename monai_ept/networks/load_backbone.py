@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,16 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import nn
 
-from monai_ept.checks import check_whole
+from monai_ept.checks import check_whole, shown
+from monai_ept.networks.checkpoint_file import check_fit, read_weights, what_it_is
 from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
 
-__all__ = ["create_backbone"]
+__all__ = ["check_backbone", "check_patches", "create_backbone"]
+
+MOST_PATCHES = 2**16
+"""Of an image: a picture of 4096 pixels each way in patches of 16. The attention of a file that asks for more would
+take more memory than there is."""
+MOST_CHANNELS = 1024
 
 
 def create_backbone(
@@ -49,12 +56,9 @@ def create_backbone(
         FileNotFoundError: when the checkpoint is not there.
         ConnectionError: when the weights cannot be fetched.
     """
+    check_backbone(name)
     embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
-    if not embedded and not timm.is_model(name):
-        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
-        raise ValueError(f"backbone {name!r} is not a timm model: {hint}")
-    check_whole("in_channels", in_channels)
+    check_whole("in_channels", in_channels, most=MOST_CHANNELS)
     settings: dict = {"num_classes": 0, "in_chans": in_channels}
     if img_size is not None:
         _check_img_size(name, img_size)
@@ -79,6 +83,27 @@ def create_backbone(
     return model
 
 
+def check_backbone(name: Any) -> None:
+    """
+    Refuse what is no name of a backbone.
+
+    Raises:
+        ValueError: for an unknown name or tag; it says what there is.
+    """
+    if name in (EMBEDDED, EMBEDDED_RANDOM):
+        return
+    if not isinstance(name, str) or not timm.is_model(name):
+        near = difflib.get_close_matches(str(name).split(".")[0], [EMBEDDED, *timm.list_models()], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
+        raise ValueError(f"backbone {shown(name)} is not a timm model: {hint}")
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        tags = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+        have = ", ".join(map(repr, tags[:4])) or repr(name.partition(".")[0])
+        raise ValueError(f"backbone {shown(name)} has a tag that timm does not know: there is {have}.") from None
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Let timm not tell that it loads what it was told to load; its warnings are shown."""
@@ -95,9 +120,11 @@ def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:
     with torch.device("meta"):
         model = empty_embedded() if name in (EMBEDDED, EMBEDDED_RANDOM) else timm.create_model(name)
     sides = ensure_tuple_rep(getattr(getattr(model, "patch_embed", None), "patch_size", 1), 2)
-    sizes = (img_size,) if isinstance(img_size, int) else tuple(img_size)
+    sizes = tuple(img_size) if isinstance(img_size, (list, tuple, torch.Size)) else (img_size,)
     if len(sizes) not in (1, 2):
-        raise ValueError(f"img_size must be one number or two for a 2-D backbone, got {img_size}.")
+        raise ValueError(f"img_size must be one number or two for a 2-D backbone, got {shown(img_size)}.")
+    for size in sizes:
+        check_whole("img_size", size)
     for size, side in zip(ensure_tuple_rep(sizes if len(sizes) == 2 else sizes[0], 2), sides, strict=True):
         if size < side or size % side:
             below = max(size // side, 1) * side
@@ -105,6 +132,16 @@ def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:
                 f"img_size {img_size} is not a multiple of the patch size {side} of {name}: "
                 f"{below} or {below + side} would do."
             )
+    check_patches(img_size, math.prod(sizes if len(sizes) == 2 else sizes * 2) // math.prod(sides))
+
+
+def check_patches(img_size: Any, number: int) -> None:
+    """Refuse images of more patches than the attention of any machine can hold."""
+    if number > MOST_PATCHES:
+        raise ValueError(
+            f"img_size {shown(img_size)} makes {number:,} patches of an image, and {MOST_PATCHES:,} are the most: "
+            "choose a smaller one, or a backbone with larger patches."
+        )
 
 
 def _from_hub(name: str, settings: dict) -> nn.Module:
@@ -125,40 +162,27 @@ def _from_hub(name: str, settings: dict) -> nn.Module:
 
 
 def _load_checkpoint(model: Any, name: str, path: Path, in_channels: int) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"pretrained checkpoint {path} does not exist: pass the path of a .safetensors or .pth."
-        )
-    try:
-        state = timm.models.load_state_dict(str(path))
-    except Exception as error:
-        raise ValueError(
-            f"pretrained checkpoint {path} cannot be read as weights ({type(error).__name__}): "
-            "it must be a .safetensors file, or a .pth that torch.load opens with weights_only=True."
-        ) from error
-    # timm resizes position embeddings and sums channels in the precision of the file; half of it is for files only.
-    half = (torch.float16, torch.bfloat16)
-    state = {key: value.float() if getattr(value, "dtype", None) in half else value for key, value in state.items()}
-    missing: list[str] = []
-    hook = model.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
+    state = read_weights(path)
+
+    def check(_: nn.Module, about_to_load: dict[str, Any], *__: Any) -> None:
+        check_fit(model, about_to_load, name, path, state)
+
+    hook = model.register_load_state_dict_pre_hook(check)
     try:
         timm.models.load_pretrained(
             model,
-            pretrained_cfg={**model.pretrained_cfg, "state_dict": state, "custom_load": False},
+            pretrained_cfg={**model.pretrained_cfg, "state_dict": dict(state), "custom_load": False},
             num_classes=0,
             in_chans=in_channels,
             # The filter that timm itself applies: it knows other layouts and resizes position embeddings.
             filter_fn=getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None),
-            strict=False,
+            strict=False,  # heads may be left over, and what else may not has been said by then
         )
-    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+    except (RuntimeError, KeyError, AttributeError, TypeError, IndexError, AssertionError) as error:
+        check_fit(model, state, name, path, state)  # timm could not resize something: its names tell more
         raise ValueError(
-            f"pretrained checkpoint {path} does not fit backbone {name!r}: its weights have other shapes."
+            f"pretrained checkpoint {path} does not fit backbone {name!r}: its weights have other shapes; "
+            f"{what_it_is(model, state, name)}."
         ) from error
     finally:
         hook.remove()
-    if missing:
-        raise ValueError(
-            f"pretrained checkpoint {path} does not fit backbone {name!r}: it lacks {len(missing)} weights, "
-            f"among them {missing[0]!r}."
-        )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +17,9 @@ from timm.layers.patch_embed import resample_patch_embed
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from monai_ept.checks import check_whole
 from monai_ept.networks.embedded_prompt import resize_tokens
-from monai_ept.networks.load_backbone import create_backbone
+from monai_ept.networks.load_backbone import check_patches, create_backbone
 
 __all__ = ["monai_vit_from_timm"]
 
@@ -62,12 +64,16 @@ def monai_vit_from_timm(
     own_patch = ensure_tuple_rep(source.patch_embed.patch_size, 2)
     patch = ensure_tuple_rep(own_patch[0] if patch_size is None else patch_size, spatial_dims)
     size = ensure_tuple_rep(source.patch_embed.img_size[0] if img_size is None else img_size, spatial_dims)
+    check_whole("in_channels", in_channels)
+    for length in (*patch, *size):
+        check_whole("img_size and patch_size", length)
     for axis, (length, side) in enumerate(zip(size, patch, strict=True)):
         if length < side or length % side:
             raise ValueError(
                 f"img_size {size} is not a multiple of patch_size {patch} along axis {axis}: "
                 f"{max(length // side, 1) * side} would do there."
             )
+    check_patches(size, math.prod(size) // math.prod(patch))
     target: Any = ViT(
         in_channels=in_channels,
         img_size=size,

@@ -10,13 +10,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_ept.checks import check_whole
+from monai_ept.checks import shown
 from monai_ept.networks.backbone import ViTFace
 
-__all__ = ["POOLED", "check_readout", "read_out", "readout_width"]
+__all__ = ["POOLED", "check_readout", "check_readout_setting", "read_out", "readout_width"]
 
 POOLED = "pooled"
 """The backbone's own pooled features."""
+
+
+def check_readout_setting(readout: Any) -> None:
+    """
+    Refuse what no backbone could be read by; None is no wish.
+
+    Raises:
+        ValueError: when it is neither "pooled" nor a number of blocks.
+    """
+    if readout is None or readout == POOLED:
+        return
+    if isinstance(readout, bool) or not isinstance(readout, int) or readout < 1:
+        raise ValueError(f"readout must be {POOLED!r} or how many of the last blocks are read, got {shown(readout)}.")
 
 
 def check_readout(vit: ViTFace, readout: Any) -> str | int:
@@ -25,17 +38,15 @@ def check_readout(vit: ViTFace, readout: Any) -> str | int:
 
     Args:
         vit: the backbone.
-        readout: "pooled", or how many of the last blocks are read.
+        readout: "pooled", or how many of the last blocks are read; None is "pooled".
 
     Raises:
         ValueError: when it is neither, or the backbone has fewer blocks.
         TypeError: when the backbone hands out no tokens of its blocks.
     """
-    if readout == POOLED:
+    check_readout_setting(readout)
+    if readout is None or readout == POOLED:
         return POOLED
-    if not isinstance(readout, int) or isinstance(readout, bool):
-        raise ValueError(f"readout must be {POOLED!r} or a number of blocks, got {readout!r}.")
-    check_whole("readout", readout)
     if readout > len(vit.blocks):
         raise ValueError(f"readout is {readout} and the backbone has {len(vit.blocks)} blocks: read as many at most.")
     vit.check_block_tokens()

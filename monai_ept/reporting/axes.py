@@ -5,14 +5,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from monai_ept.metrics.interval import Interval
 from monai_ept.reporting.figure import LINE
 
-__all__ = ["TOP", "equal_spans", "place_labels", "quiet", "robust_limits", "short", "tidy", "within_scores"]
+__all__ = [
+    "TOP",
+    "equal_spans",
+    "name_beside",
+    "place_labels",
+    "plot_means",
+    "quiet",
+    "robust_limits",
+    "short",
+    "tidy",
+    "within_scores",
+]
 
 
 def tidy(axes: Any, grid: str = "", *, labelsize: float | None = None) -> None:
@@ -67,6 +79,36 @@ def within_scores(axes: Any, means: Sequence[float]) -> None:
     """Where all means lie between 0 and 1, so does the axis: intervals of few repetitions reach further."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0) if min(means) >= 0 else low, min(high, TOP) if max(means) <= 1 else high)
+
+
+def plot_means(
+    axes: Any, places: Sequence[float], means: Sequence[Interval], *, bars: bool = True, **look: Any
+) -> None:
+    """A curve of means, with their intervals where those are known."""
+    halves = [one.half for one in means] if bars else None
+    look = {"markersize": 6.5, "linewidth": 1.8, "elinewidth": 1.5, **look}
+    axes.errorbar(places, [one.value for one in means], halves, **look)
+
+
+def name_beside(axes: Any, ends: Mapping[str, tuple[float, float, str]], gap: float = 0.06) -> None:
+    """
+    Names beside a panel, each level with the end of its curve or as near as others let it.
+
+    Args:
+        axes: the panel.
+        ends: place, height and colour of the end of each curve, by its name.
+        gap: between names, as a share of the panel's height.
+    """
+    low, high = axes.get_ylim()
+    places = place_labels([height for _, height, _ in ends.values()], gap * (high - low), low, high)
+    for (name, (*end, colour)), place in zip(ends.items(), places, strict=True):
+        # Dotted, so that it is not taken for data.
+        connector = {"arrowstyle": "-", "linewidth": 0.9, "linestyle": ":", "shrinkA": 0, "shrinkB": 5, "color": colour}
+        axes.annotate(
+            name, end, (1.02, place), xycoords="data", textcoords=("axes fraction", "data"), va="center",
+            fontweight="bold", color=colour, annotation_clip=False, arrowprops=connector,
+        )  # fmt: skip
+    axes.set_ylim(low, high)
 
 
 def place_labels(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 
 from monai_ept.files import write_whole
 
-__all__ = ["write_csv"]
+__all__ = ["harmless_cell", "original_cell", "write_csv"]
+
+_FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")  # what a spreadsheet takes for one, its wide letters included
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
@@ -45,3 +48,20 @@ def _text(value: Any) -> str:
     if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.8g}"
     return str(value)
+
+
+def harmless_cell(text: str) -> str:
+    """
+    Text that no spreadsheet takes for a formula: what would be one begins with an apostrophe, as OWASP advises.
+
+    Example::
+
+        >>> harmless_cell("=HYPERLINK(1)"), harmless_cell("a.png")
+        ("'=HYPERLINK(1)", 'a.png')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def original_cell(text: str) -> str:
+    """The text that ``harmless_cell`` made a cell of."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -96,8 +96,18 @@ def save_figure(figure: Any, path: Path, dpi: int = 150) -> Path:
 
 def _png(figure: Any, dpi: int, **options: Any) -> bytes:
     buffer = io.BytesIO()
+    _as_written(figure)
     figure.savefig(buffer, format="png", dpi=dpi, **options)
     return buffer.getvalue()
+
+
+def _as_written(figure: Any) -> None:
+    """Let dollar signs be dollar signs: class names come from users, and matplotlib takes them for formulas."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and r"\mathdefault" not in text.get_text():  # which matplotlib's own ticks have
+            text.set_parse_math(False)
 
 
 @contextmanager
@@ -141,6 +151,7 @@ class Picture:
         """From matplotlib's figure, named after parts; the same figure gives the same bytes."""
         name = "-".join("".join(sign if sign.isalnum() else "-" for sign in part)[:40] for part in parts)
         svg = io.BytesIO()
+        _as_written(figure)
         with styled(name):
             figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
             png = _png(figure, 130, metadata={"Software": None})

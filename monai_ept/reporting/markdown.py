@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from monai_ept.reporting.page import Cell, Section, Table
 
-__all__ = ["by_number", "markdown_of", "markdown_table", "table_of"]
+__all__ = ["as_text", "by_number", "markdown_of", "markdown_table", "table_of"]
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -34,24 +35,37 @@ def markdown_of(
     title: str, about: Sequence[str], short: Sequence[str], sections: Sequence[Section], figures: str = "figures"
 ) -> str:
     """What ``build_page`` shows, as Markdown; ``figures`` is the folder with the pictures' PNGs, seen from the file."""
-    parts = [f"# {title}", " · ".join(about), _bullets(short)]
+    parts = [f"# {as_text(title)}", as_text(" · ".join(about)), _bullets(short)]
     for section in sections:
-        parts.append(f"## {section.title}{f', {section.small}' if section.small else ''}")
-        parts += [_bullets(section.sentences), *section.text]
+        parts.append(as_text(f"## {section.title}{f', {section.small}' if section.small else ''}"))
+        parts += [_bullets(section.sentences), *map(as_text, section.text)]
         if section.code:
-            parts.append(f"```yaml\n{section.code.rstrip()}\n```")
+            fence = max(["``", *re.findall("`+", section.code)], key=len) + "`"
+            parts.append(f"{fence}yaml\n{section.code.rstrip()}\n{fence}")
         parts += map(table_of, section.tables)
         for picture in section.pictures:
-            parts += [f"![{picture.title}]({figures}/{picture.name}.png)", picture.caption]
-        parts += section.notes
+            parts += [f"![{as_text(picture.title)}]({figures}/{picture.name}.png)", as_text(picture.caption)]
+        parts += map(as_text, section.notes)
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def as_text(text: str) -> str:
+    """
+    Words of data, such as names, that stay words in Markdown: they begin no HTML, no link and no picture.
+
+    Example::
+
+        >>> as_text("<script> p < .05 ![x](y)")
+        '&lt;script> p < .05 ![x]\\\\(y)'
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("](", "]\\(")
 
 
 def table_of(table: Table) -> str:
     """A page's table as Markdown; names of groups stand before those of their columns."""
-    head = list(table.head)
+    head = list(map(as_text, table.head))
     if table.groups:
-        names = [name for name, count in table.groups for _ in range(count)]
+        names = [as_text(name) for name, count in table.groups for _ in range(count)]
         head[1:] = [f"{group}, {name}" for group, name in zip(names, head[1:], strict=True)]
     return markdown_table([head, *([_text(item) for item in row] for row in table.rows)])
 
@@ -65,13 +79,13 @@ def by_number(text: str) -> tuple[float, str]:
 
 
 def _bullets(sentences: Sequence[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    return "\n".join(f"- {as_text(sentence)}" for sentence in sentences)
 
 
 def _text(item: str | Cell) -> str:
     if isinstance(item, str):
-        return item
-    links = ", ".join(f"[{text}]({to})" if to else f"`{text}`" for text, to in item.links)
-    text = " ".join(filter(None, (links, item.text, item.spread)))
+        return as_text(item)
+    links = ", ".join(f"[{as_text(text)}]({to})" if to else f"`{as_text(text)}`" for text, to in item.links)
+    text = " ".join(filter(None, (links, as_text(item.text), as_text(item.spread))))
     text = f"**{text}**" if item.bold else text
-    return f"{text} ({', '.join(item.below)})" if item.below else text
+    return f"{text} ({as_text(', '.join(item.below))})" if item.below else text

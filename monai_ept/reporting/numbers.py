@@ -20,7 +20,6 @@ __all__ = [
     "percent",
     "score",
     "seconds",
-    "share",
     "signed",
     "whole",
 ]
@@ -131,8 +130,3 @@ def bytes_of(megabytes: float) -> str:
 def many(count: int, noun: str) -> str:
     """ "1 cell", "2 cells"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def share(part: int, of: int) -> str:
-    """ "3 of 5"."""
-    return f"{part} of {of}"

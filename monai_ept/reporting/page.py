@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monai_ept.reporting.figure import Picture
+from monai_ept.reporting.prose import template
 
 __all__ = ["Cell", "Link", "Section", "Table", "build_page"]
 
@@ -76,16 +77,5 @@ def build_page(title: str, about: Sequence[str], short: Sequence[str], sections:
         short: the sentences that stand on top.
         sections: everything else.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
-    template = environment.get_template("page.html.jinja")
-    return template.render(title=title, about=about, short=short, sections=sections)
+    page = template(Path(__file__).with_name("page.html.jinja"))
+    return str(page.render(title=title, about=about, short=short, sections=sections))

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Means with their intervals, paired differences, and the correction for many tests: what tables of results say."""
+"""Means with their intervals and tests, and the correction for many tests: what tables of results say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 from monai_ept.metrics.interval import Interval
 
-__all__ = ["NOTHING", "Estimate", "estimate", "holm", "paired", "stratified_estimate"]
-
-Key = TypeVar("Key")
+__all__ = ["NOTHING", "Estimate", "estimate", "holm", "stratified_estimate"]
 
 EQUAL = 1e-12
 """Values whose spread is below this share of their size are the same number, rounded differently."""
@@ -73,8 +72,8 @@ def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
     if not strata or not all(len(values) for values in strata):
         raise ValueError("a stratified estimate needs at least one value of each sample, leave empty ones out.")
     number = sum(len(values) for values in strata)
-    means = [math.fsum(values) / len(values) for values in strata]
-    mean = math.fsum(means) / len(means)
+    means = [fmean(values) for values in strata]
+    mean = fmean(means)
     if any(len(values) == 1 for values in strata):
         return Estimate(Interval(mean), math.nan, number)
     size = max(abs(value) for values in strata for value in values)
@@ -96,11 +95,6 @@ def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
     half = float(t.ppf(0.975, freedom)) * error
     p = 2 * float(t.sf(abs(mean) / error, freedom))
     return Estimate(Interval(mean, mean - half, mean + half), p, number)
-
-
-def paired(values: Mapping[Key, float], others: Mapping[Key, float]) -> list[float]:
-    """Differences of what both have."""
-    return [value - others[key] for key, value in values.items() if key in others]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -117,7 +117,7 @@ def make_backbone(
 def _weights(pretrained: Any) -> Any:
     """Yes and no arrive from a command line as texts; anything else is a path."""
     try:
-        return flag(pretrained)
+        return pretrained is not None and flag(pretrained)
     except ValueError:
         return pretrained
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,4 +81,4 @@ def choose_classes(data: RecordSet, class_names: Sequence[str]) -> RecordSet:
             records.append({**record, "label": [label[index] for index in old]})
         elif int(label) in old:
             records.append({**record, "label": old.index(int(label))})
-    return RecordSet(data.name, records, tuple(names), data.task, data.spatial_dims, data.published)
+    return replace(data, records=records, class_names=tuple(names), origin=None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ept.checks import check_choice, check_mapping, shown
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
 from monai_ept.files import usable_folder, write_whole
@@ -21,8 +22,10 @@ from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
 from monai_ept.runs.build_network import make_backbone
 from monai_ept.runs.data_loading import load_data
+from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
 
 __all__ = [
+    "CHECKPOINT_FILE",
     "DELTA_FILE",
     "HISTORY_FILE",
     "RECORD_FILE",
@@ -30,9 +33,11 @@ __all__ = [
     "FitResult",
     "find_training",
     "read_record",
+    "with_absolute_path",
     "write_record",
 ]
 
+CHECKPOINT_FILE = "last.pt"
 DELTA_FILE = "delta.safetensors"
 SPLIT_FILE = "split.json"
 HISTORY_FILE = "history.json"
@@ -61,7 +66,7 @@ class FitResult:
 
     Example::
 
-        result = FitResult.load("runs/ept_derm/ept-5shot-seed0")
+        result = FitResult.load("runs/ept_derm/ept-5shot-seed0-1f2e3d")
         net = result.network()                 # with the trained adapter in it
         data = result.data()
         test = result.split(data).test
@@ -98,6 +103,21 @@ class FitResult:
             ValueError: when its record cannot be read.
         """
         folder = Path(folder).expanduser()
+        while True:
+            settle(folder)
+            before = _identity(folder)
+            try:
+                found = cls._read(folder)
+            except (FileNotFoundError, ValueError):
+                if before == _identity(folder):
+                    raise
+            else:
+                if before == _identity(folder):
+                    return found
+            # A new result has taken the place of the old one while it was read.
+
+    @classmethod
+    def _read(cls, folder: Path) -> FitResult:
         delta = folder / DELTA_FILE
         if not delta.is_file() or not (folder / SPLIT_FILE).is_file():
             missing = DELTA_FILE if not delta.is_file() else SPLIT_FILE
@@ -107,7 +127,7 @@ class FitResult:
             )
         record = read_record(folder)
         metrics, intervals = _read_metrics(folder / "evaluation" / "metrics.json")
-        history = _read_json(folder / HISTORY_FILE) or []
+        history = _read_history(folder / HISTORY_FILE)
         extra = read_delta(delta).metadata.get("extra") or {}
         paths = {"delta": delta, "split": folder / SPLIT_FILE, "record": folder / RECORD_FILE}
         paths.update({"history": folder / HISTORY_FILE, "checkpoint": folder / "last.pt"})
@@ -116,7 +136,7 @@ class FitResult:
             intervals=intervals,
             history=history,
             epoch=extra.get("epoch") or (history[-1]["epoch"] if history else 0),
-            run_id=(_read_json(folder / "run.json") or {}).get("run_id"),
+            run_id=_run_id(folder / "run.json"),
             folder=folder,
             paths={name: path for name, path in paths.items() if path.is_file()},
             record=record,
@@ -231,14 +251,12 @@ def write_record(
         network: arguments of ``make_network``; None for a network that was given as an object.
         transforms: arguments of ``network_transforms`` that the network does not know.
     """
-    if data is not None and data.get("dataset_dir") is not None:
-        data = {**data, "dataset_dir": str(Path(data["dataset_dir"]).expanduser().absolute())}
     content = {
         "format": FORMAT,
         "name": name,
         "recipe": dict(recipe),
         "seed": seed,
-        "data": data,
+        "data": with_absolute_path(data),
         "network": network,
         "transforms": dict(transforms or {}),
         "class_names": list(class_names),
@@ -248,6 +266,13 @@ def write_record(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     return write_whole(usable_folder(folder) / RECORD_FILE, text + "\n")
+
+
+def with_absolute_path(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Arguments of ``load_data`` that mean the same in another working directory."""
+    if data is None or data.get("dataset_dir") is None:
+        return data
+    return {**data, "dataset_dir": str(Path(data["dataset_dir"]).expanduser().absolute())}
 
 
 def read_record(folder: str | os.PathLike) -> dict[str, Any]:
@@ -262,16 +287,36 @@ def read_record(folder: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file() and (Path(folder) / SETTINGS_1).is_file():
         return _of_settings(Path(folder))
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] not in (FORMAT, FORMAT_1):
-            raise ValueError(f"its format is {content['format']!r}")
-        for key in ("class_names", "task", "network", "data", "transforms"):
-            content[key]
+        content = check_mapping("a record", json.loads(path.read_text(encoding="utf-8")), "those of training.json")
+        _check_record(content)
         return content
     except FileNotFoundError:
         raise FileNotFoundError(f"{folder} has no {RECORD_FILE}: pass the folder of a finished training.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not describe a training ({error}): choose another folder.") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror or error}): choose another folder.") from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")[:300]
+        raise ValueError(f"{path} does not describe a training ({reason}): choose another folder.") from None
+
+
+def _check_record(content: Mapping[str, Any]) -> None:
+    """Refuse a record that no training of ours has written."""
+    if content.get("format") not in (FORMAT, FORMAT_1):
+        raise ValueError(f"its format is {shown(content.get('format'))}")
+    for key in ("class_names", "task", "network", "data", "transforms"):
+        if key not in content:
+            raise ValueError(f"its {key!r} is missing")
+    names = content["class_names"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be a list of texts, got {shown(names)}")
+    check_choice("task", content["task"], ("multiclass", "multilabel"))
+    for key in ("network", "data", "transforms"):
+        if content[key] is not None or key == "transforms":
+            check_mapping(key, content[key], "its arguments")
+
+
+def _identity(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.is_dir() else None
 
 
 def _of_settings(folder: Path) -> dict[str, Any]:
@@ -295,16 +340,36 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], dict[str, Interval]]:
     content = _read_json(path)
     if content is None:
         return {}, {}
-    numbers = content.pop("metrics")
-    values = {name: float("nan") if row["value"] is None else row["value"] for name, row in numbers.items()}
-    intervals = {name: Interval(values[name], row["low"], row["high"]) for name, row in numbers.items() if "low" in row}
-    return {**values, **content}, intervals
+    try:
+        numbers = content.pop("metrics")
+        values = {name: float("nan") if row["value"] is None else row["value"] for name, row in numbers.items()}
+        known = {name: row for name, row in numbers.items() if "low" in row}
+        return {**values, **content}, {
+            name: Interval(values[name], row["low"], row["high"]) for name, row in known.items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not what an evaluation writes ({error!r}): evaluate the training again."
+        ) from error
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    rows = _read_json(path) or []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "epoch" in row for row in rows):
+        raise ValueError(f"{path} is not the history of epochs that a training writes: put it back, or remove it.")
+    return rows
+
+
+def _run_id(path: Path) -> str | None:
+    """The MLflow run of a training, where its folder tells of one."""
+    about = _read_json(path)
+    return about.get("run_id") if isinstance(about, dict) else None
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -321,10 +386,11 @@ def find_training(run_dir: str | os.PathLike | None = None, *, runs: str | os.Pa
     """
     if run_dir is not None:
         return FitResult.load(run_dir)
+    settle_all(runs)
     found = [
         path.parent
         for path in Path(runs).glob(f"*/{DELTA_FILE}")
-        if any((path.parent / name).is_file() for name in (RECORD_FILE, SETTINGS_1))
+        if not is_aside(path.parent) and any((path.parent / name).is_file() for name in (RECORD_FILE, SETTINGS_1))
     ]
     if not found:
         raise FileNotFoundError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from monai_ept._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from monai_ept.tracking.mlflow_client import tracking_store
+    from monai_ept.tracking.address import tracking_store
     from monai_ept.tracking.model_registry import register_model
     from monai_ept.tracking.sync_folders import Synced, sync
     from monai_ept.tracking.tracked_run import TrackedRun, attach_run, open_run, resume_run

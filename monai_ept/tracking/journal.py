@@ -17,16 +17,18 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai_ept.files import WriteError, write_whole
 from monai_ept.tracking.process_lock import ProcessLock
 
-__all__ = ["FOLDER", "Journal", "Record", "write_json"]
+__all__ = ["FOLDER", "RECORDS", "STATUSES", "Journal", "Record"]
 
 FOLDER = "tracking"
+STATUSES = ("FINISHED", "FAILED", "KILLED")
 RECORDS = "journal.jsonl"
 SENT = "sent.json"
 
@@ -57,10 +59,18 @@ class Journal:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
         name = f"{stamp}-{nanoseconds:09d}-{opening['id'][:8]}-{uuid.uuid4().hex[:4]}"
         journal = cls(Path(run_folder) / FOLDER / name)
-        journal.folder.mkdir(parents=True)
-        journal.lock.acquire()
-        journal._file = open(journal.folder / RECORDS, "ab")  # noqa: SIM115, it is open as long as the run is
-        journal.append("open", **opening)
+        try:
+            journal.folder.mkdir(parents=True)
+            journal.lock.acquire()
+            journal._file = open(journal.folder / RECORDS, "ab")  # noqa: SIM115, it is open as long as the run is
+            journal.append("open", **opening)
+        except OSError as error:
+            journal.close()
+            shutil.rmtree(journal.folder, ignore_errors=True)
+            raise WriteError(
+                f"cannot write the records of a run into {journal.folder} ({error.strerror or error}): make room, "
+                "choose another folder, or train without tracking."
+            ) from error
         return journal
 
     def reopen(self) -> bool:
@@ -97,13 +107,14 @@ class Journal:
 
     def keep(self, path: str | os.PathLike) -> str:
         """A file or folder as the journal names it: relative to the run's folder, and copied if it lies outside."""
-        path = Path(path).absolute()
-        root = self.run_folder.absolute()
-        if not path.is_relative_to(root):
+        path, root = Path(path).absolute(), self.run_folder.absolute()
+        if not path.resolve().is_relative_to(root.resolve()):  # where links lead is what counts when it is uploaded
             place = self.folder / "files" / uuid.uuid4().hex[:8] / path.name
             place.parent.mkdir(parents=True)
             shutil.copytree(path, place) if path.is_dir() else shutil.copy2(path, place)
             path = place.absolute()
+        if not path.is_relative_to(root):
+            path, root = path.resolve(), root.resolve()
         return path.relative_to(root).as_posix()
 
     def read(self, offset: int = 0) -> Iterator[Record]:
@@ -114,17 +125,13 @@ class Journal:
                 if not line.endswith(b"\n"):
                     return
                 offset += len(line)
-                try:
-                    content = json.loads(line)
-                except ValueError:
-                    content = None  # torn by a crash of the machine
-                yield Record(content if isinstance(content, dict) else {}, offset)
+                yield Record(_record(line), offset)
 
     @property
     def opening(self) -> dict[str, Any]:
         """The first record: id, name and store of the run; empty when the file is damaged."""
         first = next(self.read(), None)
-        return first.content if first and first.content.get("kind") == "open" and "id" in first.content else {}
+        return first.content if first and first.content.get("kind") == "open" else {}
 
     @property
     def size(self) -> int:
@@ -136,13 +143,14 @@ class Journal:
         """How far it has been uploaded: ``uri``, ``run_id`` and ``offset``."""
         try:
             sent = json.loads((self.folder / SENT).read_text(encoding="utf-8"))
-            return {"uri": str(sent["uri"]), "run_id": str(sent["run_id"]), "offset": int(sent["offset"])}
-        except (OSError, ValueError, KeyError, TypeError):
+            offset = max(0, min(int(sent["offset"]), self.size))
+            return {"uri": str(sent["uri"]), "run_id": str(sent["run_id"]), "offset": offset}
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return {}
 
     def set_sent(self, uri: str, run_id: str, offset: int) -> None:
         """Remember how far it has been uploaded."""
-        write_json(self.folder / SENT, {"uri": uri, "run_id": run_id, "offset": offset})
+        write_whole(self.folder / SENT, json.dumps({"uri": uri, "run_id": run_id, "offset": offset}) + "\n")
 
     def close(self) -> None:
         """Write no more, and let others upload it."""
@@ -153,21 +161,47 @@ class Journal:
         self.lock.release()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a small file, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _reopened(file: Any, path: Path, size: int) -> Any:
     with suppress(OSError):
         file.close()
     os.truncate(path, size)
     return open(path, "ab")
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """A record in which everything is of its kind; empty for one that is damaged, by a crash or by anybody's hand."""
+    try:
+        content = json.loads(line)
+        json.dumps(content, ensure_ascii=False).encode()  # halves of a character are no text
+        return content if _FIELDS[content["kind"]](content) else {}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return {}
+
+
+def _are(kind: type, *values: Any) -> bool:
+    return all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
+
+
+def _whole(*values: Any) -> bool:
+    """Whether they are numbers that a database has room for."""
+    return _are(int, *values) and all(abs(value) < 2**63 for value in values)
+
+
+_FIELDS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "open": lambda has: (
+        _are(str, has["id"], has["run_name"], has["experiment"], has["tracking_uri"], has.get("role", ""))
+        and has["id"].isalnum()
+        and _whole(has.get("time", 0))
+    ),
+    "metrics": lambda has: (
+        _whole(has["time"], has["step"]) and all(float(value) is not None for value in has["metrics"].values())
+    ),
+    "params": lambda has: _are(dict, has["params"]),
+    "tags": lambda has: _are(dict, has["tags"]),
+    "artifact": lambda has: _are(str, has["path"], has["folder"]),
+    "status": lambda has: has["status"] in (*STATUSES, "RUNNING") and _whole(has["time"]),
+}
+"""What a record of each kind has, and whether it is right."""
 
 
 def _plain(value: Any) -> Any:

@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where runs go, and a client that does not make anybody wait."""
+"""A client of MLflow that does not make anybody wait, and what its errors mean."""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from monai_ept.tracking.process_lock import ProcessLock
+from monai_ept._moved import moved_names
+from monai_ept.tracking.address import database_path, shown, without_password
+from monai_ept.tracking.local_database import DatabaseError, database_trouble, make_ready
 
-__all__ = [
-    "DEFAULT_STORE",
-    "answers",
-    "database_folder",
-    "import_mlflow",
-    "missing_database",
-    "open_client",
-    "patience",
-    "reason_of",
-    "tracking_store",
-    "without_password",
-]
-
-DEFAULT_STORE = "sqlite:///mlflow.db"
-"""MLflow's own default, which a bare ``mlflow ui`` in the same folder shows."""
+__all__ = ["Trouble", "answers", "import_mlflow", "open_client", "patience", "trouble_of"]
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -40,6 +28,20 @@ SETTINGS = {
 """A server that is down is noticed in seconds instead of MLflow's minutes, since the journal keeps the records and we
 try again ourselves; nothing is printed into a progress bar or reported to MLflow's makers. What the user has set in
 the environment stays."""
+
+_LATER = "try again later"
+_TOKEN = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,"
+_DATABRICKS = "DATABRICKS_HOST and DATABRICKS_TOKEN, or run 'databricks configure'"
+_SHORT = {
+    "Connection refused": "connection refused",
+    "[Nn]ame or service not known|NameResolution|getaddrinfo|name resolution": "there is no such host",
+    "timed out|[Tt]imeout": "timed out",
+    "[Cc]onnection reset|Connection aborted|RemoteDisconnected": "connection lost",
+    "[Uu]nreachable": "unreachable",
+    "too many 5": "it has an error of its own",
+    "failed with exception": "no connection",
+    "CERTIFICATE_VERIFY|SSLError|certificate": "its certificate is not trusted",
+}
 
 _guard = threading.Lock()
 _users = 0
@@ -65,44 +67,6 @@ def patience() -> Iterator[None]:
                     os.environ.pop(name, None)
 
 
-def tracking_store(uri: str | None = None) -> str:
-    """The store that a run goes to.
-
-    Args:
-        uri: a server or database; MLFLOW_TRACKING_URI by default, and without it a database in the working directory.
-
-    Returns:
-        the store; that of a local database with its full path, so that it is found again from another folder.
-
-    Raises:
-        ValueError: for a plain folder, which MLflow refuses.
-
-    Example::
-
-        >>> tracking_store("http://localhost:5000")
-        'http://localhost:5000'
-    """
-    uri = str(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    scheme = urlsplit(uri).scheme
-    if scheme == "sqlite" and uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute().as_posix()}"
-    is_folder = scheme == "file" or (not scheme and uri != "databricks")
-    if is_folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
-        raise ValueError(
-            f"tracking_uri {uri!r} is a folder, which MLflow no longer takes as a store: name a server "
-            f"(http://…) or a database (sqlite:///PATH/mlflow.db), or leave it out for {DEFAULT_STORE}."
-        )
-    return uri
-
-
-def without_password(uri: str) -> str:
-    """A store's address as it may be written down: no user and no password in it."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def import_mlflow(uri: str) -> None:
     """Import MLflow and what it needs for a store.
 
@@ -115,64 +79,83 @@ def import_mlflow(uri: str) -> None:
     import_module("mlflow.tracking")
     if "sql" in urlsplit(uri).scheme:
         import_module("mlflow.store.tracking.sqlalchemy_store")
-    # Creating the tables of a new database is reported step by step, in the middle of a progress bar.
+    # Creating the tables of a new database is reported step by step, in the middle of a progress bar, and an error of a
+    # database by a traceback beside the exception.
     for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def open_client(uri: str) -> Any:
-    """An ``MlflowClient`` of a store.
+    """
+    An ``MlflowClient`` of a store; a local database is made first, or finished.
 
     Raises:
-        OSError: when a local database cannot be opened.
+        DatabaseError: when a local database cannot be used.
     """
     import_mlflow(uri)
     from mlflow import MlflowClient
 
-    if database_folder(uri) is None:
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    path = Path(urlsplit(uri).path.removeprefix("/"))
-    _check_database(path)
-    # Of two trainings that begin at once, MLflow lets both create the tables, and one of them fails.
-    with ProcessLock(path.with_name(f".{path.name}.lock")):
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    path = database_path(uri)
+    if path is not None:
+        make_ready(path)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def database_folder(uri: str) -> Path | None:
-    """The folder of a local database; None for any other store."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return Path(urlsplit(uri).path.removeprefix("/")).absolute().parent
+class Trouble(NamedTuple):
+    """What is wrong with a store, and what to do; two halves of one sentence."""
 
+    what: str
+    advice: str
 
-def missing_database(uri: str) -> bool:
-    """Whether a store is a local database that is not there yet; to read from it would make an empty one."""
-    return database_folder(uri) is not None and not Path(uri.removeprefix("sqlite:///")).is_file()
+    def __str__(self) -> str:
+        return f"{self.what}: {self.advice}"
 
 
 @contextmanager
-def answers(uri: str, kind: type[Exception], what: str) -> Iterator[None]:
-    """Be patient with a store, and turn whatever it raises into one sentence of that kind."""
+def answers(uri: str, kind: type[Exception], what: str = "") -> Iterator[None]:
+    """Be patient with a store, and turn what it raises into one sentence of that kind, after ``what``."""
     with patience():
         try:
             yield
         except Exception as error:
-            raise kind(f"{what}: {reason_of(error, uri)}") from error
+            raise kind(f"{what}{': ' if what else ''}{trouble_of(error, uri)}.") from error
 
 
-def reason_of(error: BaseException, uri: str) -> str:
-    """The first line of an error of a store, without the password in its address."""
-    return (str(error) or type(error).__name__).splitlines()[0].replace(uri, without_password(uri))
+def trouble_of(error: BaseException, uri: str) -> Trouble:
+    """
+    What an error of a store means. Only where waiting may help, trying again later is the advice.
+
+    Args:
+        error: whatever MLflow or what it uses has raised.
+        uri: the store.
+    """
+    where = without_password(uri)
+    text = shown((str(error) or type(error).__name__).splitlines()[0])
+    path = database_path(uri)
+    if isinstance(error, DatabaseError):
+        return Trouble(*text.rstrip(".").rpartition(": ")[::2])
+    if path is not None and "sqlite3." in text:
+        return trouble_of(database_trouble(path, "be used", text), uri)
+    short = next((say for words, say in _SHORT.items() if re.search(words, text)), "")
+    if short or isinstance(error, OSError):
+        return Trouble(f"MLflow at {where} does not answer ({short or text[:160]})", _LATER)
+    status = _status(error, text)
+    if status in (401, 403):
+        return Trouble(f"MLflow at {where} does not let you in ({status})", f"set {_TOKEN} to what it wants")
+    if "valid JSON" in text or (status >= 300 and "!= 200" in text):
+        return Trouble(f"{where} answers, but not as MLflow does ({text[:120]})", "check the address")
+    if "credential" in text:
+        return Trouble(f"MLflow at {where} does not let you in ({text[:100]})", f"set {_DATABRICKS}")
+    return Trouble(f"MLflow at {where} does not take it ({text[:200]})", "see what it says, then sync again")
 
 
-def _check_database(path: Path) -> None:
-    """Open a local database once; MLflow would try ten times, for almost two minutes."""
-    import sqlite3
-    from contextlib import closing
+def _status(error: BaseException, text: str) -> int:
+    """The status of an HTTP answer, in which MLflow puts 500 for what it does not know."""
+    said = re.search(r"error code (\d{3})", text)
+    if said:
+        return int(said[1])
+    ask = getattr(error, "get_http_status_code", None)
+    return int(ask()) if ask else 0
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=10)) as connection:
-            connection.execute("PRAGMA schema_version")
-    except (OSError, sqlite3.Error) as error:
-        raise OSError(f"database {path} cannot be opened ({error}): give tracking_uri a place to write to.") from error
+
+__getattr__ = moved_names(__name__)

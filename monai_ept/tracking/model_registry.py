@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monai_ept.checks import check_choice
-from monai_ept.tracking.mlflow_client import open_client, patience, reason_of, without_password
-from monai_ept.tracking.tracked_run import own_store, read_about
+from monai_ept.tracking.address import ForeignAddressError, own_store
+from monai_ept.tracking.mlflow_client import open_client, patience, trouble_of
+from monai_ept.tracking.run_file import read_about
 
 if TYPE_CHECKING:
     from monai_ept.model import TunedViT
 
-__all__ = ["Registered", "register_model"]
+__all__ = ["Registered", "check_model_name", "register_model"]
 
 
 class Registered(NamedTuple):
@@ -53,10 +55,10 @@ def register_model(
             the input example, so it must be one that may be passed on.
         task: "multiclass" or "multilabel".
         backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``.
-        tracking_uri: the store; the run's own by default.
+        tracking_uri: the store; the run's own by default, if it is the one configured here.
 
     Raises:
-        ValueError: when the run has not reached its store, or the network cannot be rebuilt.
+        ValueError: when the run has not reached its store, the network cannot be rebuilt, or MLflow refuses the name.
         ConnectionError: when the store does not answer.
 
     Example::
@@ -66,13 +68,16 @@ def register_model(
         >>> mlflow.pyfunc.load_model("models:/derm-ept/1").predict(images)
     """
     check_choice("task", task, ("multiclass", "multilabel"))
+    check_model_name(name)
     about = read_about(run_folder)
     if about is None or not about.get("run_id"):
         raise ValueError(
             f"{run_folder} holds no run that has reached MLflow: train with tracking, or run 'monai-ept sync' first."
         )
-    uri = own_store(about, tracking_uri)
-    where = without_password(uri)
+    try:
+        uri = own_store(about, tracking_uri)
+    except ForeignAddressError as error:
+        raise ValueError(f"model {name!r} is not registered for {run_folder}: {error}.") from error
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         folder.mkdir()
@@ -90,9 +95,31 @@ def register_model(
             raise
         except Exception as error:
             raise ConnectionError(
-                f"model {name!r} could not be registered at {where} ({reason_of(error, uri)}): "
-                "the training is not touched, call register_model again later."
+                f"model {name!r} could not be registered, and the training is not touched: {trouble_of(error, uri)}."
             ) from error
+
+
+def check_model_name(name: Any) -> str:
+    """
+    Refuse a name that MLflow's registry refuses, before any work.
+
+    Raises:
+        ValueError: when it is none.
+
+    Returns:
+        the name.
+    """
+    if (
+        not isinstance(name, str)
+        or not name.strip()
+        or not name.isprintable()
+        or re.search("[/:]", name)
+        or len(name) > 250
+    ):
+        raise ValueError(
+            f"a registered model's name has 1 to 250 characters in one line without / and :, got {repr(name)[:60]}."
+        )
+    return name
 
 
 @contextmanager

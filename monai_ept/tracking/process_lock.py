@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 __all__ = ["ProcessLock"]
 
+# Of file systems that know no locks, so that nobody can hold one: better no lock there than no training.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 _held: set[str] = set()
 _guard = threading.Lock()
 
@@ -28,6 +31,7 @@ class ProcessLock:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self._file: Any = None
+        self._key = ""
 
     def acquire(self, wait: bool = False) -> bool:
         """Take the lock; without ``wait``, say at once whether it was free."""
@@ -46,11 +50,12 @@ class ProcessLock:
             file = open(self.path, "ab")  # noqa: SIM115, it is open as long as it is held
             try:
                 _lock(file)
-            except OSError:
-                file.close()
-                return False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    file.close()
+                    return False
             _held.add(key)
-            self._file = file
+            self._key, self._file = key, file
         return True
 
     def release(self) -> None:
@@ -59,7 +64,14 @@ class ProcessLock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-                _held.discard(str(self.path.absolute()))
+                _held.discard(self._key)
+
+    def is_at(self, path: str | os.PathLike) -> bool:
+        """Whether it is held, and its file is the one that is at a path now: it moves when its folder is renamed."""
+        try:
+            return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), os.stat(path))
+        except OSError:
+            return False
 
     def __enter__(self) -> ProcessLock:
         self.acquire(wait=True)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from monai_ept.files import usable_folder
-from monai_ept.tracking.tracked_run import RUN_FILE, read_about
+from monai_ept.tracking.run_file import RUN_FILE, read_about
 
 __all__ = ["download_run", "folder_of_run"]
 
@@ -26,7 +26,10 @@ _NEEDED = {
 def folder_of_run(run_id: str, runs: str | os.PathLike = "runs") -> Path | None:
     """The folder in ``runs``, or in a folder there, whose run has that id and is finished."""
     for path in sorted([*Path(runs).glob(f"*/{RUN_FILE}"), *Path(runs).glob(f"*/*/{RUN_FILE}")]):
-        about = read_about(path.parent)
+        try:
+            about = read_about(path.parent)
+        except ValueError:  # damaged: it is not this one
+            continue
         if about is not None and about.get("run_id") == run_id and (path.parent / "delta.safetensors").is_file():
             return path.parent
     return None
@@ -43,15 +46,16 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
     Raises:
         FileNotFoundError: when there is no such run, or the store does not answer.
     """
-    from monai_ept.tracking import mlflow_client as store
+    from monai_ept.tracking.address import missing_database, tracking_store, without_password
+    from monai_ept.tracking.mlflow_client import answers, open_client
 
     folder = Path(folder)
-    uri = store.tracking_store(tracking_uri)
-    where = store.without_password(uri)
-    if store.missing_database(uri):
+    uri = tracking_store(tracking_uri)
+    where = without_password(uri)
+    if missing_database(uri):
         raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
-    with store.answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"):
-        client = store.open_client(uri)
+    with answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"):
+        client = open_client(uri)
         client.get_run(run_id)
         usable_folder(folder)
         parts = {path.partition("/")[0] for path in _NEEDED}

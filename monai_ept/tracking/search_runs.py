@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from monai_ept.tracking.mlflow_client import answers, missing_database, open_client, tracking_store, without_password
+from monai_ept.tracking.address import missing_database, tracking_store, without_password
+from monai_ept.tracking.mlflow_client import answers, open_client
 
 __all__ = ["search_runs"]
 
@@ -32,7 +33,7 @@ def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = ()
     if missing_database(uri):
         raise ValueError(f"there is no {where}: look where the trainings ran, or pass its tracking_uri.")
     runs: list[Any] = []
-    with answers(uri, ConnectionError, f"MLflow at {where} does not answer"):
+    with answers(uri, ConnectionError):
         client = open_client(uri)
         known = {item.name: item.experiment_id for item in _pages(client.search_experiments)}
         unknown = [name for name in experiments if name not in known]

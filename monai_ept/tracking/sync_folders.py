@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai_ept.tracking.journal import FOLDER, Journal, write_json
-from monai_ept.tracking.mlflow_client import open_client, patience, reason_of, tracking_store, without_password
-from monai_ept.tracking.tracked_run import RUN_FILE, own_store, read_about
+from monai_ept.files import WriteError
+from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store, without_password
+from monai_ept.tracking.journal import FOLDER, RECORDS, Journal
+from monai_ept.tracking.mlflow_client import open_client, patience, trouble_of
+from monai_ept.tracking.run_file import read_about, write_about
 from monai_ept.tracking.uploader import TrackingError, Uploader, find_journals
 
 __all__ = ["Synced", "run_folders", "sync"]
@@ -33,15 +36,19 @@ def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | N
 
     Args:
         folders: folders of runs, or folders to search for them.
-        tracking_uri: another store than the one that each run was meant for.
+        tracking_uri: the store for all of them. Without it each goes where it was meant to go, if that is the store
+            configured here (MLFLOW_TRACKING_URI, or the database in the working directory): a folder that came from
+            somebody else does not decide where files and tokens are sent.
 
     Returns:
         one entry for each journal that was not complete in its store.
 
     Raises:
         FileNotFoundError: when a folder does not exist.
+        ValueError: when a folder holds no run, or the address is none.
     """
-    uri = tracking_store(tracking_uri) if tracking_uri else None
+    configured = tracking_store(tracking_uri)
+    uri = configured if tracking_uri else None
     results: list[Synced | None] = []
     clients: dict[str, Any] = {}
     down: dict[str, str] = {}
@@ -55,27 +62,51 @@ def sync(folders: Sequence[str | os.PathLike] = (".",), *, tracking_uri: str | N
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Folders below ``root``, and itself, that hold journals; hidden ones are not searched."""
+    """
+    Folders below ``root``, and itself, that hold journals; hidden ones are not searched.
+
+    Raises:
+        ValueError: when there is none.
+        FileNotFoundError: when there is no such folder.
+    """
     if not root.is_dir():
-        raise FileNotFoundError(f"folder {root} does not exist: pass the folder that a run was written to.")
+        wrong = "is a file" if root.exists() else "does not exist"
+        raise FileNotFoundError(f"folder {root} {wrong}: pass the folder that a run was written to.")
+    found = False
     for current, below, _ in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if FOLDER in below and any((Path(current) / FOLDER).glob("*/journal.jsonl")):
+        if FOLDER in below and find_journals(Path(current)):
             below.remove(FOLDER)
+            found = True
             yield Path(current)
+    if not found:
+        raise ValueError(f"folder {root} holds no run that was recorded: pass the folder that a run was written to.")
 
 
 def _sync_one(
     journal: Journal, later: list[Journal], uri: str | None, clients: dict[str, Any], down: dict[str, str]
 ) -> Synced | None:
-    opening = journal.opening
-    name = opening.get("run_name", "?")
-    if not opening:
-        return Synced(journal.folder, name, "failed", "its first line is damaged")
-    store = uri or own_store(opening, None)
-    if not journal.reopen():
-        return Synced(journal.folder, name, "running")
+    name = "?"
+
+    def came(outcome: str, why: str = "") -> Synced:
+        return Synced(journal.folder, name, outcome, why)
+
     try:
+        opening = journal.opening
+        if not opening:
+            return came("failed", "its first line is damaged and names no run: delete the folder if it is of no use")
+        name = opening["run_name"]
+        if uri is None and Uploader(journal, opening["tracking_uri"]).done:
+            return None
+        if not journal.reopen():
+            return came("running")
+    except OSError as error:
+        return came(
+            "failed", f"it cannot be read and written ({error.strerror or error}): change its rights or make room"
+        )
+    store = ""
+    try:
+        store = own_store(opening, uri)
         _close_if_killed(journal, later)
         uploader = Uploader(
             journal, store, lambda: _client(store, clients), lambda run_id: _known(journal, run_id, store)
@@ -83,14 +114,14 @@ def _sync_one(
         if uploader.done:
             return None
         if store in down:
-            return Synced(journal.folder, name, "failed", down[store])
+            return came("failed", down[store])
         uploader.upload()
-        return Synced(journal.folder, name, "uploaded")
-    except TrackingError as error:
-        return Synced(journal.folder, name, "failed", str(error))
+        return came("uploaded")
+    except (ForeignAddressError, TrackingError, WriteError) as error:
+        return came("failed", str(error).rstrip("."))
     except Exception as error:  # whatever MLflow raises when a store does not answer
-        down[store] = f"{without_password(store)} does not answer ({reason_of(error, store)})"
-        return Synced(journal.folder, name, "failed", down[store])
+        why = down[store] = str(trouble_of(error, store))
+        return came("failed", why)
     finally:
         journal.close()
 
@@ -111,13 +142,13 @@ def _close_if_killed(journal: Journal, later: list[Journal]) -> None:
         return
     if any((other.opening.get("id"), other.opening.get("role")) == (opening["id"], "training") for other in later):
         return
-    ended = (journal.folder / "journal.jsonl").stat().st_mtime
+    ended = (journal.folder / RECORDS).stat().st_mtime
     journal.append("status", status="KILLED", time=int(ended * 1000))
 
 
 def _known(journal: Journal, run_id: str, store: str) -> None:
     """Let an evaluation find the run where it now is."""
-    about = read_about(journal.run_folder)
-    if about is not None and about["id"] == journal.opening["id"]:
-        about.update(run_id=run_id, tracking_uri=without_password(store))
-        write_json(journal.run_folder / RUN_FILE, about)
+    with suppress(ValueError):  # a damaged run.json: the journal knows enough
+        about = read_about(journal.run_folder)
+        if about is not None and about["id"] == journal.opening["id"]:
+            write_about(journal.run_folder, {**about, "run_id": run_id, "tracking_uri": without_password(store)})

@@ -17,17 +17,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice
-from monai_ept.tracking.journal import Journal, write_json
-from monai_ept.tracking.mlflow_client import import_mlflow, patience, tracking_store, without_password
-from monai_ept.tracking.uploader import UploadThread, find_journals
+from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store, without_password
+from monai_ept.tracking.journal import STATUSES, Journal
+from monai_ept.tracking.mlflow_client import import_mlflow, patience
+from monai_ept.tracking.run_file import read_about, write_about
+from monai_ept.tracking.upload_thread import UploadThread
+from monai_ept.tracking.uploader import find_journals
 
-__all__ = ["RUN_FILE", "TrackedRun", "attach_run", "open_run", "own_store", "read_about", "resume_run", "status_of"]
+__all__ = [
+    "TrackedRun",
+    "attach_run",
+    "check_run",
+    "open_run",
+    "resume_run",
+    "status_of",
+]
 
-RUN_FILE = "run.json"
-"""In the run's folder: which run it is, so that an evaluation finds it."""
-
-STATUSES = ("FINISHED", "FAILED", "KILLED")
+LONGEST_NAME = 500
+"""Characters that MLflow takes of an experiment's name."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +63,8 @@ def open_run(
         began: seconds since 1970 at which it began, if it is recorded afterwards.
 
     Raises:
-        ValueError: when the store is one that MLflow refuses.
+        ValueError: when MLflow refuses the store, the experiment's name, the parameters or the tags.
+        WriteError: when nothing can be written into the folder.
 
     Example::
 
@@ -62,10 +72,11 @@ def open_run(
         ...     run.log_metrics({"train/loss": 0.7}, step=1)
     """
     uri = tracking_store(tracking_uri)
+    check_run(experiment, params, tags)
     about = {
         "id": uuid.uuid4().hex,
         "run_name": str(run_name),
-        "experiment": str(experiment),
+        "experiment": experiment,
         "tracking_uri": without_password(uri),
         "time": int((time.time() if began is None else began) * 1000),
     }
@@ -82,7 +93,7 @@ def resume_run(
 
     Args:
         folder: the run's folder.
-        tracking_uri: the store; the run's own by default.
+        tracking_uri: the store; the run's own by default, if it is the one configured here.
         params: those of ``open_run``; one that has changed since becomes the tag ``resumed.<name>``.
 
     Returns:
@@ -91,7 +102,7 @@ def resume_run(
     about = read_about(folder)
     if about is None:
         return None
-    run = TrackedRun(folder, own_store(about, tracking_uri), about, closes=True)
+    run = TrackedRun(folder, _store_of(folder, about, tracking_uri), about, closes=True)
     run.mark_running()
     run.log_params(params or {})
     return run
@@ -102,13 +113,39 @@ def attach_run(folder: str | os.PathLike, *, tracking_uri: str | None = None) ->
 
     Args:
         folder: the folder of the training's run.
-        tracking_uri: the store; the run's own by default.
+        tracking_uri: the store; the run's own by default, if it is the one configured here. Where it is not, the
+            records are kept in the folder and nothing is sent.
 
     Returns:
         the run, or None when there is none in the folder.
     """
     about = read_about(folder)
-    return None if about is None else TrackedRun(folder, own_store(about, tracking_uri), about, closes=False)
+    return None if about is None else TrackedRun(folder, _store_of(folder, about, tracking_uri), about, closes=False)
+
+
+def check_run(experiment: Any, params: Any = None, tags: Any = None) -> None:
+    """
+    Refuse what MLflow would refuse when a training is over.
+
+    Args:
+        experiment: its name.
+        params: parameters, or None.
+        tags: tags, or None.
+
+    Raises:
+        ValueError: when the name is none, or the others are no mappings.
+    """
+    if (
+        not isinstance(experiment, str)
+        or not 0 < len(experiment.strip()) <= LONGEST_NAME
+        or not experiment.isprintable()
+    ):
+        raise ValueError(
+            f"experiment must be a name of 1 to {LONGEST_NAME} characters in one line, got {repr(experiment)[:60]}."
+        )
+    for name, given in (("params", params), ("tags", tags)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ValueError(f"{name} must be a mapping such as {{'sweep': 'first'}}, got {given!r}.")
 
 
 class TrackedRun:
@@ -119,14 +156,14 @@ class TrackedRun:
 
     Args:
         folder: the run's folder.
-        uri: the store.
+        uri: the store; None keeps the records in the folder.
         about: what ``run.json`` says: id, names and store.
         closes: whether it decides the run's status.
     """
 
-    def __init__(self, folder: str | os.PathLike, uri: str, about: dict[str, Any], closes: bool) -> None:
+    def __init__(self, folder: str | os.PathLike, uri: str | None, about: dict[str, Any], closes: bool) -> None:
         self.folder = Path(folder)
-        self.uri = uri
+        self.uri = uri or ""
         self.closed = False
         self.completed = False
         self._closes = closes
@@ -139,13 +176,14 @@ class TrackedRun:
         if closes:
             self._recall(earlier)
         self.journal = Journal.create(self.folder, {**about, "role": "training" if closes else "addition"})
-        write_json(self.folder / RUN_FILE, about)
+        write_about(self.folder, about)
         # Held until the thread is done: MLflow reads these settings at each request.
         self._patience = patience()
         self._patience.__enter__()
-        import_mlflow(uri)
-        self._thread = UploadThread(earlier, self.journal, uri, self._known)
-        self._thread.start()
+        self._thread = UploadThread(earlier, self.journal, uri or about["tracking_uri"], self._known)
+        if uri is not None:
+            import_mlflow(uri)
+            self._thread.start()
         _open_runs.add(self)
 
     @property
@@ -198,7 +236,8 @@ class TrackedRun:
         try:
             kept = self.journal.keep(path)
         except OSError as error:
-            self._warn("disk", f"artifact {path} cannot be kept ({error}), the run stays without it.")
+            reason = error.strerror or error
+            self._warn("disk", f"artifact {path} cannot be kept ({reason}): make room; the run stays without it.")
             return
         self._append("artifact", path=kept, folder=str(folder))
 
@@ -224,13 +263,14 @@ class TrackedRun:
                 self._append("status", status=status, time=_now())
         if not self._waited:
             try:
-                self._thread.finish()
+                if self.uri:
+                    self._thread.finish()
             finally:
                 self._waited = True
                 self.journal.close()
                 self._patience.__exit__(None, None, None)
                 _open_runs.discard(self)
-            if not self._thread.done:
+            if not self._thread.done and self.uri:
                 self._warn(
                     "kept",
                     f"the records of run {self._about['run_name']!r} are kept in {self.journal.folder}: "
@@ -250,7 +290,11 @@ class TrackedRun:
         try:
             self.journal.append(kind, **content)
         except OSError as error:
-            self._warn("disk", f"the journal {self.journal.folder} cannot be written ({error}), records are lost.")
+            self._warn(
+                "disk",
+                f"the journal {self.journal.folder} cannot be written ({error.strerror or error}): what comes until "
+                "there is room again is not recorded.",
+            )
             if kind == "status":
                 # The end of a run on a full disk: nothing can be kept, but the store may take it.
                 self._thread.last_word = {"kind": kind, **content}
@@ -273,9 +317,9 @@ class TrackedRun:
         try:
             current = read_about(self.folder)
             if current is not None and current["id"] == self._about["id"]:
-                write_json(self.folder / RUN_FILE, self._about)
-        except OSError as error:
-            self._warn("disk", f"{self.folder / RUN_FILE} cannot be written ({error}).")
+                write_about(self.folder, self._about)
+        except (OSError, ValueError) as error:
+            self._warn("disk", str(error))
 
     def _warn(self, what: str, message: str) -> None:
         if what not in self._warned:
@@ -301,21 +345,13 @@ def _close_all() -> None:
         run.close(status_of(error) if error is not None or run.completed else "KILLED")
 
 
-def read_about(folder: str | os.PathLike) -> dict[str, Any] | None:
-    """What ``run.json`` in a folder says, or None without a whole one."""
+def _store_of(folder: str | os.PathLike, about: Mapping[str, Any], uri: str | None) -> str | None:
+    """The store of a run that exists; None, and a warning, where its folder names one that the user has not."""
     try:
-        about = json.loads((Path(folder) / RUN_FILE).read_text(encoding="utf-8"))
-        return about if all(about.get(key) for key in ("id", "run_name", "experiment", "tracking_uri")) else None
-    except (OSError, ValueError, AttributeError):
+        return own_store(about, uri)
+    except ForeignAddressError as error:
+        logger.warning("nothing is sent to MLflow for %s, and its records are kept in it: %s.", folder, error)
         return None
-
-
-def own_store(about: Mapping[str, Any], uri: str | None) -> str:
-    """The store of a run that exists; its password, which is never written down, from the environment."""
-    if uri:
-        return tracking_store(uri)
-    environment = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return environment if without_password(environment) == about["tracking_uri"] else about["tracking_uri"]
 
 
 def _usual_tags() -> dict[str, str]:
@@ -341,3 +377,6 @@ def _now() -> int:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+__getattr__ = moved_names(__name__)

@@ -14,16 +14,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from monai_ept.tracking.journal import FOLDER, Journal
-from monai_ept.tracking.mlflow_client import database_folder, open_client, reason_of, without_password
+from monai_ept.tracking.address import database_path, missing_database, without_password
+from monai_ept.tracking.journal import FOLDER, RECORDS, Journal
+from monai_ept.tracking.mlflow_client import open_client
 from monai_ept.tracking.process_lock import ProcessLock
 
-__all__ = ["ID_TAG", "TrackingError", "UploadThread", "Uploader", "find_journals"]
+__all__ = ["ID_TAG", "TrackingError", "Uploader", "find_journals"]
 
 ID_TAG = "monai_ept.id"
 """Tag with the id that a run has before any server knows it."""
@@ -34,26 +35,19 @@ LIMITS = (900, 90, 90)
 """MLflow's, of one batch."""
 MAX_TEXT = 6000
 
-PAUSE = 1.0
-"""Seconds between two uploads: what comes meanwhile goes in one request."""
-PAUSE_DOWN = 30.0
-"""Seconds until a store that could not be reached is tried again."""
-GIVE_UP = 120.0
-"""Seconds without any progress after which the end of a run no longer waits."""
-
 _one_at_a_time = threading.Lock()
 """For local databases: MLflow uses two connections for one batch, and many threads that each hold one wait forever."""
 
 logger = logging.getLogger(__name__)
 
 
-class TrackingError(RuntimeError):
+class TrackingError(ValueError):
     """Records that cannot be uploaded, and why; trying again does not help."""
 
 
 def find_journals(run_folder: Path, identity: str | None = None) -> list[Journal]:
     """Journals of a run's folder in the order they were written, those of one run when its id is given."""
-    found = [Journal(path.parent) for path in sorted((run_folder / FOLDER).glob("*/journal.jsonl"))]
+    found = [Journal(path.parent) for path in sorted((run_folder / FOLDER).glob(f"*/{RECORDS}")) if path.is_file()]
     return [journal for journal in found if identity is None or journal.opening.get("id") == identity]
 
 
@@ -77,6 +71,8 @@ class Uploader:
         self.journal = journal
         self.uri = uri
         self.run_id = ""
+        self.experiment_id = ""
+        self.stopped = False  # nobody waits any more: what is left is for later
         self.last_arrival = time.monotonic()
         self._name = without_password(uri)
         self._open = client or (lambda: open_client(uri))
@@ -90,7 +86,8 @@ class Uploader:
         if self.run_id:
             return self._offset >= self.journal.size
         sent = self.journal.sent
-        return sent.get("uri") == self._name and sent["offset"] >= self.journal.size
+        complete = sent.get("uri") == self._name and sent["offset"] >= self.journal.size
+        return complete and not missing_database(self.uri)
 
     def upload(self) -> None:
         """Upload what has been written since the last time.
@@ -99,7 +96,7 @@ class Uploader:
             TrackingError: when MLflow will not have it, also not later.
             Exception: whatever MLflow raises when the store cannot be reached; try again later.
         """
-        with _one_at_a_time if database_folder(self.uri) is not None else nullcontext():
+        with _one_at_a_time if database_path(self.uri) is not None else nullcontext():
             self._upload()
 
     def _upload(self) -> None:
@@ -108,6 +105,8 @@ class Uploader:
         batch: Batch = ([], [], [])
         end = self._offset
         for content, after in self.journal.read(self._offset):
+            if self.stopped:
+                return
             more = _entities(content)
             if more is None:
                 self._send(batch, end)
@@ -130,33 +129,37 @@ class Uploader:
             raise TrackingError(f"journal {self.journal.folder} is damaged: its first line does not name a run.")
         sent = self.journal.sent
         run_id, offset = sent.get("run_id", ""), sent.get("offset", 0)
-        if sent.get("uri") != self._name or not self._is_there(run_id):
+        if sent.get("uri") != self._name or not self._is_there(run_id, opening["id"]):
             offset = 0
             # Two processes of one run, such as an evaluation and a sync, must not both create it.
             with ProcessLock(self.journal.folder.parent / "create.lock"):
                 run_id = self._by_identity(opening) or self._create(opening)
         self._offset, self.run_id = offset, run_id
-        self.journal.set_sent(self._name, run_id, offset)
+        self._arrived(offset)
         if self._on_run:
             self._on_run(run_id)
 
-    def _is_there(self, run_id: str) -> bool:
+    def _is_there(self, run_id: str, identity: str) -> bool:
+        """Whether the store has that run, and it is the journal's: what a folder says could be anybody's run."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._check_active(run_id)
+            run = self._check_active(run_id)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return False
             raise
+        return run.data.tags.get(ID_TAG) == identity
 
-    def _check_active(self, run_id: str) -> bool:
-        if self._client.get_run(run_id).info.lifecycle_stage == "deleted":
+    def _check_active(self, run_id: str) -> Any:
+        run = self._client.get_run(run_id)
+        if run.info.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"run {run_id} was deleted in {self._name}: restore it there (mlflow runs restore --run-id {run_id}), "
                 f"or delete {self.journal.folder} too."
             )
-        return True
+        self.experiment_id = str(run.info.experiment_id)
+        return run
 
     def _experiment(self, name: str, create: bool) -> str:
         from mlflow.exceptions import MlflowException
@@ -186,12 +189,12 @@ class Uploader:
 
         query = f"tags.`{ID_TAG}` = '{opening['id']}'"
         runs = self._client.search_runs([experiment], query, run_view_type=ViewType.ALL, max_results=1)
-        found = str(runs[0].info.run_id) if runs else ""
-        return found if found and self._check_active(found) else ""
+        return str(self._check_active(runs[0].info.run_id).info.run_id) if runs else ""
 
     def _create(self, opening: dict[str, Any]) -> str:
+        self.experiment_id = self._experiment(opening["experiment"], create=True)
         run = self._client.create_run(
-            self._experiment(opening["experiment"], create=True),
+            self.experiment_id,
             start_time=int(opening.get("time", time.time() * 1000)),
             run_name=opening.get("run_name"),
             tags={ID_TAG: opening["id"]},
@@ -200,11 +203,11 @@ class Uploader:
 
     def _send(self, batch: Batch, end: int) -> None:
         """Upload a batch and empty its lists."""
-        while any(batch):
+        while any(batch) and not self.stopped:
             self._log_batch(*(items[:limit] for items, limit in zip(batch, LIMITS, strict=True)))
             for items, limit in zip(batch, LIMITS, strict=True):
                 del items[:limit]
-        if end != self._offset:
+        if end != self._offset and not self.stopped:
             self._arrived(end)
 
     def _log_batch(self, *batch: list[Any]) -> None:
@@ -227,107 +230,34 @@ class Uploader:
     def act(self, content: dict[str, Any]) -> None:
         """Do what a record says that is no number, parameter or tag: upload an artifact, or set the status."""
         kind = content.get("kind")
-        if kind == "artifact":
-            path = self.journal.run_folder / content["path"]
-            if path.is_dir():
-                self._client.log_artifacts(self.run_id, str(path), content["folder"] or None)
-            elif path.is_file():
-                self._client.log_artifact(self.run_id, str(path), content["folder"] or None)
-            else:
-                logger.warning("artifact %s is gone, the run in MLflow stays without it.", path)
+        if kind is None:
+            logger.warning("a line of journal %s is damaged and left out.", self.journal.folder)
+        elif kind == "artifact":
+            for path, folder in _files_of(self.journal.run_folder, content):
+                if not self.stopped:
+                    self._artifact(path, folder)
         elif kind == "status":
             if content["status"] == "RUNNING":
                 self._client.update_run(self.run_id, status="RUNNING")
             else:
                 self._client.set_terminated(self.run_id, content["status"], end_time=int(content["time"]))
 
+    def _artifact(self, path: Path, folder: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.log_artifact(self.run_id, str(path), folder or None)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE" and "Invalid artifact path" not in str(error):
+                raise
+            logger.warning("MLflow refuses artifact %s in %r, it is left out: %s", path, folder, error)
+        self.last_arrival = time.monotonic()
+
     def _arrived(self, offset: int) -> None:
         self._offset = offset
         self.last_arrival = time.monotonic()
-        self.journal.set_sent(self._name, self.run_id, offset)
-
-
-class UploadThread(threading.Thread):
-    """Uploads a run's journals beside a training, those that earlier processes left first, until told to finish."""
-
-    def __init__(self, earlier: list[Journal], journal: Journal, uri: str, on_run: Callable[[str], None]) -> None:
-        super().__init__(name="monai_ept tracking", daemon=True)
-        self.pid = os.getpid()
-        self.done = False
-        self.experiment_id = ""
-        self.last_word: dict[str, Any] | None = None
-        self._earlier = earlier
-        self._uri = uri
-        self._client: Any = None
-        self._uploader = Uploader(journal, uri, self._shared_client, on_run)
-        self._closing = threading.Event()
-        self._warned = False
-
-    def finish(self) -> None:
-        """Upload the rest, and wait for it; but not for a store that does not answer."""
-        self._closing.set()
-        self._uploader.last_arrival = time.monotonic()
-        while self.is_alive() and time.monotonic() - self._uploader.last_arrival < GIVE_UP:
-            self.join(0.1)
-
-    def run(self) -> None:
-        pause = PAUSE
-        tries = 1
-        while True:
-            closing = self._closing.is_set()
-            try:
-                self._upload()
-            except TrackingError as error:
-                logger.warning("%s", error)
-                return
-            except Exception as error:
-                self._warn(error)
-                tries -= 1
-                if closing and tries <= 0:
-                    return
-                # A short pause if it was there until now, a long one if it stays away.
-                pause = PAUSE if tries > 0 else PAUSE_DOWN
-            else:
-                pause, tries = PAUSE, 2
-                if closing:
-                    self.done = True
-                    return
-            if closing:
-                time.sleep(pause)
-            elif self._closing.wait(pause) and pause == PAUSE_DOWN:
-                return  # it was not there a moment ago: nobody waits for a time-out again
-
-    def _upload(self) -> None:
-        while self._earlier:
-            self._upload_earlier(self._earlier[0])
-            self._earlier.pop(0)
-        self._uploader.upload()
-        if not self.experiment_id:
-            self.experiment_id = self._shared_client().get_run(self._uploader.run_id).info.experiment_id
-        if self.last_word is not None and self._closing.is_set():
-            self._uploader.act(self.last_word)
-
-    def _upload_earlier(self, journal: Journal) -> None:
-        """What the process before left behind; one that is still at work uploads by itself."""
-        if journal.reopen():
-            try:
-                uploader = Uploader(journal, self._uri, self._shared_client)
-                if not uploader.done:
-                    uploader.upload()
-            finally:
-                journal.close()
-
-    def _shared_client(self) -> Any:
-        if self._client is None:
-            self._client = open_client(self._uri)
-        return self._client
-
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            name = without_password(self._uri)
-            reason = reason_of(error, self._uri)[:160]
-            logger.warning("MLflow at %s does not answer; nothing is lost, it is kept here. (%s)", name, reason)
+        with suppress(OSError):  # a full disk: what has arrived will arrive once more, and be there once
+            self.journal.set_sent(self._name, self.run_id, offset)
 
 
 def _entities(content: dict[str, Any]) -> Batch | None:
@@ -345,6 +275,29 @@ def _entities(content: dict[str, Any]) -> Batch | None:
     return ([], [], []) if kind == "open" else None
 
 
+def _files_of(run_folder: Path, content: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """
+    The files of an artifact, and the folders that they go to.
+
+    A journal may come from anybody and name anything: only files that lie in the run's folder are taken, wherever links
+    lead.
+    """
+    root = run_folder.resolve()
+    named = run_folder / content["path"]
+    files = [named]
+    if named.is_dir() and named.resolve().is_relative_to(root):
+        # Links to folders are not followed: they may lead to anywhere, and in a circle.
+        files = [Path(top) / name for top, _, inside in os.walk(named) for name in sorted(inside)]
+    for path in files:
+        if not path.resolve().is_relative_to(root):
+            logger.warning("artifact %s lies outside the run's folder and is left out: copy it into %s.", path, root)
+        elif not path.is_file():
+            logger.warning("artifact %s is gone or no file, the run in MLflow stays without it.", path)
+        else:
+            below = path.parent.relative_to(named).as_posix() if path != named else "."
+            yield path, "/".join(part for part in (content["folder"], below) if part not in ("", "."))
+
+
 def _key(name: str) -> str:
     """A name as MLflow takes it."""
     name = re.sub(r"[^/\w.\- ]", "_", str(name))
@@ -354,5 +307,5 @@ def _key(name: str) -> str:
 
 def _local_artifacts(uri: str) -> str | None:
     """Artifacts of a local database lie beside it; where those of a server lie, the server says."""
-    folder = database_folder(uri)
-    return None if folder is None else (folder / "mlruns").as_uri()
+    path = database_path(uri)
+    return None if path is None else (path.parent / "mlruns").as_uri()

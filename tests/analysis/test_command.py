@@ -23,7 +23,7 @@ BACKBONE = "test_vit"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(empty_database, tmp_path_factory):
     """Weights, a data set on disk, and a training with a run in MLflow."""
     root = tmp_path_factory.mktemp("place")
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def place(tmp_path_factory):
         data=data,
         epochs=1,
         out_dir=root / "run",
-        tracking_uri=f"sqlite:///{root / 'mlflow.db'}",
+        tracking_uri=f"sqlite:///{shutil.copy(empty_database, root)}",
         progress=False,
         num_resamples=5,
     )

@@ -57,7 +57,7 @@ def test_what_is_noted_is_the_row_sum_of_the_definition(backbone, embed):
 
 @pytest.mark.parametrize("method", ["linear", "lora", Ept(embed="add"), Ept(embed="multiply")])
 def test_methods_that_scale_nothing_have_no_maps(method):
-    assert ScalingMaps.empty(net_of(timm_vit(), method), 4) is None
+    assert ScalingMaps.of(net_of(timm_vit(), method), [], np.zeros((0, 3), dtype=bool)) is None
 
 
 @torch.no_grad()
@@ -65,23 +65,21 @@ def test_means_over_images_and_classes():
     net = net_of(timm_vit(), [Vpt(num_tokens=2), Ept(prompt_length=3)])
     images = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     member = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=bool)
-    maps = ScalingMaps.empty(net, 5)
-    every = []
+    taken = []
     for start in (0, 2, 4):
         with KeptAttention(net) as kept:
             net(images[start : start + 2])
-        part = kept.take()
-        every.append(part)
-        maps.add(part, member[start : start + 2], [f"i{n}" for n in range(start, start + len(part))], ["i3"])
-    values = torch.cat(every).double().numpy()
-    assert maps.images == 5 and maps.num_prefix == 3 and maps.counts.tolist() == [3, 2, 0]
+        taken.append(kept.take())
+    maps = ScalingMaps.of(net, taken, member)
+    values = torch.cat(taken).double().numpy()
+    assert maps.num_prefix == 3 and maps.counts.tolist() == [3, 2, 0]
     np.testing.assert_allclose(maps.mean, values.mean(axis=0))
     np.testing.assert_allclose(maps.class_means[1], values[[1, 4]].mean(axis=0))
     assert np.isnan(maps.class_means[2]).all()
     np.testing.assert_allclose(maps.patches, values[..., 3:].mean(axis=-1))
     np.testing.assert_array_equal(maps.prefixes, values[..., :3])
-    np.testing.assert_array_equal(maps.examples["i3"], values[3])
-    assert list(maps.examples) == ["i3"] and maps.to_map(maps.mean).shape == (2, 4, 4)
+    np.testing.assert_array_equal(maps.kept, values)
+    assert maps.to_map(maps.mean).shape == (2, 4, 4)
     assert maps.to_map(maps.mean)[0, 1, 2] == maps.mean[0, 3 + 1 * 4 + 2]
 
 
@@ -89,7 +87,8 @@ def test_the_map_of_a_volume_is_the_slice_that_is_shown_of_it():
     """A picture and its map are turned the same way: a volume that is bright in one patch has it in the same place."""
     from monai_ept.evaluation.gallery import picture_of
 
-    maps = ScalingMaps.empty(net_of(monai_vit(3), "damp"), 1)
+    net = net_of(monai_vit(3), "damp")
+    maps = ScalingMaps.of(net, [torch.zeros(1, 2, net.vit.num_tokens)], np.ones((1, 3), dtype=bool))
     patches = np.random.default_rng(0).uniform(size=maps.grid)
     volume = np.kron(patches, np.ones((8, 8, 8)))
     shown = picture_of(volume[None])

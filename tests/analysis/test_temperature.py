@@ -22,8 +22,15 @@ def calibrated(images: int = 4000, task: str = "multiclass", seed: int = 0):
     return logits, np.minimum(drawn.sum(axis=1), 3)
 
 
-@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
-@pytest.mark.parametrize("factor", [3.0, 0.4])
+@pytest.mark.parametrize(
+    ("task", "factor"),
+    [
+        ("multiclass", 3.0),
+        ("multilabel", 0.4),
+        pytest.param("multiclass", 0.4, marks=pytest.mark.slow),
+        pytest.param("multilabel", 3.0, marks=pytest.mark.slow),
+    ],
+)
 def test_the_temperature_that_was_put_in_is_found(task, factor):
     logits, labels = calibrated(task=task)
     fit = fit_temperature(logits * factor, labels, task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,22 @@ def test_a_folder_of_dicom_files_is_one_volume(tmp_path):
         (tmp_path / name).write_bytes(b"0")
     assert [record["id"] for record in find_images(tmp_path, 3)] == ["other/1.nii", "scan", "scan/view.png"]
     assert len(find_images(tmp_path, 2)) == 4
+
+
+def test_links_and_odd_files(tmp_path):
+    for name in ("a/x.png", "b/y.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"0")
+    for where, what in (("a/loop", "."), ("a/up", ".."), ("b/link.png", "../a/x.png")):
+        (tmp_path / where).symlink_to(what)
+    os.mkfifo(tmp_path / "a/pipe.png")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"0")
+    found = find_images(tmp_path)
+    names = ["caf\\udce9.png", "a/pipe.png", "a/x.png", "b/link.png", "b/y.png"]
+    assert [record["id"] for record in found] == names
+    network = make_network(["a", "b"], img_size=32)
+    read = ReadOrReport(network_transforms(network), network)
+    assert "is a named pipe and no image file" in read(found[1])["error"]  # and it does not wait for one who writes
 
 
 def test_nothing_to_predict(tmp_path):

@@ -14,12 +14,15 @@ DERM = {"num_per_class": 4, "num_test_per_class": 1, "img_size": 32}
 CHEST = {"num_images": 40, "num_test_images": 6, "img_size": 32}
 VOLUME = {"num_per_class": 3, "num_test_per_class": 2, "img_size": 16}
 
+FEW = {"recipe_settings#num_resamples": 20}
+"""The bootstrap of a few images takes longer than all that it is about."""
+
 SMALL = {
-    "ept_chest": {"source_options": CHEST, "img_size": 32},
-    "ept_colon": {"source_options": DERM, "img_size": 32},
-    "ept_derm": {"source_options": DERM, "img_size": 32},
-    "ept_endo": {"source_options": CHEST, "img_size": 32},
-    "ept_volume": {"source_options": VOLUME, "img_size": 16},
+    "ept_chest": {"source_options": CHEST, "img_size": 32, **FEW},
+    "ept_colon": {"source_options": DERM, "img_size": 32, **FEW},
+    "ept_derm": {"source_options": DERM, "img_size": 32, **FEW},
+    "ept_endo": {"source_options": CHEST, "img_size": 32, **FEW},
+    "ept_volume": {"source_options": VOLUME, "img_size": 16, **FEW},
 }
 
 

@@ -94,7 +94,15 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module", params=BUNDLES)
+LIVES = ("ept_chest", "ept_volume")
+"""Several findings in an image, and volumes. ept_derm lives in test_command_line.py, and the others differ in words."""
+
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES)
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[] if name in LIVES else pytest.mark.slow) for name in BUNDLES]
+)
 def bundle(request):
     return request.param
 
@@ -120,6 +128,7 @@ def test_there_is_a_case_for_each():
     assert sorted(SMALL) == BUNDLES
 
 
+@every_bundle
 def test_files_and_headings(bundle):
     root = ROOT / bundle
     names = {path.name for path in (root / "configs").iterdir()}
@@ -141,6 +150,7 @@ def test_files_and_headings(bundle):
             assert not any(other in path.read_text() for other in others), path
 
 
+@every_bundle
 def test_metadata(bundle, tmp_path):
     pytest.importorskip("jsonschema", reason="MONAI's verify_metadata needs jsonschema")
     schema = tmp_path / "schema.json"
@@ -156,6 +166,7 @@ def test_metadata(bundle, tmp_path):
     assert untrained["class_names"] == settings["class_names"]
 
 
+@every_bundle
 def test_files_are_those_that_are_built(bundle):
     for path, text in bundle_files(bundle).items():
         assert (ROOT / bundle / path).read_text(encoding="utf-8") == text, f"{path}: run python -m tools.bundles"
@@ -173,6 +184,7 @@ def test_properties(bundle, folder):
         assert workflow.check_properties() == [], name
 
 
+@every_bundle
 def test_network_before_any_training(bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"meta_file": config(bundle, "metadata.json"), "config_file": config(bundle, "inference.yaml")}
@@ -205,15 +217,15 @@ def test_epochs_and_schedule_go_together(tmp_path):
 
 
 def test_evaluation_finds_what_training_found(bundle, folder):
-    monai.bundle.run(
-        config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20, output_dir="again"
-    )
-    first, again = (rows(folder / name / "predictions.csv") for name in ("runs/one/evaluation", "again"))
-    assert again == first
+    before = {path: path.read_bytes() for path in (folder / "runs/one").rglob("*.*")}
+    monai.bundle.run(config_file=config(bundle, "evaluate.yaml"), runs="runs", track=False, num_resamples=20)
+    assert {path: path.read_bytes() for path in (folder / "runs/one").rglob("*.*")} == before
+    again = folder / "runs" / "one.evaluation-test"
+    assert rows(again / "predictions.csv") == rows(folder / "runs/one/evaluation/predictions.csv")
     assert {"metrics.json", "per_class.csv", "confusion_matrix.png", "reliability.png"} <= {
-        path.name for path in (folder / "again").iterdir()
+        path.name for path in again.iterdir()
     }
-    metrics = json.loads((folder / "again" / "metrics.json").read_text())["metrics"]
+    metrics = json.loads((again / "metrics.json").read_text())["metrics"]
     assert metrics["accuracy"]["low"] <= metrics["accuracy"]["value"] <= metrics["accuracy"]["high"]
 
 
@@ -239,10 +251,8 @@ def test_inference_of_any_files(bundle, folder, capsys):
         good, bad = ["a.png", "d.dcm", "inside/b.jpg"], "c.png"
     (images / bad).write_bytes(b"this is no image")
     (images / "notes.txt").write_text("neither is this, and it does not say so")
-    monai.bundle.run(
-        config_file=config(bundle, "inference.yaml"), run_dir="runs/one", dataset_dir="images", output_dir="out"
-    )
-    found = rows(folder / "out" / "predictions.csv")
+    monai.bundle.run(config_file=config(bundle, "inference.yaml"), run_dir="runs/one", dataset_dir="images/")
+    found = rows(folder / "runs" / "one.predictions-images" / "predictions.csv")
     assert set(found) == {*good, bad}
     training = find_training("runs/one", runs="runs")
     for name in good:
@@ -255,7 +265,7 @@ def test_inference_of_any_files(bundle, folder, capsys):
 
 
 def test_monais_own_tracking_goes_along(folder, bundle):
-    if bundle != "ept_derm":
+    if bundle != "ept_volume":
         pytest.skip("the handlers that MONAI adds are the same for each bundle")
     monai.bundle.run(
         config_file=config(bundle, "train.yaml"),
@@ -272,12 +282,13 @@ def test_monais_own_tracking_goes_along(folder, bundle):
 
 
 def test_export(bundle, folder):
-    settings = {"run_dir": "runs/one", "bundle_root": str(folder / "copy")}
-    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), **settings)
+    source = {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
+    monai.bundle.run("export", config_file=config(bundle, "inference.yaml"), run_dir="runs/one")
+    assert source == {path: path.stat().st_mtime_ns for path in (ROOT / bundle).rglob("*")}
     ckpt_export(
         "network_def",
-        filepath="copy/models/model.ts",
-        ckpt_file="copy/models/model.pt",
+        filepath="runs/one.export/model.ts",
+        ckpt_file="runs/one.export/model.pt",
         meta_file=config(bundle, "metadata.json"),
         config_file=config(bundle, "inference.yaml"),
         run_dir="runs/one",
@@ -286,7 +297,7 @@ def test_export(bundle, folder):
     )
     network = find_training("runs/one", runs="runs").network()
     images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
-    exported = torch.jit.load("copy/models/model.ts")
+    exported = torch.jit.load("runs/one.export/model.ts")
     torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
 
 
@@ -302,11 +313,11 @@ def rows(path):
 
 
 @pytest.mark.parametrize("name", ["ept_derm", "ept_volume"])
-def test_a_result_enters_the_model_registry(name, tmp_path, monkeypatch, capfd):
+def test_a_result_enters_the_model_registry(name, empty_database, tmp_path, monkeypatch, capfd):
     import mlflow
 
     monkeypatch.chdir(tmp_path)
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
     settings = {**SMALL[name], "shots": 1, "epochs": 1, "tracking_uri": store, "register": "small"}
     monai.bundle.run(config_file=config(name, "train.yaml"), run_dir="runs/one", **settings)
     assert "registry    models:/small/1" in capfd.readouterr().out

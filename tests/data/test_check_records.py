@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -108,13 +109,20 @@ def test_no_records_and_levels() -> None:
 
 
 def test_full_check_finds_damage_in_the_middle(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.png", size=(64, 64))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    path.write_bytes(content)
-    data = RecordSet("x", [{"image": str(path), "label": 0, "group": "g", "id": "i"}], ("a",))
-    assert validate_records(data)  # header and end are fine
-    assert "cannot be read" in problems(data, check_images="full")[0]
+    nibabel.save(
+        nibabel.Nifti1Image(np.arange(4096, dtype=np.int16).reshape(16, 16, 16), np.eye(4)), tmp_path / "a.nii.gz"
+    )
+    write_image(tmp_path / "a.png", size=(64, 64))
+    for name, dims, levels in (("a.nii.gz", 3, ["full"]), ("a.png", 2, ["full", "quick"])):
+        path = tmp_path / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+        data = RecordSet("x", [{"image": str(path), "label": 0, "group": "g", "id": "i"}], ("a",), spatial_dims=dims)
+        for level in levels:  # a PNG carries checksums, which cost next to nothing
+            assert "cannot be read" in problems(data, check_images=level)[0]
+        if "quick" not in levels:
+            assert validate_records(data)  # header and end are fine
 
 
 def test_inside() -> None:

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Ends trainings in every bad way and lets them go on; ``test_interrupted.py`` reads what it prints.
+Ends trainings in every bad way and lets them go on; ``test_interrupted.py`` reads how that went.
 
-One process imports everything and forks a child for each training, so that each is a real process that really dies,
-without the seconds that an import takes.
+A fresh process forks a child for each training, so that each is a real process that really dies, without the seconds
+that an import takes.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import random
 import resource
@@ -19,10 +18,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import matplotlib.backends.backend_agg
-import matplotlib.figure  # noqa: F401, once here and not in each child
 import torch
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
@@ -35,9 +34,13 @@ from tests.engines.scenes import result_bytes, small_fit
 EPOCHS = 4
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, small_disk: Path | None = None) -> dict[str, Any]:
+    """How trainings below a folder ended and went on, by what was done to them."""
     torch.set_num_threads(1)  # and no OpenMP pool that would not survive a fork
-    report: dict[str, object] = {}
+    # Drawing is most of such a training's time, and no figure is compared.
+    evaluation.draw_gallery = lambda folder, *_, **__: Path(folder)  # type: ignore[assignment]
+    evaluation.write_report = partial(evaluation.write_report, figures=False)  # type: ignore[assignment]
+    report: dict[str, Any] = {}
     whole = folder / "whole"
     assert run(lambda: train(whole))["status"] == 0
     wanted = result_bytes(whole)
@@ -57,7 +60,7 @@ def main(folder: Path) -> None:
     draw = random.Random(0)
     for turn in range(3):  # from outside, whenever it happens to be
         name = f"outside {turn}"
-        end = run(lambda name=name: train(folder / name), kill_after=draw.uniform(0.05, 0.9))
+        end = run(lambda name=name: train(folder / name), kill_after=draw.uniform(0.02, 0.5))
         report[f"kill {name}"] = {"killed": end, **resumed(name)}
 
     name = "again and again"
@@ -72,10 +75,10 @@ def main(folder: Path) -> None:
     size = (whole / "last.pt").stat().st_size
     end = run(lambda: train(folder / "limit", before=limit_files(size // 2, epoch=3)))
     report["full limit"] = {"ended": end, **resumed("limit")}
-    if len(sys.argv) > 2:  # a file system of its own, small enough to be full in the second epoch
-        small = Path(sys.argv[2]) / "run"
-        end = run(lambda: train(small, before=fill_disk(Path(sys.argv[2]), epoch=2)))
-        (Path(sys.argv[2]) / "filler").unlink(missing_ok=True)
+    if small_disk is not None:  # a file system of its own, small enough to be full in the second epoch
+        small = small_disk / "run"
+        end = run(lambda: train(small, before=fill_disk(small_disk, epoch=2)))
+        (small_disk / "filler").unlink(missing_ok=True)
         again = run(lambda: train(small, resume=True))
         report["full disk"] = {
             "ended": end,
@@ -84,11 +87,13 @@ def main(folder: Path) -> None:
             "leftovers": [path.name for path in small.rglob("*.partial")],
             "had_checkpoint": True,
         }
-    print(json.dumps(report))
+    return report
 
 
-def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
-    """Run in a process of its own; how it ended and the last line that it said."""
+def run(
+    work: Callable[[], None], kill_after: float | None = None, meanwhile: Callable[[], object] | None = None
+) -> dict:
+    """Run in a process of its own, and something else meanwhile; how it ended and the last line that it said."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -107,6 +112,8 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
+    if meanwhile is not None:
+        meanwhile()
     with os.fdopen(reader) as file:
         said = file.read()
     _, status = os.waitpid(child, 0)
@@ -114,9 +121,9 @@ def run(work: Callable[[], None], kill_after: float | None = None) -> dict:
     return {"status": os.waitstatus_to_exitcode(status), "signal": number, "said": said[-2000:]}
 
 
-def train(folder: Path, resume: bool = False, before: Callable[[], list] | None = None) -> None:
+def train(folder: Path, before: Callable[[], list] | None = None, **options: Any) -> None:
     handlers = before() if before is not None else []
-    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", resume=resume, handlers=handlers, num_resamples=2)
+    small_fit(folder, epochs=EPOCHS, optimizer="adamw", select="val", handlers=handlers, num_resamples=2, **options)
 
 
 def die(*_: object, **__: object) -> None:
@@ -218,7 +225,3 @@ def fill_disk(root: Path, epoch: int) -> Callable[[], list]:
                 assert error.errno == errno.ENOSPC, error
 
     return lambda: [At(Events.EPOCH_STARTED, epoch, fill)]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

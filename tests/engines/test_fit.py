@@ -12,12 +12,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose
 
 import monai_ept
 from monai_ept import TunedViT, fit
 from monai_ept.data import FewShotSplit, RecordSet, few_shot_split
 from monai_ept.delta import read_delta
-from monai_ept.engines import describe_run
+from monai_ept.engines import describe_run, network_transforms
 from monai_ept.engines.recipe import SETTINGS
 from monai_ept.files import WriteError
 from monai_ept.handlers import CheckpointError, DeltaCheckpoint, NonFiniteError
@@ -167,12 +168,11 @@ def test_damaged_checkpoint(trained, tmp_path, damage):
         small_fit(tmp_path / "run", val_interval=1, resume=True)
 
 
-def test_starting_over_says_so_and_forgets_the_old_best(trained, tmp_path, caplog):
+def test_starting_over_forgets_the_old_best(trained, tmp_path):
     _, _, folder = trained
     shutil.copytree(folder, tmp_path / "run")
     assert (tmp_path / "run" / "best.pt").exists()
-    small_fit(tmp_path / "run", seed=3)
-    assert "will be replaced" in caplog.text
+    small_fit(tmp_path / "run", seed=3, overwrite=True)
     assert not (tmp_path / "run" / "best.pt").exists()
 
 
@@ -276,6 +276,20 @@ def test_arguments_of_the_first_release_say_what_they_are_now(tmp_path):
     assert len(result.history) == 1 and result.record["recipe"]["epochs"] == 1
     with pytest.raises(TypeError, match="shots"):
         fit(small_net(), small_split(data), shots=3)
+
+
+def test_own_transforms(tmp_path):
+    net, data = small_net(), pictures()
+    seen = []
+    mine = Compose([network_transforms(net), lambda record: seen.append(record["id"]) or record])
+    given = {"data": data, "recipe": {"epochs": 1, "num_resamples": 0}, "track": False, "progress": False}
+    fit(net, small_split(data), out_dir=tmp_path / "new", transforms={"eval": mine}, **given)
+    assert set(seen) == {record["id"] for record in small_split(data).test}
+    with pytest.warns(DeprecationWarning, match="write transforms=.*'train': .* instead"):
+        fit(net, small_split(data), out_dir=tmp_path / "old", train_transform=mine, **given)
+    assert {record["id"] for record in small_split(data).train} <= set(seen)
+    with pytest.raises(ValueError, match="transforms 'test' is not known"):
+        fit(net, small_split(data), out_dir=tmp_path / "no", transforms={"test": mine}, **given)
 
 
 def test_fit_takes_few_parameters_and_none_twice():

@@ -9,6 +9,7 @@ from monai.networks.nets import ViT
 
 from monai_ept import TunedViT
 from monai_ept.engines.frozen_layers import UpperPart, lower_part, trained_level
+from tests.rounding import NETWORK, assert_same
 
 
 def timm_vit(**settings):
@@ -79,7 +80,7 @@ def test_upper_part_on_lower_part_is_the_network(backbone, method, settings):
     net.train()
     upper = UpperPart(net, level)
     short, whole = upper(tokens), net(images)
-    torch.testing.assert_close(short, whole, rtol=1e-5, atol=1e-6)
+    assert_same(short, whole)
     assert all(a is b for a, b in zip(blocks, net.vit.blocks, strict=True))
     grads = []
     for logits in (short, whole):
@@ -88,4 +89,4 @@ def test_upper_part_on_lower_part_is_the_network(backbone, method, settings):
         grads.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
     assert len(grads[0]) == len(grads[1]) > 0
     for ours, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        assert_same(ours, theirs, NETWORK)

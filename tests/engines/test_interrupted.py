@@ -5,15 +5,13 @@ had happened. See ``interrupted.py`` for how they come to their ends."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.engines import interrupted
+from tests.fresh_process import fresh_processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which this system has not")
 
@@ -36,13 +34,8 @@ def small_disk(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, small_disk):
-    command = [sys.executable, "-m", "tests.engines.interrupted", str(tmp_path_factory.mktemp("trainings"))]
-    if small_disk is not None:
-        command.append(str(small_disk))
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    with fresh_processes() as pool:
+        return pool.submit(interrupted.main, tmp_path_factory.mktemp("trainings"), small_disk).result()
 
 
 @pytest.mark.parametrize("moment", KILLED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_nothing_is_touched_before_it_begins(tmp_path):
         assert getattr(training, part) is getattr(training, part)
     assert not (tmp_path / "run").exists()
     training.begin()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training.json", "split.json"}
+    assert {path.name for path in (tmp_path / "run").glob("[!.]*")} == {"training.json", "split.json"}
 
 
 def test_without_a_folder_it_only_trains():
@@ -86,3 +88,55 @@ def test_a_misspelled_word_about_the_record_is_named(tmp_path):
     with pytest.raises(ValueError, match="track has no 'experimnt': it takes experiment, run_name, tags"):
         small_training(tmp_path / "run", tracking={"experimnt": "x"}).run()
     assert not (tmp_path / "run").exists()
+
+
+def test_half_precision_on_a_cpu():
+    training = Training(
+        small_net(), small_split(pictures()), {**RECIPE, "amp": "bfloat16"}, device="cpu", progress=False
+    )
+    exact = Training(small_net(), small_split(pictures()), RECIPE, device="cpu", progress=False)
+    losses, expected = ([row["loss"] for row in one.train()] for one in (training, exact))
+    assert losses != expected and losses == pytest.approx(expected, rel=0.05)
+
+
+def test_everything_that_decides_the_result_is_in_the_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = pictures()
+
+    def named(recipe=RECIPE, *, net=None, split=None, **options):
+        training = Training(net or small_net(), split or small_split(data), recipe, data=data, folder=True, **options)
+        assert training.folder == Path("runs") / options.get("origin", {"name": "pictures"})["name"] / training.name
+        assert training.tracking.run_name == training.name
+        return training.folder
+
+    usual = named()
+    assert re.fullmatch(r"ept-2shot-seed0-[0-9a-f]{6}", usual.name)
+    other_weights = small_net()
+    with torch.no_grad():
+        next(other_weights.backbone.parameters()).add_(1)
+    others = [
+        named({**RECIPE, "lr": 2e-2}),
+        named({**RECIPE, "num_resamples": 6}),
+        named(seed=1),
+        named(split=small_split(data, seed=1)),
+        named(net=small_net(prompt_length=6)),
+        named(net=other_weights),
+        *(named(origin={"name": "pictures", "data": {"source": "folder", "dataset_dir": one}}) for one in ("a", "b")),
+        named(origin={"name": "pictures", "transforms": {"keep_aspect": True}}),
+        named(origin={"name": "my bundle".replace(" ", "-")}),
+    ]
+    assert len({usual, *others}) == 1 + len(others)
+    assert named(num_workers=3, progress=False, device="cpu") == usual
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_training_again_goes_on_and_is_not_done_anew(tmp_path):
+    small_training(tmp_path / "run").run()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.pt")}
+    small_training(tmp_path / "run", resume=True, overwrite=True).run()  # as in a job that is queued again
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.pt")} == before
+    with pytest.raises(FileExistsError, match="holds a finished training"):
+        small_training(tmp_path / "run")
+    result = small_training(tmp_path / "run", resume=True, overwrite=True, seed=1).run()
+    assert result.record["seed"] == 1 and [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert all(path.is_file() for path in result.paths.values())

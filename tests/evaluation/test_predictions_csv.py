@@ -7,6 +7,7 @@ import pytest
 
 from monai_ept.engines import write_predictions
 from monai_ept.handlers import PredictionTable
+from monai_ept.reporting.csv_file import original_cell
 from tests.evaluation.predictions import NAMES, read, table_of
 
 
@@ -50,3 +51,22 @@ class TestPredictions:
     def test_names_must_fit(self, tmp_path):
         with pytest.raises(ValueError, match="class_names has 2 names and the predictions have 3 classes"):
             write_predictions(tmp_path, table_of(), NAMES[:2], "multiclass")
+
+    def test_no_cell_is_a_formula_and_ids_come_back(self, tmp_path):
+        ids = [
+            '=HYPERLINK("http://x","a").png',
+            "+1.png",
+            "-lv1.png",
+            "@a.png",
+            "\ttab.png",
+            "'=quoted.png",
+            "plain.png",
+        ]
+        table = PredictionTable(ids, np.full((len(ids), 2), 0.5))
+        path = write_predictions(
+            tmp_path, table, ["=1+1", "b"], "multiclass", expected_ids=[*ids, "=bad"], errors={"=bad": "-1"}
+        )
+        rows = read(path)
+        assert [original_cell(row["id"]) for row in rows] == [*ids, "=bad"]
+        assert rows[0]["prediction"] == "'=1+1" and rows[-1]["error"] == "'-1" and rows[0]["probability_=1+1"] == "0.5"
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for row in rows for cell in row.values())

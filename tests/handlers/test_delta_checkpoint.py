@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -48,13 +50,54 @@ def test_a_checkpoint_of_the_first_version_is_resumed(tmp_path):
     first.add_event_handler(Events.EPOCH_STARTED(once=3), lambda engine: engine.terminate())
     first.run()
     old = {**DeltaCheckpoint.read(checkpoint.last_path), "version": 1, "random": {"torch": torch.get_rng_state()}}
-    assert old["epoch"] == 2
+    assert old.pop("images") == {} and old["epoch"] == 2
     torch.save(old, checkpoint.last_path)
     second, _ = checkpointed(tmp_path, epochs=3, resume=True)
     second.run()
     assert (tmp_path / "delta.safetensors").read_bytes() == (tmp_path / "whole" / "delta.safetensors").read_bytes()
-    torch.save({**old, "version": 3}, checkpoint.last_path)
-    with pytest.raises(CheckpointError, match="has version 3, this release reads up to 2"):
+    torch.save({**old, "version": 4}, checkpoint.last_path)
+    with pytest.raises(CheckpointError, match="has version 4, this release reads up to 3"):
+        DeltaCheckpoint.read(checkpoint.last_path)
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
+    trainer, checkpoint = checkpointed(tmp_path)
+    trainer.run()
+    whole = checkpoint.last_path.read_bytes()
+    end = len(whole)
+    draw = random.Random(0)
+    places = {0, 1, *range(end - 100, end, 3), *(draw.randrange(end) for _ in range(100))}  # the checksum's too
+    for place in places:
+        flipped_is_refused(checkpoint.last_path, whole, place, draw.randrange(8))
+
+
+def flipped_is_refused(path, whole, place, bit):
+    """With one bit of it flipped a checkpoint is not read, and without it is."""
+    flipped = bytearray(whole)
+    flipped[place] ^= 1 << bit
+    path.write_bytes(flipped)
+    with pytest.raises(CheckpointError, match="cannot be read .* it is damaged; delete it and train again"):
+        DeltaCheckpoint.read(path)
+    path.write_bytes(whole)
+    assert DeltaCheckpoint.read(path)["epoch"] == 2
+
+
+def test_a_bit_of_a_weight_is_noticed_in_checkpoints_of_before(tmp_path):
+    """They have no checksum of ours, and their zip file has one of each part."""
+    trainer, checkpoint = checkpointed(tmp_path)
+    trainer.run()
+    content = DeltaCheckpoint.read(checkpoint.last_path)
+    torch.save({**content, "version": 2}, checkpoint.last_path)
+    old = checkpoint.last_path.read_bytes()
+    at = old.index(content["delta"]["head.fc.weight"].numpy().tobytes())
+    flipped_is_refused(checkpoint.last_path, old, at, 0)
+
+
+def test_a_checksum_cannot_be_left_out(tmp_path):
+    trainer, checkpoint = checkpointed(tmp_path)
+    trainer.run()
+    torch.save(DeltaCheckpoint.read(checkpoint.last_path), checkpoint.last_path)
+    with pytest.raises(CheckpointError, match="it has no 'checksum'"):
         DeltaCheckpoint.read(checkpoint.last_path)
 
 

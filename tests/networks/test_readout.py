@@ -107,9 +107,9 @@ def test_another_readout_is_refused(tmp_path):
     ("readout", "says"),
     [
         (4, "readout is 4 and the backbone has 3 blocks"),
-        (0, "readout must be a whole number of at least 1, got 0"),
-        ("last4", "readout must be 'pooled' or a number of blocks, got 'last4'"),
-        (True, "readout must be 'pooled' or a number of blocks, got True"),
+        (0, "readout must be 'pooled' or how many of the last blocks are read, got 0"),
+        ("last4", "readout must be 'pooled' or how many of the last blocks are read, got 'last4'"),
+        (True, "readout must be 'pooled' or how many of the last blocks are read, got True"),
     ],
 )
 def test_refused(readout, says):

@@ -76,7 +76,7 @@ def test_the_page_holds_everything_escaped_and_needs_nothing_else():
 def test_markdown_says_the_same():
     text = markdown_of("A", ["one", "two"], ["short"], SECTIONS)
     for expected in ("# A\n\none · two\n\n- short\n",
-                     "## Scores <all>, vit & more\n\n- 5 % are <b>\n\nhow\n\n```yaml\ncode: '<1>'",
+                     "## Scores &lt;all>, vit & more\n\n- 5 % are &lt;b>\n\nhow\n\n```yaml\ncode: '<1>'",
                      "| a \\| b | **.5 ± .1** (+.1, p .02) |", "| method | derm, 1-shot", "[x](../x/), `y`",
                      "![Score against shots](figures/shots.png)\n\nWhat it shows.\n\na note\n"):  # fmt: skip
         assert expected in text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monai_ept.reporting.statistics import estimate, holm, paired, stratified_estimate
+from monai_ept.reporting.statistics import estimate, holm, stratified_estimate
 
 SCORES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=9)
 
@@ -72,11 +72,6 @@ def test_where_nothing_can_be_said_nothing_is_said():
     assert not stratified_estimate([[0.1, 0.2], [0.3]]).interval.known
     with pytest.raises(ValueError, match="leave empty ones out"):
         stratified_estimate([[0.1], []])
-
-
-def test_pairs_are_what_both_have():
-    assert paired({"a": 3.0, "b": 2.0, "c": 1.0}, {"b": 0.5, "a": 1.0, "d": 9.0}) == [2.0, 1.5]
-    assert paired({"a": 3.0}, {}) == []
 
 
 def test_holm_by_hand():

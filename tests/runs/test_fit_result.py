@@ -19,7 +19,7 @@ from monai_ept import FitResult, TunedViT, fit
 from monai_ept.data import SeededDataLoader, few_shot_split, load_source
 from monai_ept.engines import evaluate
 from monai_ept.runs import find_training, network_transforms
-from tests.bundles.cases import CHEST, DERM, config
+from tests.bundles.cases import CHEST, DERM, FEW, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
 
@@ -28,14 +28,14 @@ HERE = {"source": "synthetic_derm", "options": {**DERM, "lazy": True}}
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
+def fitted(empty_database, tmp_path_factory):
     """What ``fit`` returns, recorded in MLflow."""
     folder = tmp_path_factory.mktemp("fit")
     data = load_source(HERE["source"], **HERE["options"])
     torch.manual_seed(0)
     method = {"name": "ept", "prompt_length": 3}
     net = TunedViT("embedded", data.num_classes, method=method, img_size=32, class_names=data.class_names)
-    track = {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}"}
+    track = {"tracking_uri": f"sqlite:///{shutil.copy(empty_database, folder)}"}
     recipe = {"epochs": 2, "num_resamples": 20}
     return fit(
         net, few_shot_split(data, 1), data=data, recipe=recipe, out_dir=folder / "run", track=track, progress=False
@@ -46,7 +46,7 @@ def fitted(tmp_path_factory):
 def bundled(tmp_path_factory):
     """The folder of a training by bundle."""
     folder = tmp_path_factory.mktemp("bundle") / "run"
-    settings = {"source_options": DERM, "img_size": 32, "shots": 1, "epochs": 1, "prompt_length": 3}
+    settings = {"source_options": DERM, "img_size": 32, "shots": 1, "epochs": 1, "prompt_length": 3, **FEW}
     monai.bundle.run(config_file=config("ept_derm", "train.yaml"), **settings, track=False, run_dir=str(folder))
     return folder
 

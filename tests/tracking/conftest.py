@@ -80,8 +80,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """Every test in a folder of its own."""
+    """Every test in a folder of its own; the end of a run waits for a real server also on a busy machine."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     return tmp_path
 
 

@@ -8,6 +8,7 @@ import resource
 
 import pytest
 
+from monai_ept.files import WriteError
 from monai_ept.tracking.journal import Journal
 
 OPENING = {"id": "0123456789abcdef", "run_name": "first", "experiment": "x", "tracking_uri": "http://host"}
@@ -102,3 +103,14 @@ def test_journals_stay_in_order_when_the_second_ends(tmp_path, monkeypatch):
         names.append(journal.folder.name[:25])
         journal.close()
     assert names == ["20231114-221320-300000000", "20231114-221321-002579737"]
+
+
+def test_a_disk_without_any_room_is_one_sentence_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(WriteError, match=r"cannot write the records of a run into .*\(File too large\): make room"):
+            Journal.create(tmp_path, OPENING)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "tracking").iterdir()) == []

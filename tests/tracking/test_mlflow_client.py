@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import os
-from pathlib import Path
+import threading
 
 import pytest
 
-from monai_ept.tracking.mlflow_client import (
-    SETTINGS,
-    database_folder,
-    open_client,
-    patience,
-    tracking_store,
-    without_password,
-)
-
-
-def test_the_store_is_the_argument_then_the_environment_then_a_database_here(monkeypatch):
-    assert tracking_store() == f"sqlite:///{Path.cwd()}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somewhere:5000")
-    assert tracking_store() == "http://somewhere:5000"
-    assert tracking_store("sqlite:////elsewhere/runs.db") == "sqlite:////elsewhere/runs.db"
-    assert tracking_store("postgresql://u:secret@db/mlflow") == "postgresql://u:secret@db/mlflow"
-
-
-@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
-def test_a_folder_is_refused_before_any_training(uri, monkeypatch):
-    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
-    with pytest.raises(ValueError, match=r"is a folder, which MLflow no longer takes.*sqlite:///"):
-        tracking_store(uri)
-
-
-def test_passwords_are_never_written_down():
-    assert without_password("https://me:p@ss@host:5000/x?y=1") == "https://host:5000/x?y=1"
-    assert without_password("postgresql://u:secret@db/mlflow") == "postgresql://db/mlflow"
-    assert without_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+from monai_ept.tracking.mlflow_client import SETTINGS, answers, open_client, patience, trouble_of
+from tests.tracking.scenes import NOWHERE
 
 
 def test_patience_is_given_back_and_the_users_own_stays(monkeypatch):
@@ -51,20 +25,63 @@ def test_patience_is_given_back_and_the_users_own_stays(monkeypatch):
     assert dict(os.environ) == before
 
 
-def test_the_folder_of_a_database():
-    assert database_folder(tracking_store()) == Path.cwd()
-    assert database_folder("sqlite:////a/b c/d.db").as_posix() == "/a/b c"
-    assert database_folder("http://host") is None
+def trouble_with(uri: str) -> str:
+    with patience():
+        try:
+            open_client(uri).search_experiments()
+        except Exception as error:
+            return str(trouble_of(error, uri))
+    return ""
 
 
-def test_a_database_that_cannot_be_opened_is_said_at_once(tmp_path):
-    # MLflow itself tries ten times for almost two minutes.
-    (tmp_path / "folder.db").mkdir()
-    with pytest.raises(OSError, match=r"folder\.db cannot be opened \(unable to open database file\)"):
-        open_client(f"sqlite:///{tmp_path}/folder.db")
-    with pytest.raises(OSError, match=r"a\.db/mlflow\.db cannot be opened .*give tracking_uri a place to write to"):
-        (tmp_path / "a.db").touch()
-        open_client(f"sqlite:///{tmp_path}/a.db/mlflow.db")
-    (tmp_path / "a.db").write_bytes(b"something else " * 500)
-    with pytest.raises(OSError, match=r"a\.db cannot be opened \(file is not a database\)"):
-        open_client(f"sqlite:///{tmp_path}/a.db")
+class Answer(http.server.BaseHTTPRequestHandler):
+    """The same to every question."""
+
+    status, body = 200, b"{}"
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (401, b"who are you", "does not let you in (401): set MLFLOW_TRACKING_TOKEN"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}', "does not let you in (403)"),
+        (404, b"<html>not here</html>", "answers, but not as MLflow does"),
+        (200, b"<html>hello</html>", "answers, but not as MLflow does"),
+        (502, b"<html>bad gateway</html>", "does not answer (it has an error of its own): try again later"),
+        (
+            500,
+            b'{"error_code": "INTERNAL_ERROR", "message": "broken"}',
+            "does not answer (it has an error of its own): try again later",
+        ),
+        (
+            400,
+            b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "odd"}',
+            "does not take it (INVALID_PARAMETER_VALUE: odd)",
+        ),
+    ],
+)
+def test_what_a_server_answers_is_told_apart(status, body, says):
+    """Only where waiting can help is it the advice."""
+    handler = type("Handler", (Answer,), {"status": status, "body": body})
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        said = trouble_with(f"http://me:secret@127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    assert says in said and "secret" not in said
+    assert ("try again later" in said) == (status >= 500)
+
+
+def test_a_server_that_is_not_there_is_tried_again_later():
+    assert trouble_with(NOWHERE) == f"MLflow at {NOWHERE} does not answer (connection refused): try again later"
+    says = r"the question: MLflow at .* does not answer .*: try again later\.$"
+    with pytest.raises(ConnectionError, match=says), answers(NOWHERE, ConnectionError, "the question"):
+        open_client(NOWHERE).search_experiments()

@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 
 from monai_ept.tracking import open_run, register_model
-from monai_ept.tracking.tracked_run import read_about
+from monai_ept.tracking.run_file import read_about
 from tests.backbones import shaken
 from tests.tracking.scenes import NAMES, NOWHERE, trained
 
@@ -62,5 +62,7 @@ def test_registration_that_cannot_be_says_why(database, monkeypatch, tmp_path):
         pass
     with pytest.raises(ValueError, match=r"task 'multi-label' is not known: did you mean 'multilabel'"):
         register_model(net, "name", "run", example=images, task="multi-label")
-    with pytest.raises(ConnectionError, match=f"'name' could not be registered at {NOWHERE}.*not touched"):
+    with pytest.raises(
+        ConnectionError, match=f"'name' could not be registered, .*not touched: MLflow at {NOWHERE} does not answer"
+    ):
         register_model(net, "name", "run", example=images, tracking_uri=NOWHERE)

@@ -37,3 +37,14 @@ def test_a_lock_has_one_holder_and_its_death_frees_it(tmp_path):
             assert not lock.acquire()
     finally:
         os.kill(worker, signal.SIGKILL)
+
+
+def test_a_lock_is_found_where_its_folder_goes(tmp_path):
+    (tmp_path / "old").mkdir()
+    lock = ProcessLock(tmp_path / "old" / "lock")
+    assert not lock.is_at(lock.path) and lock.acquire() and lock.is_at(lock.path)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert not lock.is_at(lock.path) and lock.is_at(tmp_path / "new" / "lock")
+    assert not ProcessLock(tmp_path / "new" / "other").is_at(tmp_path / "new" / "lock")
+    lock.release()
+    assert not lock.is_at(tmp_path / "new" / "lock")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import multiprocessing
 import os
+import re
+import resource
 import shutil
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +19,9 @@ import pytest
 from mlflow import MlflowClient
 
 from monai_ept.__main__ import main
-from monai_ept.tracking import attach_run, open_run, sync
-from monai_ept.tracking.tracked_run import read_about
+from monai_ept.tracking import attach_run, open_run, register_model, resume_run, sync
+from monai_ept.tracking.journal import Journal
+from monai_ept.tracking.run_file import read_about
 from monai_ept.tracking.uploader import find_journals
 from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
 
@@ -28,7 +34,7 @@ def train(folder: str, uri: str, experiment: str, number: int = 50, status: str 
     return run
 
 
-def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
+def test_a_server_that_is_down_loses_nothing(server, caplog, capsys, monkeypatch):
     Path("result.csv").write_text("a,b\n")
     run = open_run("run", "down", "sync-down", tracking_uri=NOWHERE, params={"shots": 5})
     for step in range(1, 1001):
@@ -38,15 +44,17 @@ def test_a_server_that_is_down_loses_nothing(server, caplog, capsys):
     Path("result.csv").unlink()
     warned = [record.message for record in caplog.records]
     assert len(warned) == 2
-    assert f"MLflow at {NOWHERE} does not answer; nothing is lost" in warned[0]
+    assert f"MLflow at {NOWHERE} does not answer (connection refused): try again later; nothing is lost" in warned[0]
     assert "upload them with 'monai-ept sync run'" in warned[1]
     assert run.run_id is None and "run_id" not in read_about("run")
     with attach_run("run") as evaluation:
         evaluation.log_metrics({"test/auc": 0.5})
 
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     assert main(["sync"]) == 2
     out, err = capsys.readouterr()
-    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded; nothing is lost" in err
+    assert out.count(f"{NOWHERE} does not answer") == 2 and "2 of 2 could not be uploaded and stay here" in err
+    assert "try again later" in err
     assert main(["sync", "run", "--tracking-uri", server.uri]) == 0
     assert capsys.readouterr().out.count("uploaded") == 2
     (found,) = runs_of(server.uri, "sync-down")
@@ -143,6 +151,79 @@ def test_a_store_that_forgot_a_run_gets_everything_again(database, empty_databas
     # And one that never had it, just as well.
     assert [result.outcome for result in sync(tracking_uri=server.uri)] == ["uploaded"]
     assert [steps_of(server.uri, run.info.run_id) for run in runs_of(server.uri, "again")] == [list(range(1, 51))]
+
+
+def test_a_strangers_folder_decides_nothing(database, here, monkeypatch, caplog):
+    """It names a server and a database; neither is asked or made, and the token stays here."""
+    asked = []
+
+    class Evil(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Authorization"))
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    with http.server.HTTPServer(("127.0.0.1", 0), Evil) as evil:
+        threading.Thread(target=evil.serve_forever, args=(0.01,), daemon=True).start()
+        there = f"http://127.0.0.1:{evil.server_port}"
+        about = {"id": "b1", "run_name": "theirs", "experiment": "x"}
+        for folder, uri in (("server", there), ("file", f"sqlite:///{here}/evil/mlflow.db")):
+            Journal.create(folder, {**about, "tracking_uri": uri}).close()
+            Path(folder, "run.json").write_text(json.dumps({**about, "tracking_uri": uri}))
+            assert [result.outcome for result in sync([folder])] == ["failed"]
+            with attach_run(folder) as evaluation:
+                evaluation.log_metrics({"test/auc": 0.5})
+            assert evaluation.run_id is None and f"nothing is sent to MLflow for {folder}" in caplog.text
+            (resumed,) = [resume_run(folder)]
+            assert not resumed.close()
+        with pytest.raises(ValueError, match=f"not registered for server: its folder names MLflow at {there}"):
+            register_model_of("server")
+        assert asked == [] and not (here / "evil").exists()
+        assert [result.outcome for result in sync(["server"], tracking_uri=there)] == ["failed"] * 3
+        assert asked[0] == "Bearer secret"  # the user has named it
+        evil.shutdown()
+    # What was kept meanwhile goes where the user says.
+    assert [result.outcome for result in sync(["server"], tracking_uri=database)] == ["uploaded"] * 3
+    (found,) = runs_of(database, "x")
+    assert found.data.metrics == {"test/auc": 0.5}
+
+
+def register_model_of(folder: str) -> None:
+    about = json.loads(Path(folder, "run.json").read_text())
+    Path(folder, "run.json").write_text(json.dumps({**about, "run_id": "1"}))
+    register_model(None, "derm", folder, example=None)
+
+
+def test_the_store_of_the_environment_and_a_deleted_database_need_no_option(empty_database, here, monkeypatch):
+    """What a user has set where he trained is enough where he syncs; and what is gone is sent again."""
+    store = f"sqlite:///{here}/elsewhere.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    shutil.copy(empty_database, here / "elsewhere.db")
+    assert open_run("run", "a", "gone").close()
+    assert sync() == []
+    (here / "elsewhere.db").unlink()
+    assert [result.outcome for result in sync()] == ["uploaded"]
+    assert len(runs_of(store, "gone")) == 1
+
+
+def test_a_full_disk_is_said_as_such(database, here, caplog):
+    """The records are whole; the store has no room for them until somebody makes it."""
+    journal = Journal.create("run", {"id": "c1", "run_name": "a", "experiment": "full", "tracking_uri": database})
+    journal.append("params", params={f"p{number}": "x" * 6000 for number in range(200)})
+    journal.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((here / "mlflow.db").stat().st_size, hard))
+    try:
+        (result,) = sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.outcome == "failed"
+    assert re.search(r"mlflow\.db cannot be used \(.*\): the disk is full, make room", result.why), result.why
+    assert [result.outcome for result in sync()] == ["uploaded"]
 
 
 def test_a_folder_that_is_not_there_is_said(capsys):

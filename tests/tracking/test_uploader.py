@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from monai_ept.tracking import TrackingError, attach_run, open_run
+from monai_ept.tracking.journal import Journal
 from monai_ept.tracking.uploader import Uploader, find_journals
 from tests.tracking.scenes import NOWHERE, runs_of, steps_of, wait_until
 
@@ -51,6 +53,62 @@ def test_an_upload_that_is_cut_anywhere_and_begun_again_arrives_once(server):
         assert found.info.status == "FINISHED" and found.data.params == {"shots": "5"}
         assert [item.path for item in client.list_artifacts(found.info.run_id, "figures")] == ["figures/figure.png"]
     assert 6 < cut < 20
+
+
+def test_only_files_of_the_runs_own_folder_go_out(database, here, caplog):
+    """Whatever a journal names, and wherever links in the folder lead."""
+    (here / "secret.txt").write_text("mine")
+    inside = here / "run" / "files"
+    inside.mkdir(parents=True)
+    (inside / "result.csv").write_text("a")
+    (inside / "deep").mkdir()
+    (inside / "deep" / "plot.png").write_bytes(b"p")
+    (inside / "deep" / "again.csv").symlink_to(inside / "result.csv")
+    (inside / "key").symlink_to(here / "secret.txt")
+    (inside / "home").symlink_to(here)
+    os.mkfifo(inside / "pipe")
+    journal = Journal.create("run", {"id": "a1", "run_name": "a", "experiment": "leaks", "tracking_uri": database})
+    for path in (
+        "../secret.txt",
+        str(here / "secret.txt"),
+        "files/key",
+        "files/home/secret.txt",
+        "files/../../secret.txt",
+    ):
+        journal.append("artifact", path=path, folder="taken")
+    journal.append("artifact", path="files", folder="kept")
+    journal.append("artifact", path="files/result.csv", folder="../../../elsewhere")
+    journal.append("artifact", path="files/home", folder="taken")
+    journal.append("tags", tags={"after": "all"})
+    uploader = Uploader(journal, database)
+    uploader.upload()
+    client = MlflowClient(database)
+
+    def listed(folder: str = "") -> list[str]:
+        items = client.list_artifacts(uploader.run_id, folder)
+        return sorted(name for item in items for name in (listed(item.path) if item.is_dir else [item.path]))
+
+    assert listed() == ["kept/deep/again.csv", "kept/deep/plot.png", "kept/result.csv"]
+    assert client.get_run(uploader.run_id).data.tags["after"] == "all"
+    assert caplog.text.count("lies outside the run's folder and is left out") == 7
+    assert not list(here.rglob("elsewhere"))
+    kept = here / "run" / journal.keep(inside / "key")  # one's own link is followed when it is recorded
+    assert kept.read_text() == "mine" and kept.name == "key" and kept.is_relative_to(journal.folder.absolute())
+    journal.close()
+
+
+def test_a_journal_writes_into_no_run_but_its_own(database):
+    """Where it says that its run is another one, that one is not touched."""
+    theirs = open_run("theirs", "theirs", "mix")
+    assert theirs.close()
+    journal = Journal.create("run", {"id": "a2", "run_name": "ours", "experiment": "mix", "tracking_uri": database})
+    journal.append("tags", tags={"who": "us"})
+    journal.set_sent(database, theirs.run_id, 0)
+    uploader = Uploader(journal, database)
+    uploader.upload()
+    assert uploader.run_id != theirs.run_id
+    assert "who" not in MlflowClient(database).get_run(theirs.run_id).data.tags
+    journal.close()
 
 
 def test_a_refused_record_takes_no_other_with_it(database, caplog):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from monai_ept.analysis.sections.output import Output
 from monai_ept.model import TunedViT
 from monai_ept.reporting.axes import quiet, short
 from monai_ept.reporting.figure import BLUE, GREY, INK, RED, figure_of, panels
-from monai_ept.reporting.numbers import percent
 from monai_ept.reporting.page import Section
+from monai_ept.reporting.prose import sentences
 
 __all__ = [
     "about_kept",
@@ -26,6 +27,7 @@ __all__ = [
     "draw_kept_maps",
 ]
 
+WORDS = Path(__file__).with_suffix(".jinja")
 TITLE = "Attention: which regions are damped?"
 MOST_CELLS = 2_000_000
 MAP, APART = "viridis", "RdBu_r"
@@ -36,7 +38,7 @@ def attention_section(
     net: TunedViT,
     maps: ScalingMaps | None,
     class_names: Sequence[str],
-    examples: Mapping[str, tuple[str, np.ndarray]],
+    examples: Mapping[int, tuple[str, np.ndarray]],
 ) -> Section:
     """
     Show how much of its attention each token keeps.
@@ -46,16 +48,11 @@ def attention_section(
         net: the network, which says why there is nothing to show.
         maps: its factors g; None where its method scales nothing.
         class_names: one name per class.
-        examples: class name and picture of single images, by id.
+        examples: class name and picture of single images, by their row in the maps.
     """
     if maps is None:
-        why = f"Method {net.method_name} does not scale attention: there are no factors g to show."
-        if prompted_layers(net):
-            why = (
-                "Prompts that are added to scores or multiplied with them move attention between tokens and keep "
-                "all of it: there are no factors g to show."
-            )
-        return Section(TITLE, notes=[why])
+        prompted = bool(prompted_layers(net))
+        return Section(TITLE, notes=sentences(WORDS, "why_nothing", method=net.method_name, prompted=prompted))
     # All images and then each class: (layers, 1 + classes, tokens).
     means = np.stack([maps.mean, *maps.class_means], axis=1)
     parts = {f"prefix_{token}": slice(token, token + 1) for token in range(maps.num_prefix)}
@@ -77,79 +74,36 @@ def attention_section(
         out.csv("kept_tokens", ["layer", "token", *axes, "all", *class_names], tokens)
 
     volume = " (middle slice of the volume)" if len(maps.grid) == 3 else ""
-    pictures = out.picture(
-        "kept_layers",
-        draw_kept_layers,
-        *(maps, class_names),
-        caption="How much of its attention a token keeps in each layer (left), and which classes differ from the rest "
-        "(right; red keeps more, blue less).",
-    )
-    pictures += out.picture(
-        "kept_maps",
-        draw_kept_maps,
-        maps,
-        caption=f"Where in the image attention is damped, layer by layer{volume}, mean of all images: dark is damped "
-        "more. Each map has its own range of colours, written below it.",
-    )
-    if (maps.counts > 0).sum() > 1:
-        pictures += out.picture(
-            "kept_classes",
-            draw_kept_classes,
-            *(maps, class_names),
-            caption=f"Where classes differ{volume}, mean of all layers: red keeps more attention there than the "
-            "average image, blue less.",
-        )
-    if examples:
-        pictures += out.picture(
-            "kept_examples",
-            draw_kept_examples,
-            *(maps, examples),
-            caption=f"Single images{volume} with their factors laid over them: yellow patches keep most of their "
-            "attention, dark blue ones least; the range is written above each.",
-            dpi=110,  # photographs make large files
-        )
-    note = (
-        "g is the sum of a token's attention weights once the prompts' columns are dropped, mean over heads: 1 is as "
-        "without prompts, 0 is nothing left."
-    )
-    return Section(TITLE, sentences=about_kept(maps, class_names), pictures=pictures, notes=[note])
+    pictures = []
+    if out.draws:
+        pictures.append(out.picture(WORDS, "kept_layers", draw_kept_layers(maps, class_names)))
+        pictures.append(out.picture(WORDS, "kept_maps", draw_kept_maps(maps), volume=volume))
+        if (maps.counts > 0).sum() > 1:
+            pictures.append(out.picture(WORDS, "kept_classes", draw_kept_classes(maps, class_names), volume=volume))
+        # Photographs make large files.
+        pictures.append(out.picture(WORDS, "kept_examples", draw_kept_examples(maps, examples), dpi=110, volume=volume))
+    about, notes = about_kept(maps, class_names), sentences(WORDS, "notes")
+    return Section(TITLE, sentences=about, pictures=pictures, notes=notes)
 
 
 def about_kept(maps: ScalingMaps, class_names: Sequence[str]) -> list[str]:
     """Which layers, tokens, regions and classes keep how much of their attention."""
-    patches = maps.patches.mean(axis=0)
-    tokens = f"Patches keep {percent(patches.mean(), 0)} of their attention on average over layers and images"
-    if maps.num_prefix:
-        tokens += f", the {_prefix_name(maps)} {percent(maps.prefixes.mean(), 0)}"
-    said = [f"{tokens}."]
-    if len(patches) > 1:
-        least, most = int(patches.argmin()), int(patches.argmax())
-        said.append(
-            f"Layer {maps.layers[least] + 1} damps them most ({percent(patches[least], 0)} kept), layer "
-            f"{maps.layers[most] + 1} least ({percent(patches[most], 0)})."
-        )
     where = maps.to_map(maps.mean).mean(axis=0)
-    middle = np.zeros(where.shape, dtype=bool)  # the central half of each side
-    middle[tuple(slice(side // 4, side - side // 4) for side in where.shape)] = True
-    if not middle.all():
-        inside, rim = where[middle].mean(), where[~middle].mean()
-        more, less = ("middle", "rim") if inside < rim else ("rim", "middle")
-        said.append(
-            f"The middle of the image and its rim are damped alike ({percent(inside)} and {percent(rim)} kept)."
-            if abs(inside - rim) < 0.01
-            else f"The {more} of the image is damped more than the {less}: {percent(inside)} kept in the middle, "
-            f"{percent(rim)} at the rim."
-        )
-    present = np.flatnonzero(maps.counts > 0)
-    if len(present) > 1:
-        means = maps.class_means[present][..., maps.num_prefix :].mean(axis=(1, 2))
-        low, high = present[means.argmin()], present[means.argmax()]
-        said.append(
-            f"Classes differ by at most {100 * (means.max() - means.min()):.2f} percentage points on average: "
-            f"{class_names[high]} keeps most ({percent(means.max())}), {class_names[low]} least "
-            f"({percent(means.min())})."
-        )
-    return said
+    inside = np.zeros(where.shape, dtype=bool)  # the central half of each side
+    inside[tuple(slice(side // 4, side - side // 4) for side in where.shape)] = True
+    parts = (None, None) if inside.all() else (where[inside].mean(), where[~inside].mean())
+    of_classes = maps.class_means[..., maps.num_prefix :].mean(axis=(1, 2))
+    return sentences(
+        WORDS,
+        "about_kept",
+        kept=maps.patches.mean(axis=0),
+        layers=maps.layers,
+        prefix=_prefix_name(maps) if maps.num_prefix else "",
+        prefix_kept=maps.prefixes.mean() if maps.num_prefix else 1.0,
+        middle=parts[0],
+        rim=parts[1],
+        classes=sorted((of_classes[k], class_names[k]) for k in np.flatnonzero(maps.counts > 0).tolist()),
+    )
 
 
 def draw_kept_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
@@ -219,24 +173,25 @@ def draw_kept_classes(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     return figure
 
 
-def draw_kept_examples(maps: ScalingMaps, examples: Mapping[str, tuple[str, np.ndarray]]) -> Any:
+def draw_kept_examples(maps: ScalingMaps, examples: Mapping[int, tuple[str, np.ndarray]]) -> Any:
     """
     Single images, each with its factors laid over them: first, middle and last prompted layer, and the mean of all.
 
     Args:
-        maps: with these images among its examples.
-        examples: class name and picture of each, by id; pictures have their channels last and lie in [0, 1].
+        maps: the factors.
+        examples: class name and picture of each, by its row in the maps; pictures have their channels last and lie in
+            [0, 1].
     """
     number = len(maps.layers)
     chosen = sorted({0, number // 2, number - 1})
     columns = len(chosen) + (number > 1)
     figure = figure_of(1.75 * (columns + 1), 1.95 * len(examples))
     grid = figure.subplots(len(examples), columns + 1, squeeze=False)
-    for row, (identity, (name, picture)) in zip(grid, examples.items(), strict=True):
+    for row, (image, (name, picture)) in zip(grid, examples.items(), strict=True):
         _bare(row[0], name)
         row[0].imshow(picture, cmap="gray", vmin=0, vmax=1)
         grey = picture.mean(axis=-1) if picture.ndim == 3 else picture
-        values = maps.to_map(maps.examples[identity])
+        values = maps.to_map(maps.kept[image])
         shown = [(f"layer {maps.layers[index] + 1}", values[index]) for index in chosen]
         shown += [("mean of layers", values.mean(axis=0))] if number > 1 else []
         extent = (-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5)

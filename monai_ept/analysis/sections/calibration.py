@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from monai_ept.data.records import Record
 from monai_ept.evaluation.reliability import plot_reliability
 from monai_ept.metrics import probabilities_of
 from monai_ept.reporting.figure import figure_of
-from monai_ept.reporting.numbers import measured, percent
+from monai_ept.reporting.numbers import measured
 from monai_ept.reporting.page import Cell, Section, Table
+from monai_ept.reporting.prose import sentences
 
 __all__ = ["Calibration", "about_calibration", "calibration_section", "draw_reliability", "measure_calibration"]
+
+WORDS = Path(__file__).with_suffix(".jinja")
 
 MEASURES = {
     "ece": ("Expected calibration error", "mean gap between how sure and how often right, lower is better"),
@@ -92,16 +96,9 @@ def calibration_section(
     if after is not None:
         title = f"temperature {found.temperature:.3g}"
         probabilities[title] = probabilities_of(logits / found.temperature, task)
-    pictures = out.picture(
-        "reliability",
-        draw_reliability,
-        *(probabilities, labels, task),
-        caption="How often the network is right (dots, with 95 % intervals) against how sure it says it is: dots below "
-        "the diagonal are too sure. Below, how many answers are how sure.",
-    )
-    notes = ["The temperature was found on validation images alone."] if fit is not None else []
-    if task == "multilabel":
-        notes.append("Titles give the error of all labels taken together; the sentence gives the mean over labels.")
+    pictures = []
+    if out.draws:
+        pictures.append(out.picture(WORDS, "reliability", draw_reliability(probabilities, labels, task)))
     table: list[list[str | Cell]] = [
         [Cell(title, below=[what]), measured(before[name]), measured(after[name]) if after else "–"]
         for name, (title, what) in MEASURES.items()
@@ -111,50 +108,13 @@ def calibration_section(
         sentences=about_calibration(found, task, part),
         tables=[Table(["measure", "as trained", "with the temperature"], table, numbers=(1, 2))],
         pictures=pictures,
-        notes=notes,
+        notes=sentences(WORDS, "notes", fitted=fit is not None, task=task),
     )
 
 
 def about_calibration(found: Calibration, task: str, part: str) -> list[str]:
     """How sure the network is on images of this part, and what a temperature does for it."""
-    before, after, fit = found.before, found.after, found.fit
-    sure, right = before["confidence"], before["right"]
-    if task == "multiclass":
-        verdict = "as sure as it is right"
-        if abs(sure - right) > 0.01:
-            verdict = "too sure of itself" if sure > right else "not sure enough"
-        said = [
-            f"On the {part} images the network gives its answer {percent(sure, 0)} probability on average and is "
-            f"right in {percent(right, 0)}: it is {verdict}. Expected calibration error {before['ece']:.3f}."
-        ]
-    else:
-        said = [
-            f"On the {part} images labels get {percent(sure)} probability on average and {percent(right)} are there. "
-            f"Expected calibration error {before['ece']:.3f} (mean over labels)."
-        ]
-    if after is None:
-        none = "There are no validation images, so no temperature was fitted: test images must not choose one. "
-        return [*said, none + "A split made with val='shots' has some."]
-    if fit is None:
-        return [*said, f"With the temperature in the delta file the error is {after['ece']:.3f}."]
-    helped = "lowered" if after["ece"] < before["ece"] else "raised"
-    if abs(after["ece"] - before["ece"]) < 0.005:
-        helped = "hardly changed"
-    said.append(
-        f"A temperature of {fit.temperature:.3g}, found on {fit.num_images} validation images (95 % interval "
-        f"{fit.low:.3g} to {fit.high:.3g}), {helped} the error: {before['ece']:.3f} "
-        f"before, {after['ece']:.3f} after. It changes no decision."
-    )
-    if fit.at_edge:
-        said.append("It lies at the end of what was searched: these validation images cannot determine it.")
-    elif fit.low < 1 < fit.high:
-        said.append("The interval holds 1, which is no scaling: these validation images are too few to tell.")
-    if found.mix is not None and found.mix > 0.2:
-        said.append(
-            f"Classes are mixed otherwise in the validation images ({percent(found.mix, 0)} of them would have to "
-            "change class); what that does to the probabilities no temperature can undo."
-        )
-    return said
+    return sentences(WORDS, "about_calibration", found=found, task=task, part=part)
 
 
 def draw_reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, task: str) -> Any:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from monai_ept.analysis.project_2d import FEWEST, density_levels, first_componen
 from monai_ept.analysis.sections.output import Output
 from monai_ept.reporting.axes import quiet, robust_limits, short
 from monai_ept.reporting.figure import BLUE, GREY, INK, class_colours, figure_of, panels
-from monai_ept.reporting.numbers import decimal, measured, percent
+from monai_ept.reporting.numbers import measured
 from monai_ept.reporting.page import Cell, Section, Table
+from monai_ept.reporting.prose import sentences
 
 __all__ = [
     "about_distances",
@@ -26,6 +28,8 @@ __all__ = [
     "draw_neighbours",
     "features_section",
 ]
+
+WORDS = Path(__file__).with_suffix(".jinja")
 
 MEASURES = {
     "within_share": ("Within-class share of the spread", "Σ_W / (Σ_W + Σ_B); has no unit, lower is tighter", -1),
@@ -74,59 +78,33 @@ def features_section(
     header = ["class", "images", "within_pretrained", "within_tuned", "within_share_pretrained", "within_share_tuned"]
     out.csv("per_class", header, zip(*columns, strict=True))
 
-    narrower, of = count_narrower(*both, classes, len(class_names))
-    pictures = out.picture(
-        "components",
-        draw_components,
-        *(pretrained, tuned, classes, class_names),
-        caption="How wide each class is: positions of its images along its own main direction. Where blue is narrower "
-        f"than the black line, tuning has pulled the class together: so it is in {narrower} of {of} classes.",
-    )
-    pictures += out.picture(
-        "densities",
-        draw_densities,
-        *(pretrained, tuned, classes, class_names),
-        caption="Where each class lies among all images (grey), seen along the two main directions: the dark area "
-        "holds half of the class, the outer line nine tenths, the cross its middle. Below is turned to match.",
-    )
-    projections = {}
-    for name, project in (("t-SNE", tsne), ("UMAP", umap)) if out.draws else ():
-        before, after = project(pretrained, seed), project(tuned, seed)
-        if before is not None and after is not None:
-            projections[name] = before, turned(after, before)
-    for name, places in projections.items():
-        pictures += out.picture(
-            name.lower().replace("-", ""),
-            draw_neighbours,
-            *(*places, classes, class_names, name),
-            caption=f"Which images are neighbours ({name}, same seed for both): dots of one colour close together are "
-            "a class that the features tell apart. Distances between far clusters mean nothing here.",
-        )
-    if projections:
-        header = [f"{name}_{side}_{axis}" for name in projections for side in ("pretrained", "tuned") for axis in "xy"]
-        points = np.concatenate([points for places in projections.values() for points in places], axis=1)
+    pictures, places = [], {}
+    if out.draws:
+        narrower, of = count_narrower(*both, classes, len(class_names))
+        components = draw_components(*both, classes, class_names)
+        pictures.append(out.picture(WORDS, "components", components, narrower=narrower, of=of))
+        pictures.append(out.picture(WORDS, "densities", draw_densities(*both, classes, class_names)))
+        for name, project in (("t-SNE", tsne), ("UMAP", umap)):
+            before, after = project(pretrained, seed), project(tuned, seed)
+            if before is not None and after is not None:
+                places[name] = before, turned(after, before)
+                figure = draw_neighbours(*places[name], classes, class_names, name)
+                pictures.append(out.picture(WORDS, name.lower().replace("-", ""), figure, projection=name))
+    if places:
+        header = [f"{name}_{side}_{axis}" for name in places for side in ("pretrained", "tuned") for axis in "xy"]
+        points = np.concatenate([points for pair in places.values() for points in pair], axis=1)
         rows = [[features.ids[i], class_names[k], *place] for i, k, place in zip(single, classes, points, strict=True)]
         out.csv("points", ["id", "class", *header], rows)
 
-    notes = [
-        "Both networks saw the same images. Intervals: bootstrap over groups (patients, lesions), the same groups "
-        "for both networks, 500 resamples."
-    ]
-    if parts:
-        chance = percent((present - 1) / max(len(classes) - 1, 1))
-        notes.append(
-            f"Linear separability: logistic regression on standardised features (C = 0.1), cross-validated in {parts} "
-            "parts with every group in one part only. With so few images and so many features, some of the spread "
-            f"lies between classes by chance: about {chance} of it."
-        )
-    if task == "multilabel":
-        notes.append(
-            "For distances an image counts for its label if it has only one, and as “no label” if it has none; "
-            f"{left_out} images with several labels are left out."
-        )
-    sentences = about_distances(changes, present)
-    title = "Features: are classes tighter, and easier to tell apart?"
-    return Section(title, sentences=sentences, tables=[_table(changes)], pictures=pictures, notes=notes), changes
+    chance = (present - 1) / max(len(classes) - 1, 1)
+    section = Section(
+        "Features: are classes tighter, and easier to tell apart?",
+        sentences=about_distances(changes, present),
+        tables=[_table(changes)],
+        pictures=pictures,
+        notes=sentences(WORDS, "notes", parts=parts, chance=chance, task=task, left_out=left_out),
+    )
+    return section, changes
 
 
 def _table(changes: Mapping[str, Change]) -> Table:
@@ -149,49 +127,7 @@ def _table(changes: Mapping[str, Change]) -> Table:
 
 def about_distances(changes: Mapping[str, Change], num_classes: int) -> list[str]:
     """What ``compare_features`` found, in words; so many classes have images."""
-    within, share = changes["within"], changes["within_share"]
-    said = [
-        f"The within-class spread (trace of Σ_W) {_moved(within)}, from {within.pretrained:.4g} to {within.tuned:.4g}; "
-        f"the spread of all images together {_moved(changes['total'])}."
-    ]
-    lies = f"{percent(share.pretrained)} of it lies within classes before, {percent(share.tuned)} after"
-    how, verdict = f"are as tight as they were: {lies}, no clear change", _interval(share, 100, " points")
-    if share.clear:
-        how = f"became {'tighter' if share.difference < 0 else 'looser'}: {lies}"
-    said.append(f"Measured against the spread of all images, classes {how} ({verdict}).")
-    if one := changes.get("silhouette"):
-        went = "rose" if one.difference > 0 else "fell" if one.difference < 0 else "stayed,"
-        said.append(
-            f"The silhouette (1: every image far nearer to its own class than to any other; 0: on the border) "
-            f"{went} from {decimal(one.pretrained)} to {decimal(one.tuned)}"
-            f"{'' if one.clear else ', no clear change'} ({_interval(one)})."
-        )
-    if one := changes.get("separability"):
-        how = "does as well as before, as far as these images can tell"
-        if one.clear:
-            how = f"does {'better' if one.difference > 0 else 'worse'}"
-        said.append(
-            f"A linear classifier on the features, tested on groups it has not seen, {how}: balanced accuracy "
-            f"{one.pretrained:.3f} before, {one.tuned:.3f} after ({_interval(one)}; "
-            f"guessing gives {1 / num_classes:.3f})."
-        )
-    return said
-
-
-def _moved(change: Change) -> str:
-    if not change.pretrained or abs(change.difference / change.pretrained) < 5e-4:
-        return "did not change"
-    part = change.difference / change.pretrained
-    return f"{'fell' if part < 0 else 'rose'} by {percent(abs(part))}"
-
-
-def _interval(change: Change, factor: float = 1, unit: str = "") -> str:
-    if np.isnan(change.low):
-        return "too few images for an interval"
-    digits = 1 if factor == 100 else 3
-    ends = (change.difference, change.low, change.high)
-    difference, low, high = (decimal(factor * value, digits, signed=True) for value in ends)
-    return f"difference {difference}{unit}, 95 % interval {low} to {high}"
+    return sentences(WORDS, "about_distances", changes=changes, num_classes=num_classes)
 
 
 def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str]) -> Any:

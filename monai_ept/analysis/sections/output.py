@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monai_ept.reporting.csv_file import write_csv
 from monai_ept.reporting.figure import Picture, save_figure
+from monai_ept.reporting.prose import sentences
 
 __all__ = ["Output"]
 
@@ -27,10 +28,8 @@ class Output:
         """Write ``NAME.csv``."""
         self.paths[name] = write_csv(self.folder / f"{name}.csv", header, rows)
 
-    def picture(self, name: str, draw: Callable[..., Any], *args: Any, caption: str, dpi: int = 150) -> list[Picture]:
-        """Write ``NAME.png``, the figure that ``draw`` makes of ``args``; nothing where no pictures are wanted."""
-        if not self.draws:
-            return []
-        figure = draw(*args)
+    def picture(self, words: Path, name: str, figure: Any, *, dpi: int = 150, **values: Any) -> Picture:
+        """Write a figure as ``NAME.png``; its caption is the macro of that name in the template ``words``."""
         self.paths[name] = save_figure(figure, self.folder / f"{name}.png", dpi)
-        return [Picture.from_file(self.paths[name], caption, round(100 * figure.get_figwidth()))]
+        caption = " ".join(sentences(words, name, **values))
+        return Picture.from_file(self.paths[name], caption, round(100 * figure.get_figwidth()))

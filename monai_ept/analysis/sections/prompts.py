@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from monai_ept.analysis.sections.output import Output
 from monai_ept.reporting.axes import quiet
 from monai_ept.reporting.figure import BLUE, GREY, RED, figure_of
 from monai_ept.reporting.page import Section
+from monai_ept.reporting.prose import sentences
 
 __all__ = ["about_sinks", "draw_prompt_values", "prompts_section"]
+
+WORDS = Path(__file__).with_suffix(".jinja")
 
 TITLE = "Prompts: did training move them?"
 
@@ -24,8 +28,7 @@ TITLE = "Prompts: did training move them?"
 def prompts_section(out: Output, sinks: Sequence[LayerSinks]) -> Section:
     """Compare the number c of every token with its start; there are no sinks where prompts are not one number."""
     if not sinks:
-        why = "These prompts (scaled_concat) act by a number that depends on the image: there is no c to show."
-        return Section(TITLE, notes=[why])
+        return Section(TITLE, notes=sentences(WORDS, "no_c"))
     rows = []
     for one in sinks:
         start = math.nan if one.start is None else one.start
@@ -34,40 +37,21 @@ def prompts_section(out: Output, sinks: Sequence[LayerSinks]) -> Section:
             trained = str(one.trains).lower()
             rows.append([one.layer, name, trained, start, one.scatter, values.mean(), values.min(), values.max()])
     out.csv("prompts", ["layer", "token", "trained", "start", "start_scatter", "mean", "min", "max"], rows)
-    pictures = out.picture(
-        "prompt_values",
-        draw_prompt_values,
-        sinks,
-        caption="The number c of every token (c = logsumexp of its prompts; more damps more) against where it started.",
-    )
-    notes = ["Start values are drawn at random and not kept: the grey band is their distribution."]
-    scattered = any(one.starts_scattered for one in sinks)
-    return Section(TITLE, sentences=about_sinks(sinks), pictures=pictures, notes=notes if scattered else [])
+    pictures = [out.picture(WORDS, "prompt_values", draw_prompt_values(sinks))] if out.draws else []
+    notes = sentences(WORDS, "notes", scattered=any(one.starts_scattered for one in sinks))
+    return Section(TITLE, sentences=about_sinks(sinks), pictures=pictures, notes=notes)
 
 
 def about_sinks(sinks: Sequence[LayerSinks]) -> list[str]:
     """Whether training moved the prompts."""
     known = [one for one in sinks if one.start is not None]
-    starts = [one.start for one in sinks if one.start is not None]
-    if not known:
-        return ["Where the prompts started is not known: one prompt per token at 0 is also what folding leaves."]
-    if not any(one.trains for one in known):
-        value = ", ".join(sorted({f"{start:.3g}" for start in starts}))
-        return [f"c is fixed at {value} for all tokens: nothing in the attention was trained."]
-    moved, scatter = np.sqrt(np.mean([(one.moved**2, one.scatter**2) for one in known], axis=0))
-    start = float(np.mean(starts))
-    if moved < 1.25 * scatter + 1e-6:
-        return [
-            f"Training left c where it started: {start:.3f}, with a distance of {moved:.4f} (root mean square) that is "
-            f"no more than the scatter of the start values ({scatter:.4f}). What acts is the start value."
-        ]
-    far = max(known, key=lambda one: one.moved)
-    mean = np.mean([one.values.mean() for one in known])
-    direction = "down, so that tokens keep more of their attention" if mean < start else "up, so that they keep less"
-    return [
-        f"Training moved c away from its start of {start:.3f} by {moved:.3f} (root mean square; the start values "
-        f"scatter by {scatter:.4f}), on average {direction}. Layer {far.layer + 1} moved farthest ({far.moved:.3f})."
-    ]
+    squares = [(one.moved**2, one.scatter**2) for one in known]
+    moved, scatter = np.sqrt(np.mean(squares, axis=0)) if known else (0.0, 0.0)
+    start = float(np.mean([one.start for one in known if one.start is not None])) if known else 0.0
+    mean = float(np.mean([one.values.mean() for one in known])) if known else 0.0
+    fixed = [] if any(one.trains for one in known) else sorted({f"{one.start:.3g}" for one in known})
+    about = {"fixed": fixed, "moved": moved, "scatter": scatter, "start": start, "mean": mean}
+    return sentences(WORDS, "about_sinks", known=known, **about)
 
 
 def draw_prompt_values(sinks: Sequence[LayerSinks]) -> Any:

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
-from monai_ept.benchmark.plan.sweep_file import OF_METHOD, Sweep
+from monai_ept.benchmark.plan.sweep_file import MOST_CELLS, OF_METHOD, Sweep
 from monai_ept.engines.recipe import SETTINGS, recipe_of
 from monai_ept.methods import build_methods, method_class
 
@@ -21,13 +22,18 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
     All cells of a sweep, one sampling after the other, so that a sweep that is stopped early has whole tables.
 
     Raises:
-        ValueError: when a method is listed twice, or a setting is wrong.
+        ValueError: when there are too many, a method is listed twice, or a setting is wrong.
     """
+    repeats = (sweep.seeds, sweep.samplings, sweep.sources, sweep.backbones, sweep.shots)
+    number = sum(map(_rows, sweep.methods)) * math.prod(map(len, repeats))
+    if number > MOST_CELLS:
+        raise ValueError(
+            f"sweep {sweep.name!r} asks for {number:,} cells, and one may have {MOST_CELLS:,}: "
+            "take fewer samplings, values or methods, or make several sweeps of it."
+        )
     rows = [row for entry in sweep.methods for row in _variants(entry)]
     cells: dict[str, Cell] = {}
-    for seed, sampling, source, backbone, shots, row in itertools.product(
-        sweep.seeds, sweep.samplings, sweep.sources, sweep.backbones, sweep.shots, rows
-    ):
+    for seed, sampling, source, backbone, shots, row in itertools.product(*repeats, rows):
         settings = {key: value for key, value in source.items() if key not in ("label", *SPLIT)}
         cell = Cell(
             **row,
@@ -50,10 +56,26 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
     return list(cells.values())
 
 
+def _rows(entry: Mapping[str, Any]) -> int:
+    """How many combinations of its settings an entry of a sweep has, without making them."""
+    return math.prod(len(values) for values in (*_lists(entry).values(), *entry["grid"].values()))
+
+
+def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The settings of an entry that have a list of values."""
+    lists = {
+        key: value for key, value in entry.items() if key not in OF_METHOD and _several(entry["method"], key, value)
+    }
+    for key, values in lists.items():
+        if not values:
+            raise ValueError(f"{key} of method {entry['method']!r} is an empty list: name at least one value.")
+    return lists
+
+
 def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What an entry of a sweep says of its cells, for each combination of settings that have a list of values."""
     given = {key: value for key, value in entry.items() if key not in OF_METHOD}
-    lists = {key: value for key, value in given.items() if _several(entry["method"], key, value)}
+    lists = _lists(entry)
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         settings = {**given, **chosen}
@@ -68,8 +90,10 @@ def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in SETTINGS}}
             full = {**settings, **{key: value for key, value in grid.items() if key not in SETTINGS}}
             recipe_of(recipe)  # an error now, not after hours
-            if isinstance(entry["method"], str):
+            try:
                 build_methods(entry["method"], **full)
+            except TypeError as error:
+                raise ValueError(f"method {method_name(entry['method'])!r} cannot have {full}: {error}") from None
             yield {
                 "method": entry["method"],
                 "method_settings": full,

@@ -18,11 +18,20 @@ from monai_ept.checks import check_choice, check_number, check_whole, did_you_me
 from monai_ept.data import list_sources
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
+from monai_ept.yaml_file import load_yaml, read_yaml
 
-__all__ = ["Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
+__all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
 
 OF_METHOD = ("method", "label", "group", "frozen", "recipe", "grid", "factors")
 OF_BACKBONE = ("name", "pretrained", "img_size")
+
+MOST_CELLS = 100_000
+"""Of a sweep: more would take days to write down, and whoever asks for more has mistyped a number."""
+LARGEST_SEED = 2**32 - 1
+"""NumPy takes no larger one."""
+LARGEST_IMAGE = 4096
+LONGEST = 400
+"""Characters of an error."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +72,21 @@ def read_sweep(
         FileNotFoundError: when there is no such file.
         ValueError: when something in it is not right.
     """
-    import yaml
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"sweep file {path} does not exist: pass the path of a YAML file, see docs/benchmark.md."
-        )
-    try:
-        content = _load_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"sweep file {path} is no YAML: {' '.join(str(error).split())}.") from None
+    content = read_yaml(path, "sweep file")
     if not isinstance(content, dict):
         raise ValueError(f"sweep file {path} must be a mapping with 'sources', 'methods' and so on.")
     for override in overrides:
         key, given, text = override.partition("=")
         if not given:
             raise ValueError(f"--set {override!r} has no value: write it as KEY=VALUE.")
-        _override(content, key.split("."), _load_yaml(text), key)
+        _override(content, key.split("."), load_yaml(text, f"--set {key}"), key)
     content.setdefault("name", path.stem)
     try:
-        return sweep_from(content, _base(Path(begun_in or Path("runs") / str(content["name"])) / "sweep.yaml"))
+        begun = Path(begun_in or Path("runs") / _name(content["name"])) / "sweep.yaml"
+        return sweep_from(content, _base(begun))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"sweep file {path}: {error}") from None
+        raise ValueError(f"sweep file {path}: {_brief(str(error))}") from None
 
 
 def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sweep:
@@ -106,24 +107,32 @@ def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sw
     for key in ("name", "sources", "methods"):
         if not content.get(key):
             raise ValueError(f"a sweep needs {key!r}: see docs/benchmark.md.")
-    name = str(content["name"])
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise ValueError(f"name {name!r} must be of letters, digits, '.', '_' and '-': it becomes a folder and a tag.")
+    name = _name(content["name"])
     base = recipe_of(base)
     val = check_choice("val", content.get("val") or "none", ("none", "shots", "rest"))
     recipe = _recipe(content.get("recipe") or {}, base)
     methods = tuple(_method(item, recipe, val) for item in _list("methods", content["methods"]))
     return Sweep(
         name=name,
-        sources=tuple(_source(item) for item in _list("sources", content["sources"])),
-        backbones=tuple(_backbone(item) for item in _list("backbones", content.get("backbones") or ["embedded"])),
-        shots=tuple(check_whole("shots", item) for item in _list("shots", content.get("shots", [1, 5, 10]))),
+        sources=_different("sources", tuple(map(_source, _list("sources", content["sources"])))),
+        backbones=_different(
+            "backbones",
+            tuple(
+                map(
+                    _backbone,
+                    _list("backbones", "embedded" if content.get("backbones") is None else content["backbones"]),
+                )
+            ),
+        ),
+        shots=_different(
+            "shots", tuple(check_whole("shots", item) for item in _list("shots", content.get("shots", [1, 5, 10])))
+        ),
         samplings=_seeds("samplings", content.get("samplings", 5)),
         seeds=_seeds("seeds", content.get("seeds", 1)),
         recipe=recipe,
         methods=methods,
         val=val,
-        reference=str(content.get("reference") or "linear"),
+        reference=_title("reference", content.get("reference") or "linear"),
         metric=content.get("metric"),
     )
 
@@ -155,8 +164,8 @@ def expand(value: Any) -> Any:
 
 def _base(begun: Path) -> Recipe:
     """The recipe that a sweep's own settings change: the default, or that with which its folder was begun."""
-    written = (_load_yaml(begun.read_text(encoding="utf-8")) or {}) if begun.is_file() else {}
-    base = written_base(written)
+    written = read_yaml(begun, "sweep file") if begun.is_file() else {}
+    base = written_base(written if isinstance(written, Mapping) else {})
     if base.name == "default":
         return base
     warnings.warn(
@@ -174,16 +183,20 @@ def written_base(content: Mapping[str, Any]) -> Recipe:
     return recipe_of("default" if named else {"name": "paper", "lr": 6e-4})
 
 
-def _load_yaml(text: str) -> Any:
-    """YAML in which ``6e-4`` is a number, as in YAML 1.2; PyYAML takes it for a text."""
-    import yaml
+def _name(value: Any) -> str:
+    """A sweep's name, which is its folder's too."""
+    name = str(value)
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or not name.strip("."):
+        raise ValueError(
+            f"name {name!r} must be of at most 100 letters, digits, '.', '_' and '-', and not of dots alone: "
+            "it becomes a folder and a tag."
+        )
+    return name
 
-    class Loader(yaml.SafeLoader):
-        pass
 
-    number = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
-    return yaml.load(text, Loader)  # a SafeLoader, with one more kind of number
+def _brief(text: str) -> str:
+    """A sentence without the middle of what it quotes, where that is very long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def _override(content: Any, keys: list[str], value: Any, name: str) -> None:
@@ -212,14 +225,35 @@ def _list(name: str, value: Any) -> list[Any]:
     return items
 
 
+def _different(name: str, items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The items, of which no two may say the same, whatever they are called in tables."""
+    seen = set()
+    for item in items:
+        said = {key: value for key, value in item.items() if key != "label"} if isinstance(item, Mapping) else item
+        text = json.dumps(said, sort_keys=True, default=str)
+        if text in seen:
+            raise ValueError(f"{name} names {text} twice: leave one out.")
+        seen.add(text)
+    return items
+
+
+def _title(name: str, value: Any) -> str:
+    """What something is called in tables."""
+    if not isinstance(value, (str, int, float)) or len(str(value)) > 100 or not str(value).isprintable():
+        raise ValueError(f"{name} must be a text of one line and at most 100 characters, got {value!r}.")
+    return str(value)
+
+
 def _seeds(name: str, value: Any) -> tuple[int, ...]:
     """``5`` means 0 to 4; a list is taken as it is."""
-    if isinstance(value, (list, tuple)):
-        seeds = tuple(check_whole(name, item, least=0) for item in _list(name, value))
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"{name} names a seed twice: {', '.join(map(str, seeds))}.")
-        return seeds
-    return tuple(range(check_whole(name, value)))
+    if not isinstance(value, (list, tuple)):
+        if check_whole(name, value) > MOST_CELLS:
+            raise ValueError(f"{name} asks for {value:,}, and a sweep has at most {MOST_CELLS:,} cells: take fewer.")
+        return tuple(range(value))
+    seeds = tuple(check_whole(name, item, least=0) for item in _list(name, value))
+    if max(seeds) > LARGEST_SEED:
+        raise ValueError(f"{name} has the seed {max(seeds)}, and the largest is {LARGEST_SEED}: take a smaller one.")
+    return _different(name, seeds)
 
 
 def _named(item: Any) -> dict[str, Any]:
@@ -229,7 +263,7 @@ def _named(item: Any) -> dict[str, Any]:
 def _source(item: Any) -> dict[str, Any]:
     source = _named(item)
     check_choice("source", source.get("name"), list_sources())
-    label = str(source.pop("label", source["name"]))
+    label = _title("label of a source", source.pop("label", source["name"]))
     split = {key: source.pop(key, default) for key, default in SPLIT.items()}
     check_choice("by", split["by"], ("group", "image"))
     check_choice("sampling", split["sampling"], ("fresh", "published", "published-clean"))
@@ -245,6 +279,11 @@ def _backbone(item: Any) -> dict[str, Any]:
     for key in backbone:
         if key not in OF_BACKBONE:
             raise ValueError(f"backbone {backbone['name']!r} has no {key!r}: {did_you_mean(key, OF_BACKBONE)}")
+    if not isinstance(backbone["pretrained"], (bool, str)):
+        raise ValueError(f"pretrained must be true, false or the path of a file, got {backbone['pretrained']!r}.")
+    for size in [] if backbone["img_size"] is None else _list("img_size", backbone["img_size"]):
+        if check_whole("img_size", size) > LARGEST_IMAGE:
+            raise ValueError(f"img_size must be at most {LARGEST_IMAGE}, got {size}: take a smaller one.")
     return {key: backbone[key] for key in OF_BACKBONE}
 
 
@@ -285,7 +324,7 @@ def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
         raise ValueError(f"frozen must be true or false, got {frozen!r}.")
     return {
         "method": entry["method"],
-        **{key: None if entry.get(key) is None else str(entry[key]) for key in ("label", "group")},
+        **{key: None if entry.get(key) is None else _title(key, entry[key]) for key in ("label", "group")},
         "frozen": frozen,
         "recipe": _recipe(entry.get("recipe") or {}, recipe_of(recipe)),
         "grid": dict(grid),

@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from monai_ept.benchmark.plan.report_settings import asked_metrics, find_reference
 from monai_ept.benchmark.report.content import Report, head_of, sections_of
 from monai_ept.benchmark.report.costs import costs_of
 from monai_ept.benchmark.report.figures import draw_figures
@@ -82,7 +83,7 @@ def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, s
         ValueError: for a metric that no cell has, or a source that there is not.
     """
     sources = list(dict.fromkeys(sweep.cells["source"]))
-    asked = _asked(wanted or sweep.settings.get("metric") or (), sources)
+    asked = asked_metrics(wanted or sweep.settings.get("metric") or (), sources)
     found = {}
     for source in sources:
         cells = sweep.finished[sweep.finished["source"] == source].filter(regex="^test/")
@@ -96,20 +97,6 @@ def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, s
         usual = [name for name in order if 2 * counts.get(name, 0) >= len(cells) > 0]
         found[source] = usual[0] if usual else max(order, key=lambda name: counts.get(name, 0))
     return found
-
-
-def _asked(wanted: Any, sources: Sequence[str]) -> dict[str, str]:
-    if not isinstance(wanted, Mapping):
-        texts = [wanted] if isinstance(wanted, str) else list(wanted)
-        plain = [text for text in texts if "=" not in text]
-        named = dict(text.split("=", 1) for text in texts if "=" in text)
-        wanted = {**dict.fromkeys(sources if plain else (), *plain[:1]), **named}
-    for source in wanted:
-        if source not in sources:
-            raise ValueError(
-                f"metric is given for {source!r}, which the sweep has not: {did_you_mean(source, sources)}"
-            )
-    return {str(source): str(name) for source, name in wanted.items()}
 
 
 def reference_of(sweep: SweepResults, cells: pd.DataFrame, wanted: str | None = None) -> str:
@@ -126,13 +113,10 @@ def reference_of(sweep: SweepResults, cells: pd.DataFrame, wanted: str | None = 
     """
     name = str(wanted or sweep.settings.get("reference") or "linear")
     labels = list(cells["label"].unique())
-    alike = [label for label in labels if label.casefold() == name.casefold()]
-    for same in ([name] if name in labels else [], alike, cells.loc[cells["method"] == name, "label"].unique()):
-        if len(same) == 1:
-            return same[0]
-    if wanted is not None and labels:
+    found = find_reference(name, dict(zip(cells["label"], cells["method"], strict=True)))
+    if not found and wanted is not None and labels:
         raise ValueError(f"reference {name!r} has no finished cell: {did_you_mean(name, labels)}")
-    return ""
+    return found
 
 
 def save_report(
@@ -165,19 +149,12 @@ def save_report(
         "page": write_whole(folder / "report.html", build_page(*content)),
         "markdown": write_whole(folder / "report.md", markdown_of(*content)),
     }
-    for name, frame in (("results", _results(report)), ("cells", _cells(report)), ("choices", _choices(report))):
+    results = report.table.frame
+    results["pairs"] = results["pairs"].replace(0, "")
+    for name, frame in (("results", results), ("cells", _cells(report)), ("choices", _choices(report))):
         if len(frame) or name != "choices":
             paths[name] = write_whole(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     return paths
-
-
-def _results(report: Report) -> pd.DataFrame:
-    """A row for each method and column of the table."""
-    table, frame = report.table, report.table.frame
-    every = " ".join(sorted(set(table.metric_of.values())))
-    frame.insert(4, "metric", [table.metric_of.get(source, every) for source in frame["source"]])
-    frame.insert(10, "reference", table.reference)
-    return frame.assign(pairs=frame["pairs"].replace(0, ""))
 
 
 def _cells(report: Report) -> pd.DataFrame:

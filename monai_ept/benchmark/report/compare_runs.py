@@ -18,7 +18,7 @@ from monai_ept.benchmark.report.scores import PLACE, Scores, score_cells
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.figure import panels, save_figure, styled
-from monai_ept.reporting.markdown import by_number, markdown_table
+from monai_ept.reporting.markdown import as_text, by_number, markdown_table
 from monai_ept.reporting.numbers import many
 
 if TYPE_CHECKING:
@@ -68,43 +68,26 @@ class Comparison:
         groups = rows.groupby(PLACE)["mean"]
         best = groups.transform("min" if lower_is_better(self.metric) else "max")
         best = (rows["mean"] == best) & (groups.transform("size") > 1)
-        rows = rows.assign(metric=self.metric, baseline=self.baseline, best=best)
+        rows = rows.assign(baseline=self.baseline, best=best)
         order = ["source", "backbone", "shots", "method"]
         rows = rows.sort_values(order, key=lambda column: column.map(by_number) if column.name == "shots" else column)
         return rows[COLUMNS].reset_index(drop=True)
-
-    @property
-    def rows(self) -> list[Any]:
-        """The same, row by row, with columns as attributes."""
-        return list(self.frame.itertuples(index=False, name="Row"))
-
-    def ordered_methods(self, rows: Sequence[Any]) -> list[str]:
-        """Methods from best to worst with most shots; the baseline comes last."""
-        sign = 1 if lower_is_better(self.metric) else -1
-        last = {}
-        for row in sorted(rows, key=lambda row: by_number(row.shots)):
-            last[row.method] = -by_number(row.shots)[0], sign * row.mean
-        return sorted(last, key=lambda method: (method == self.baseline, last[method], method))
-
-    def to_csv(self) -> str:
-        """All numbers, one row for each method, number of shots, data set and backbone."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
 
     def to_markdown(self) -> str:
         """The table as Markdown that is as readable in a terminal; the best of each number of shots is bold."""
         parts = []
         for (source, backbone), frame in self.frame.groupby(["source", "backbone"]):
-            rows = list(frame.itertuples())
             shots = list(frame["shots"].unique())
-            cells = {(row.method, row.shots): row for row in rows}
+            cells = {(row.method, row.shots): _texts(row) for row in frame.itertuples()}
             table = [["method", *(name for shot in shots for name in (f"{shot}-shot", f"vs {self.baseline}"))]]
-            for method in self.ordered_methods(rows):
-                found = [cells.get((method, shot)) for shot in shots]
-                table.append([method, *(text for row in found for text in _texts(row))])
+            for method in self.table.labels:
+                if method in set(frame["method"]):
+                    found = (cells.get((method, shot), ("", "")) for shot in shots)
+                    table.append([as_text(method), *(text for pair in found for text in pair)])
             least, most = frame["runs"].min(), frame["runs"].max()
             over = many(most, "repetition") if least == most else f"{least}–{many(most, 'repetition')}"
             what = f"{self.metric}, mean ± 95 % interval over {over}"
-            parts.append(f"### {source}, {backbone}\n\n{what}\n\n{markdown_table(table)}")
+            parts.append(f"### {as_text(f'{source}, {backbone}')}\n\n{what}\n\n{markdown_table(table)}")
         return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)]) + "\n"
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
@@ -112,7 +95,7 @@ class Comparison:
         folder = usable_folder(folder)
         with styled("comparison"):
             return [
-                write_whole(folder / "comparison.csv", self.to_csv()),
+                write_whole(folder / "comparison.csv", self.frame.to_csv(index=False, lineterminator="\n")),
                 write_whole(folder / "comparison.md", self.to_markdown()),
                 save_figure(self._figure(), folder / "comparison.png"),
             ]
@@ -180,7 +163,7 @@ def _finished_runs(
     tracking_uri: str | None, names: Sequence[str], tags: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[dict[str, float]]]:
     """Runs as cells, the latest last, with every metric of each; what is repeated of a setting is its sampling."""
-    from monai_ept.tracking.mlflow_client import tracking_store, without_password
+    from monai_ept.tracking.address import tracking_store, without_password
     from monai_ept.tracking.search_runs import search_runs
 
     uri = tracking_store(tracking_uri)
@@ -224,8 +207,6 @@ def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
 
 def _texts(row: Any) -> tuple[str, str]:
     """The score and the difference to the baseline."""
-    if row is None:
-        return "", ""
     score, gain = f"{row.mean:.3f}", "" if math.isnan(row.difference) else f"{row.difference:+.3f}"
     score += "" if math.isnan(row.high) else f" ± {row.high - row.mean:.3f}"
     gain += "" if math.isnan(row.difference_high) else f" ± {row.difference_high - row.difference:.3f}"

@@ -7,18 +7,21 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from monai_ept.benchmark.report.results import Found, SweepResults, frame_of, with_own_labels
 from monai_ept.reporting.numbers import many
+from monai_ept.yaml_file import load_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["read_folder"]
+
+MAPPINGS = ("metrics", "val_metrics", "moved", "count", "seconds", "versions", "grid", "factors")
 
 
 def read_folder(folder: str | os.PathLike) -> SweepResults:
@@ -36,23 +39,21 @@ def read_folder(folder: str | os.PathLike) -> SweepResults:
         >>> len(read_folder("runs/quick").finished)
         54
     """
-    import yaml
-
     folder = Path(folder)
     if not (folder / "cells").is_dir():
         raise FileNotFoundError(
             f"{folder} is not the folder of a sweep (it has no cells/): pass what 'benchmark run --out' was given."
         )
-    settings = _mapping(folder / "sweep.yaml", yaml.safe_load) or {}
+    settings = _mapping(folder / "sweep.yaml", load_yaml) or {}
     cells: dict[str, Found] = {}
     notes = []
     for path in sorted((folder / "cells").glob("*/cell.json")):
-        about = _mapping(path, json.loads)
+        about = _mapping(path, _json)
         if about is None or "id" not in about:
             notes.append(f"{path.relative_to(folder)} cannot be read and is left out.")
             continue
         result_path = path.with_name("result.json")
-        result = _mapping(result_path, json.loads) if result_path.exists() else None
+        result = _mapping(result_path, _json) if result_path.exists() else None
         if result is None and result_path.exists():
             notes.append(f"{result_path.relative_to(folder)} cannot be read: its cell counts as missing.")
         cells[str(about["id"])] = Found(about, result, f"cells/{quote(path.parent.name)}/")
@@ -67,14 +68,19 @@ def read_folder(folder: str | os.PathLike) -> SweepResults:
     )
 
 
-def _mapping(path: Path, read: Any) -> dict[str, Any] | None:
-    import yaml
-
+def _mapping(path: Path, read: Callable[[str, str], Any]) -> dict[str, Any] | None:
     try:
-        content = read(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    parts = content if isinstance(content, dict) else {"status": None}
+    # What is a mapping in every cell, and what says how it ended; whatever else is odd becomes text or no number.
+    whole = all(isinstance(parts.get(key) or {}, dict) for key in MAPPINGS)
+    return parts if whole and parts.get("status", "finished") in ("finished", "failed") else None
+
+
+def _json(text: str, name: str) -> Any:
+    return json.loads(text)
 
 
 def _with_plan(there: Mapping[str, Found], settings: Mapping[str, Any]) -> tuple[list[Found], list[str]]:

@@ -42,7 +42,7 @@ def read_tracked(sweep: str, *, tracking_uri: str | None = None) -> SweepResults
         >>> len(read_tracked("quick").finished)
         54
     """
-    from monai_ept.tracking.mlflow_client import tracking_store, without_password
+    from monai_ept.tracking.address import tracking_store, without_password
     from monai_ept.tracking.search_runs import search_runs
 
     if "'" in sweep:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from monai_ept.benchmark.plan.report_settings import short_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,15 +167,4 @@ def with_own_labels(cells: pd.DataFrame, *, whole_names: bool = True) -> pd.Data
         for index, settings in group["settings"].items() if odd else ():
             texts = (f"{name if whole_names else name.rpartition('.')[2]}={settings.get(name, '–')}" for name in odd)
             labels[index] = f"{label} ({', '.join(texts)})"
-    return cells.assign(label=labels.map(_shorter))
-
-
-def _shorter(label: str) -> str:
-    """Layers that follow each other are named by the first and the last: ``[0,1,2,3]`` becomes ``[0…3]``."""
-
-    def ends(match: re.Match[str]) -> str:
-        numbers = [int(text) for text in match.group(1).split(",")]
-        run = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        return f"[{numbers[0]}…{numbers[-1]}]" if run and len(numbers) > 2 else match.group(0)
-
-    return re.sub(r"\[(-?\d+(?:, ?-?\d+)+)\]", ends, label)
+    return cells.assign(label=labels.map(short_label))

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from monai_ept.benchmark.report.results import SweepResults
 from monai_ept.benchmark.report.scores import LEVEL, Column, Score, Scores
-from monai_ept.reporting.numbers import difference, many, number, p_value, score, share
+from monai_ept.reporting.numbers import difference, many, number, p_value, score
 from monai_ept.reporting.page import Cell, Table
+from monai_ept.reporting.prose import sentences
 
 __all__ = ["anchor", "brief_table", "full_tables", "how_to_read"]
 
@@ -86,63 +88,20 @@ def anchor(table: Scores, label: str, column: Column) -> str:
 
 def how_to_read(sweep: SweepResults, table: Scores) -> list[str]:
     """What the table's numbers are, exactly."""
-    repeats = many(table.repeats, table.unit)
-    lines = [
-        f"Each number is the mean over {repeats} ± half of its 95 % interval (Student's t); bold is the best mean of a "
-        "column."
-    ]
-    if table.unit == "seed" and table.repeats > 1:
-        lines[0] += " There is one sampling: intervals say how training varies, not how the choice of images does."
-    elif table.unit == "sampling":
-        lines[0] += " Seeds of one sampling are averaged first, because they share their training images."
-    fixed = [sweep.same_test.get(source) for source in table.metric_of]
-    if fixed and all(fixed):
-        lines.append(
-            "All cells of a data set are tested on the same images: intervals say how much depends on the choice of "
-            "the few training images, and nothing about other test images."
-        )
-    elif False in fixed:
-        lines.append("Test images differ between samplings: intervals contain that too.")
-    if table.reference and table.families[0]:
-        lines.append(
-            f"Below it: the difference to {table.reference} on the same training images and seed, its 95 % interval "
-            "(not corrected), and the p value of a paired t-test (two-sided), corrected by Holm."
-        )
-        least = 2 / 2**table.repeats
-        if least * table.families[0] > LEVEL:
-            lines[-1] += (
-                f" Wilcoxon's signed-rank test is not used: with {repeats} it cannot fall below {least:.4g}, "
-                "before correction and whatever the results. The price is that the t-test takes differences for "
-                "roughly normal."
-            )
-        singles, means = table.families
-        family = f"Corrected together: the {singles} tests of single columns (all methods, data and shots)"
-        if means:
-            family += f"; by themselves, the {means} tests of columns of means"
-        lines.append(family + f". Coloured is what is below {p_value(LEVEL)} after correction.")
-        if means:
-            text = "A column of means counts each data set and number of shots the same. "
-            if len(table.metric_of) > 1:
-                text += (
-                    "Its test is over samplings × data sets, stratified: each data set has its own mean and variance, "
-                    "degrees of freedom are Welch's and Satterthwaite's. It speaks of these data sets and no others. "
-                )
-            lines.append(f"{text}Numbers of shots are averaged within a {table.unit} first.")
-    few = _fewer(table)
-    if few:
-        lines.append(few)
-    return lines + list(table.notes) + list(sweep.notes)
-
-
-def _fewer(table: Scores) -> str:
-    short = [
-        f"{score.label} {score.column.title} ({share(score.score.number, table.most(score.column))})"
+    fewer = [
+        f"{one.label} {one.column.title} ({one.score.number} of {table.most(one.column)})"
         for label in table.labels
-        for score in table.row(label)
-        if not score.column.is_mean and score.score.number < table.most(score.column)
+        for one in table.row(label)
+        if not one.column.is_mean and one.score.number < table.most(one.column)
     ]
-    if not short:
-        return ""
-    more = f" and {len(short) - 6} more" if len(short) > 6 else ""
-    which = f"{', '.join(short[:6])}{more}"
-    return f"Over fewer {table.unit}s, so that they are not quite comparable, and never bold: {which}."
+    said = sentences(
+        Path(__file__).with_name("how_to_read.jinja"),
+        "how_to_read",
+        table=table,
+        repeats=many(table.repeats, table.unit),
+        same_test=[sweep.same_test.get(source) for source in table.metric_of],
+        least=2 / 2**table.repeats,
+        level=LEVEL,
+        fewer=fewer,
+    )
+    return [*said, *table.notes, *sweep.notes]

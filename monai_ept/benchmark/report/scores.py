@@ -102,15 +102,18 @@ class Scores:
         """All numbers: a row for each method and column, means with an empty source or number of shots."""
         import pandas as pd
 
+        every = " ".join(sorted(set(self.metric_of.values())))
         return pd.DataFrame(
             {
                 "backbone": column.backbone,
                 "source": column.source or "",
                 "shots": column.shots or "",
                 "method": label,
+                "metric": self.metric_of[column.source] if column.source else every,
                 "repeats": found.score.number,
                 **dict(zip(("mean", "low", "high"), found.score.interval, strict=True)),
                 "best": int(found.best),
+                "reference": self.reference,
                 **dict(
                     zip(("difference", "difference_low", "difference_high"), found.difference.interval, strict=True)
                 ),

@@ -13,7 +13,7 @@ from statistics import median
 from monai_ept.benchmark.report.grids import Choice
 from monai_ept.benchmark.report.results import SweepResults
 from monai_ept.benchmark.report.scores import PLACE, RUN, Column, Score, Scores
-from monai_ept.reporting.numbers import difference, many, number, p_value, share, signed
+from monai_ept.reporting.numbers import difference, many, number, p_value, signed
 
 __all__ = ["say"]
 
@@ -47,7 +47,7 @@ def _state(sweep: SweepResults, choices: Sequence[Choice]) -> list[str]:
         return []
     what = [f"{failed} failed"] * bool(failed)
     what += [f"{missing} {'is' if missing == 1 else 'are'} missing"] * bool(missing)
-    text = f"{share(done, total)} cells are finished, {' and '.join(what)}: what follows is provisional."
+    text = f"{done} of {total} cells are finished, {' and '.join(what)}: what follows is provisional."
     if provisional:
         text += f" So {'is' if provisional == 1 else 'are'} {many(provisional, 'choice')} from grids."
     return [text]
@@ -130,9 +130,7 @@ def _singles(table: Scores, scores: Sequence[Score]) -> list[str]:
             else f"In the one comparison with {table.reference} no difference can be seen"
         )
     elif rest:
-        text = (
-            f"In the remaining {share(rest, len(scores))} comparisons with {table.reference} no difference can be seen"
-        )
+        text = f"In the remaining {rest} of {len(scores)} comparisons with {table.reference} no difference can be seen"
     else:
         return sentences
     sentences.append(

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMAND"]
 
-PASSED_ON = ("workers", "threads", "ray", "track", "tracking_uri", "experiment", "retry_failed", "cache", "device")
+PASSED_ON = ["workers", "threads", "ray", "track", "tracking_uri", "experiment", "retry_failed", "cache", "device"]
+PASSED_ON += ["cell_timeout"]
+CENTURY = 100 * 365.25 * 86_400
+REASONS = 3
+"""Different errors of failed cells that are told."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,37 +41,42 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--threads", type=int, help="threads of each (what the cores allow)")
     machine.add_argument("--device", help="where cells are trained (a CUDA card if there is one)")
     machine.add_argument("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the cells on a Ray cluster")
+    limit = "seconds after which a cell is ended and has failed (%(default).0f, a day)"
+    machine.add_argument("--cell-timeout", type=float, default=86_400.0, metavar="SECONDS", help=limit)
     machine.add_argument("--cache", help="folder of decoded images (images/ in the sweep's folder)")
 
 
 def _run(args: argparse.Namespace) -> None:
     """Run a sweep, or show what it is."""
-    from monai_ept.benchmark.plan.expand import sweep_cells
     from monai_ept.benchmark.plan.sweep_file import read_sweep
     from monai_ept.benchmark.run.run_sweep import run_sweep
 
     sweep = read_sweep(args.sweep, args.set, begun_in=args.out)
     if args.dry_run:
-        print(_plan(sweep, sweep_cells(sweep), args))
+        print(_plan(sweep, args))
         return
     try:
         summary = run_sweep(sweep, args.out, **{name: getattr(args, name) for name in PASSED_ON})
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from here.") from None
-    failed = f", {summary.failed} failed (--retry-failed tries them again)" if summary.failed else ""
-    took = timedelta(seconds=round(summary.seconds))
-    print(f"{summary.finished} of {summary.total} cells finished{failed}; {summary.run} run now, in {took}.")
+    took = _time(summary.seconds)
+    print(f"{summary.finished} of {summary.total} cells finished; {summary.run} run now, in {took}.")
     print(summary.folder)
+    if summary.failed:
+        reasons = [f"{error} ({number}×)" for error, number in summary.errors.items()]
+        reasons[REASONS:] = [f"{len(reasons) - REASONS} other errors"] * (len(reasons) > REASONS)
+        which = f"{summary.failed} of {summary.total} cells have failed: {'; '.join(reasons)}"
+        print(f"monai-ept benchmark run: {which}; --retry-failed tries them again.", file=sys.stderr)
+        raise SystemExit(1)
 
 
-def _plan(sweep: Sweep, cells: Sequence[Cell], args: argparse.Namespace) -> str:
+def _plan(sweep: Sweep, args: argparse.Namespace) -> str:
     """The cells by method, and what they cost."""
-    from monai_ept.benchmark.run.cost_estimate import CostModel
+    from monai_ept.benchmark.run.before_cells import check_sweep
     from monai_ept.benchmark.run.run_sweep import core_shares
-    from monai_ept.benchmark.run.sweep_folder import SweepFolder
 
     workers, threads = core_shares(args.workers, args.threads)
-    cost = CostModel(cells, threads)
+    cells, folder, cost = check_sweep(sweep, args.out, threads=threads, device=args.device, here=args.ray is None)
     cost.prepare()
     by_label: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -83,17 +92,16 @@ def _plan(sweep: Sweep, cells: Sequence[Cell], args: argparse.Namespace) -> str:
         grid = {str(cell.grid) for cell in mine if cell.grid}
         chosen = f"  grid of {len(grid)}, chosen on val" if grid else ""
         lines.append(f"    {label:<{width}}  {len(mine):4d} cells  {_time(cost.left(mine)):>9} of a worker{chosen}")
-    out = args.out or f"runs/{sweep.name}"
-    done = sum(SweepFolder(out).result(cell) is not None for cell in cells)
+    done = len(cells) - len(folder.open_cells(cells))
     lines.append(
         f"about {_time(cost.left(cells) / workers)} with {workers} worker{'s' * (workers > 1)} of {threads} "
-        f"thread{'s' * (threads > 1)}, {cost.disk() / 2**20:.0f} MB on disk; {done} cells are done in {out}."
+        f"thread{'s' * (threads > 1)}, {cost.disk() / 2**20:.0f} MB on disk; {done} cells are done in {folder.path}."
     )
     return "\n".join(lines)
 
 
 def _time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+    return str(timedelta(seconds=round(seconds))) if seconds < CENTURY else "more than a century"
 
 
 COMMAND = Command(

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.plan.sweep_file import expand
 from monai_ept.benchmark.run.worker_cache import cell_data, cell_split
-from monai_ept.data import RecordSet
+from monai_ept.data import DataError, RecordSet
 from monai_ept.engines.frozen_layers import trained_level
 from monai_ept.model import TunedViT
 
@@ -22,6 +26,8 @@ __all__ = ["CostModel"]
 
 OVERHEAD = 0.8
 """Seconds of a cell beside its passes: network, optimizer, split, metrics."""
+BYTES_PER_WEIGHT = 16
+"""Of what trains: itself, its gradient, and the two means of AdamW."""
 AUGMENT = 0.006
 """Seconds to crop, resize and normalise an image."""
 
@@ -54,6 +60,36 @@ class CostModel:
             ValueError: when data are not there.
         """
         self._work = {cell.id: self._estimate(cell) for cell in self._cells}
+
+    def look(self, cells: Sequence[Cell]) -> dict[str, RecordSet]:
+        """
+        Load the data of cells, split them, and build the networks without their weights.
+
+        Returns:
+            the data by the label of their source.
+
+        Raises:
+            ValueError: when something of it cannot be, in one sentence.
+        """
+        for cell in cells:
+            try:
+                self._size(cell)
+                delta = self._frozen(cell)[3]
+            except DataError as error:
+                more = f" ({len(error.problems) - 1} more problems are there)" * (len(error.problems) > 1)
+                raise ValueError(
+                    f"the data of {cell.source!r} cannot be used: {error.source}: {error.problems[0]}{more}: "
+                    "mend them, or leave this source out."
+                ) from error
+            except (ValueError, TypeError, RuntimeError, OSError) as error:
+                said = " ".join(str(error).split())
+                raise ValueError(f"cell {cell.label!r} on {cell.source!r} cannot be: {said}") from error
+            if delta * BYTES_PER_WEIGHT > _memory():
+                raise ValueError(
+                    f"{cell.label!r} would train {delta:,} numbers, which is more than the memory of this machine: "
+                    "take smaller settings."
+                )
+        return {cell.source: self._data(cell) for cell in cells}
 
     def seconds(self, cell: Cell) -> float:
         """What a cell should take, by all that is known."""
@@ -101,12 +137,13 @@ class CostModel:
 
         return self._once(count, "size", cell.source_settings, cell.shots, cell.val)
 
+    def _frozen(self, cell: Cell) -> tuple[int, float, int, int]:
+        what = (cell.backbone, cell.pretrained, cell.img_size, cell.method, cell.method_settings, cell.frozen)
+        return self._once(lambda: _frozen(cell), "frozen", *what)
+
     def _estimate(self, cell: Cell) -> float:
         train, val, test = self._size(cell)
-        level, thawed, depth = self._once(
-            lambda: _frozen(cell),
-            *("frozen", cell.backbone, cell.img_size, cell.method, cell.method_settings, cell.frozen),
-        )
+        level, thawed, depth, _ = self._frozen(cell)
         forward = self._once(lambda: _forward(cell, self.threads), "forward", cell.backbone, cell.img_size)
         above = 1 - level / (depth + 1)  # what lies above the frozen part
         steps = train * cell.recipe["epochs"]
@@ -117,14 +154,24 @@ class CostModel:
         return OVERHEAD + passes * forward + steps * AUGMENT * augment
 
 
-def _frozen(cell: Cell) -> tuple[int, float, int]:
-    """Up to where nothing trains, the share of the backbone's weights that do, and the number of blocks."""
+def _frozen(cell: Cell) -> tuple[int, float, int, int]:
+    """Up to where nothing trains, the share of the backbone's weights that do, its blocks, and what trains."""
+    weights = expand(cell.pretrained)
+    if isinstance(weights, str) and not Path(weights).is_file():
+        raise FileNotFoundError(f"there is no file {weights}: correct 'pretrained' of backbone {cell.backbone!r}.")
     with torch.device("meta"):
         net = TunedViT(cell.backbone, 2, method=cell.method, img_size=cell.img_size, **cell.method_settings)
     if cell.frozen:
         net.train_head_only()
     count = net.count()
-    return trained_level(net), min(1.0, count.delta / count.backbone), len(net.vit.blocks)
+    return trained_level(net), min(1.0, count.delta / count.backbone), len(net.vit.blocks), count.delta
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory, where it says."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return math.inf
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _forward(cell: Cell, threads: int) -> float:

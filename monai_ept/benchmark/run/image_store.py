@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -108,10 +109,19 @@ class ImageStore:
             file.seek(self._read)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
+        there = self._data.stat().st_size if self._data.exists() else 0
         for line in whole.splitlines():
-            key, offset, shape, dtype = json.loads(line)
+            try:
+                key, offset, shape, dtype = json.loads(line)
+                end = offset + math.prod(shape) * np.dtype(dtype).itemsize
+                if offset < 0 or end > there:
+                    raise ValueError("beyond the end of the images")
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ValueError(
+                    f"{self._index} is damaged: delete {self.folder}, images are decoded again."
+                ) from error
             self._places[key] = (offset, tuple(shape), dtype)
-            self._end = max(self._end, offset + int(np.prod(shape)) * np.dtype(dtype).itemsize)
+            self._end = max(self._end, end)
         self._read += len(whole)
 
     def _repair(self) -> None:
@@ -121,21 +131,22 @@ class ImageStore:
                 os.truncate(path, size)
 
     def _append(self, batch: Sequence[tuple[str, Record]]) -> None:
-        lines = b""
+        places, end, lines = {}, self._end, b""
         with open(self._data, "ab") as data:
             for key, record in batch:
                 array = np.ascontiguousarray(torch.as_tensor(self.load(dict(record))["image"]).numpy())
-                gap = -self._end % 16
+                gap = -end % 16
                 data.write(b"\0" * gap + array.tobytes())
-                place = (self._end + gap, array.shape, array.dtype.str)
-                self._places[key] = place
-                self._end = place[0] + array.nbytes
-                lines += json.dumps([key, *place]).encode() + b"\n"
+                places[key] = (end + gap, array.shape, array.dtype.str)
+                end += gap + array.nbytes
+                lines += json.dumps([key, *places[key]]).encode() + b"\n"
             data.flush()
             os.fsync(data.fileno())
         with open(self._index, "ab") as index:
             index.write(lines)
-        self._read += len(lines)
+        # Only now: of what a full disk has cut off, nothing is known, and the next process writes over it.
+        self._places.update(places)
+        self._end, self._read = end, self._read + len(lines)
 
 
 class RecordImages(Dataset):

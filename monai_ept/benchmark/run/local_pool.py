@@ -8,28 +8,42 @@ import gc
 import logging
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from monai_ept.benchmark.plan.cell import Cell
 
-__all__ = ["LocalPool"]
+__all__ = ["CELL_TIMEOUT", "LocalPool", "too_long"]
+
+CELL_TIMEOUT = 24 * 3600.0
+"""Seconds after which a cell is ended, unless a sweep is run with another limit."""
+START_TIMEOUT = 600.0
+"""Seconds that a worker may take to import everything."""
+GLANCE = 30.0
+"""Seconds that count at most between two looks at a worker: a sweep that slept for a night ends no cell for that."""
+
+_READY = object()
+_GONE = object()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     process: Any
     pipe: Connection
     ready: bool = False
     cell: Cell | None = None
     began: float = 0.0
+    spent: float = 0.0  # seconds at its cell, or at its start
+    over: bool = False  # it has had its time
 
 
 class LocalPool(AbstractContextManager):
@@ -43,13 +57,24 @@ class LocalPool(AbstractContextManager):
         threads: threads of each.
         cache: folder of decoded images.
         device: where cells are trained.
+        cell_timeout: seconds after which a cell is ended, with its process.
     """
 
-    def __init__(self, workers: int, *, threads: int = 1, cache: str | os.PathLike, device: str | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int = 1,
+        cache: str | os.PathLike,
+        device: str | None = None,
+        cell_timeout: float = CELL_TIMEOUT,
+    ) -> None:
         self._context = _context()
         self._arguments = (str(Path(cache).absolute()), threads, device)
         self._wanted = workers
+        self._timeout = cell_timeout
         self._workers: list[_Worker] = []
+        self._heard: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
 
     @property
     def running(self) -> list[tuple[Cell, float]]:
@@ -75,26 +100,28 @@ class LocalPool(AbstractContextManager):
         waiting = list(reversed(cells))
         for _ in range(min(self._wanted, len(waiting))):
             self._start()
+        looked = time.monotonic()
         while waiting or self.running:
             for worker in self._workers:
-                if worker.ready and worker.cell is None and waiting:
-                    worker.cell, worker.began = waiting.pop(), time.time()
-                    with suppress(OSError):  # it has died, which its sentinel will say
+                if worker.ready and not worker.over and worker.cell is None and waiting:
+                    worker.cell, worker.began, worker.spent = waiting.pop(), time.time(), 0.0
+                    with suppress(OSError):  # it has died, which its listener will say
                         worker.pipe.send(worker.cell)
-            handles: list[Any] = [thing for worker in self._workers for thing in (worker.pipe, worker.process.sentinel)]
-            happened = wait(handles, timeout=pause)
-            if not happened:
+            before, looked = looked, time.monotonic()
+            self._end_what_takes_too_long(min(looked - before, GLANCE))
+            try:
+                worker, message = self._heard.get(timeout=pause)
+            except queue.Empty:
                 yield None
-            for worker in [w for w in self._workers if w.pipe in happened or w.process.sentinel in happened]:
-                yield from self._hear(worker, bool(waiting))
+            else:
+                yield from self._hear(worker, message, bool(waiting))
 
     def __exit__(self, *_: object) -> None:
         """End all workers at once; a cell at work is lost."""
         for worker in self._workers:
-            worker.process.kill() if worker.cell is not None else worker.process.terminate()
+            worker.process.kill()  # a process that somebody has stopped hears nothing else
         for worker in self._workers:
             worker.process.join()
-            worker.pipe.close()
         self._workers = []
 
     def _start(self) -> None:
@@ -103,32 +130,58 @@ class LocalPool(AbstractContextManager):
         process = self._context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        self._workers.append(_Worker(process, ours))
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        # In a thread, since a worker may stop in the middle of what it sends.
+        threading.Thread(target=_listen, args=(worker, self._heard), daemon=True).start()
 
-    def _hear(self, worker: _Worker, more: bool) -> Iterator[tuple[Cell, Any]]:
-        try:
-            message = worker.pipe.recv() if worker.pipe.poll() else None
-            if message is None and worker.process.is_alive():
-                worker.ready = True
-                return
-        except (EOFError, OSError):
-            message = None
-        if message is not None:
-            cell, worker.cell = worker.cell, None
+    def _end_what_takes_too_long(self, seconds: float) -> None:
+        for worker in self._workers:
+            if worker.cell is not None or not worker.ready:
+                worker.spent += seconds
+                worker.over = worker.spent > (self._timeout if worker.ready else START_TIMEOUT)
+                if worker.over:
+                    worker.process.kill()
+
+    def _hear(self, worker: _Worker, message: Any, more: bool) -> Iterator[tuple[Cell, Any]]:
+        if worker not in self._workers:
+            return  # of a pool that was left
+        cell, worker.cell = worker.cell, None
+        if message is _READY:
+            worker.ready = True
+        elif message is not _GONE:
             assert cell is not None
             yield cell, message
-            return
-        worker.process.join()
-        worker.pipe.close()
-        self._workers.remove(worker)
-        if worker.cell is not None:
-            from monai_ept.benchmark.run.train_cell import failure
+        else:
+            worker.process.join()
+            self._workers.remove(worker)
+            died = _death(worker.process.exitcode)
+            if cell is not None:
+                from monai_ept.benchmark.run.train_cell import failure
 
-            yield worker.cell, failure(worker.cell, _death(worker.process.exitcode), worker.began)
-        elif not worker.ready:
-            raise ChildProcessError(f"a worker could not start: {_death(worker.process.exitcode)}")
-        if more:
-            self._start()
+                yield cell, failure(cell, too_long(self._timeout) if worker.over else died, worker.began)
+            elif not worker.ready:
+                why = f"it took more than {timedelta(seconds=START_TIMEOUT)}." if worker.over else died
+                raise ChildProcessError(f"a worker could not start: {why}")
+            if more:
+                self._start()
+
+
+def too_long(seconds: float) -> str:
+    """Why a cell has failed that was ended."""
+    limit = timedelta(seconds=seconds)
+    return f"TimeoutError: it was not done after {limit} and was ended: --cell-timeout gives cells more time."
+
+
+def _listen(worker: _Worker, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+    """Hand on what a worker sends, and that it is gone."""
+    try:
+        while True:
+            message = worker.pipe.recv()
+            heard.put((worker, _READY if message is None else message))
+    except Exception:  # its end, or half a message
+        heard.put((worker, _GONE))
+        worker.pipe.close()
 
 
 def _context() -> Any:

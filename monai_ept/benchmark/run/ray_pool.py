@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +16,16 @@ from typing import Any
 from monai.utils import optional_import
 
 from monai_ept.benchmark.plan.cell import Cell
+from monai_ept.benchmark.run.local_pool import CELL_TIMEOUT, too_long
 
 __all__ = ["RayPool"]
 
 MAX_RETRIES = 3
 """How often a cell is begun anew after its node, or its process, has died."""
+
+CONNECT_TIMEOUT = 60.0
+"""Seconds that a cluster has to answer in; Ray itself would try for a quarter of an hour."""
+_TRY = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='CRITICAL', configure_logging=False)"
 
 
 class RayPool(AbstractContextManager):
@@ -32,27 +39,34 @@ class RayPool(AbstractContextManager):
         address: of the cluster; None for the one that this machine belongs to.
         threads: CPUs of a cell.
         device: where cells are trained; a GPU each, if the cluster has some and it is not "cpu".
+        cell_timeout: seconds after which a cell is ended, counted from when it was sent out.
 
     Raises:
         ImportError: when Ray is not installed.
-        ConnectionError: when there is no cluster.
+        ConnectionError: when there is no cluster, or it does not answer.
     """
 
-    def __init__(self, address: str | None = None, *, threads: int = 1, device: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        threads: int = 1,
+        device: str | None = None,
+        cell_timeout: float = CELL_TIMEOUT,
+    ) -> None:
         self._ray, there = optional_import("ray")
         if not there:
             raise ImportError("--ray needs Ray, which is not installed: pip install 'monai_ept[ray]'.")
         self._ours = not self._ray.is_initialized()
         if self._ours:
+            _see_that_it_answers(address)
             try:
                 self._ray.init(address or "auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                where = f"at {address}" if address else "on this machine"
-                raise ConnectionError(
-                    f"there is no Ray cluster {where} ({str(error).splitlines()[0]}): start one, 'ray start --head'."
-                ) from None
+                raise _no_cluster(address, str(error)) from None
         self._threads = threads
         self._device = device
+        self._timeout = cell_timeout
         self._flying: dict[Any, tuple[Cell, float]] = {}
 
     @property
@@ -85,6 +99,11 @@ class RayPool(AbstractContextManager):
             ready, _ = self._ray.wait(list(self._flying), timeout=pause)
             if not ready:
                 yield None
+            for one, (cell, began) in list(self._flying.items()):
+                if one not in ready and time.time() - began > self._timeout:
+                    self._ray.cancel(one, force=True)
+                    del self._flying[one]
+                    yield cell, failure(cell, too_long(self._timeout), began)
             for one in ready:
                 cell, began = self._flying.pop(one)
                 try:
@@ -104,6 +123,31 @@ class RayPool(AbstractContextManager):
 
     def _gpus(self, there: Mapping[str, float]) -> int:
         return int(there.get("GPU", 0) >= 1 and self._device != "cpu")
+
+
+def _see_that_it_answers(address: str | None) -> None:
+    """Connect in a process that can be ended: Ray tries for long, and not always lets itself be interrupted."""
+    if address == "local":
+        return
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _TRY, address or "auto"],
+            timeout=CONNECT_TIMEOUT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise _no_cluster(address, f"no answer within {CONNECT_TIMEOUT:g} seconds") from None
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr).strip().splitlines() or [f"Ray ended with status {error.returncode}"]
+        raise _no_cluster(address, said[-1]) from None
+
+
+def _no_cluster(address: str | None, why: str) -> ConnectionError:
+    where = f"at {address}" if address else "on this machine"
+    reason = why.strip().splitlines()[0] if why.strip() else "Ray does not say why"
+    return ConnectionError(f"there is no Ray cluster {where} ({reason[:200]}): start one, 'ray start --head'.")
 
 
 _benches: dict[str | None, Any] = {}

@@ -8,21 +8,26 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import Sweep
-from monai_ept.benchmark.run.sweep_folder import SweepFolder
-from monai_ept.checks import check_whole
+from monai_ept.benchmark.run.local_pool import CELL_TIMEOUT, LocalPool
+from monai_ept.checks import check_number, check_whole
+from monai_ept.files import usable_folder
 
 __all__ = ["SweepSummary", "core_shares", "run_sweep"]
 
 
 class SweepSummary(NamedTuple):
-    """How a sweep went: counts of its cells, of those that this call has ``run``, and the seconds that it took."""
+    """
+    How a sweep went: counts of its cells, of those that this call has ``run``, the seconds that it took, and why cells
+    have failed: how many by each error.
+    """
 
     folder: Path
     total: int
@@ -30,6 +35,7 @@ class SweepSummary(NamedTuple):
     failed: int
     run: int
     seconds: float
+    errors: Mapping[str, int] = MappingProxyType({})
 
 
 def run_sweep(
@@ -45,12 +51,14 @@ def run_sweep(
     retry_failed: bool = False,
     cache: str | os.PathLike | None = None,
     device: str | None = None,
+    cell_timeout: float = CELL_TIMEOUT,
     progress: bool = True,
 ) -> SweepSummary:
     """
     Run the cells of a sweep that are not done.
 
-    It may be stopped at any time, by whatever means, and called again.
+    It may be stopped at any time, by whatever means, and called again. Everything is checked before the first cell, and
+    before anything is written: the file, the data, the networks, the device, the folder and the addresses.
 
     Args:
         sweep: what to do.
@@ -64,53 +72,59 @@ def run_sweep(
         retry_failed: run failed cells again.
         cache: folder of decoded images, ``<out>/images`` by default.
         device: where cells are trained.
+        cell_timeout: seconds after which a cell is ended and has failed.
         progress: show it.
 
     Raises:
-        ValueError: when the folder holds another sweep, or another process is running this one.
+        ValueError: when something of the sweep cannot be, the folder holds another, or another process is running this.
         ImportError: when Ray is asked for and not installed.
+        ConnectionError: when there is no Ray cluster, or it does not answer.
+        OSError: when the folder cannot be written.
     """
-    from monai_ept.benchmark.run.cost_estimate import CostModel
+    from monai_ept.benchmark.run.before_cells import check_sweep
     from monai_ept.benchmark.run.mlflow_record import Recorder
     from monai_ept.benchmark.run.sweep_progress import SweepProgress
+    from monai_ept.tracking import tracking_store
     from monai_ept.tracking.process_lock import ProcessLock
 
     began = time.time()
     workers, threads = core_shares(workers, threads)
-    cells = sweep_cells(sweep)
-    folder = SweepFolder(out if out is not None else Path("runs") / sweep.name)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    lock = ProcessLock(folder.path / ".lock")
-    if not lock.acquire():
-        raise ValueError(
-            f"another process is running the sweep in {folder.path}: wait for it, or choose another --out."
-        )
+    check_number("cell_timeout", cell_timeout, above=0, below=1e9)
+    here = ray is None or ray is False
+    cells, folder, cost = check_sweep(sweep, out, threads=threads, device=device, here=here, again=retry_failed)
+    store = tracking_store(tracking_uri) if track else None
+    pool = _pool(ray, workers, threads, cache or folder.path / "images", device, cell_timeout)
     with ExitStack() as stack:
+        stack.enter_context(pool)
+        usable_folder(folder.path)
+        lock = ProcessLock(folder.path / ".lock")
+        if not lock.acquire():
+            raise ValueError(
+                f"another process is running the sweep in {folder.path}: wait for it, or choose another --out."
+            )
         stack.callback(lock.release)
         folder.begin(sweep)
+        todo = folder.open_cells(cells, retry_failed)
         results = {cell.id: folder.result(cell) for cell in cells}
-        open_again = (None, "failed") if retry_failed else (None,)
-        todo = [cell for cell in cells if _status(results[cell.id]) in open_again]
-        recorder = Recorder(folder, sweep.name, tracking_uri, experiment) if track else None
+        recorder = Recorder(folder, sweep.name, store, experiment) if track else None
         if recorder is not None:
             stack.callback(recorder.close)
+            waiting = {cell.id for cell in todo}
             for cell in cells:
-                if cell not in todo and not (results[cell.id] or {}).get("run_id"):
+                if cell.id not in waiting and not (results[cell.id] or {}).get("run_id"):
                     recorder.put(cell)
         for cell in todo:
             folder.describe(cell)
-        cost = CostModel(cells, threads)
         if progress and todo:
             try:
                 cost.prepare()
-            except (ValueError, OSError) as error:  # the cells will say the same, each for itself
+            except (ValueError, OSError) as error:  # of a cluster whose data are elsewhere
                 print(f"the cost cannot be estimated: {str(error).splitlines()[0]}", file=sys.stderr)
         done = sum(_status(result) == "finished" for result in results.values())
-        pool = _pool(ray, workers, threads, cache or folder.path / "images", device)
         view = SweepProgress(len(cells), done, cost, pool) if progress else None
         left = {cell.id: cell for cell in todo}
         stack.enter_context(_stoppable())
-        stack.enter_context(pool)
+        stack.enter_context(pool)  # again, so that its processes end before their records are waited for
         for event in pool.run(todo):
             running = pool.running
             for cell, _ in running:
@@ -132,12 +146,19 @@ def run_sweep(
         if view is not None:
             view.close()
     states = [_status(result) for result in results.values()]
+    errors = Counter(str(result.get("error")) for result in results.values() if result and _status(result) == "failed")
     return SweepSummary(
-        folder.path, len(cells), states.count("finished"), states.count("failed"), len(todo), time.time() - began
+        folder.path,
+        len(cells),
+        states.count("finished"),
+        states.count("failed"),
+        len(todo),
+        time.time() - began,
+        dict(errors.most_common()),
     )
 
 
-def _status(result: dict[str, Any] | None) -> str | None:
+def _status(result: Mapping[str, Any] | None) -> str | None:
     return None if result is None else result["status"]
 
 
@@ -148,14 +169,14 @@ def core_shares(workers: int | None, threads: int | None) -> tuple[int, int]:
     return workers, check_whole("threads", max(1, cores // workers) if threads is None else threads)
 
 
-def _pool(ray: str | bool | None, workers: int, threads: int, cache: Any, device: str | None) -> Any:
+def _pool(
+    ray: str | bool | None, workers: int, threads: int, cache: Any, device: str | None, cell_timeout: float
+) -> Any:
     if ray is None or ray is False:
-        from monai_ept.benchmark.run.local_pool import LocalPool
-
-        return LocalPool(workers, threads=threads, cache=cache, device=device)
+        return LocalPool(workers, threads=threads, cache=cache, device=device, cell_timeout=cell_timeout)
     from monai_ept.benchmark.run.ray_pool import RayPool
 
-    return RayPool(None if ray is True else ray, threads=threads, device=device)
+    return RayPool(None if ray is True else ray, threads=threads, device=device, cell_timeout=cell_timeout)
 
 
 @contextmanager

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from monai_ept.engines import network_transforms
 from monai_ept.engines.frozen_layers import frozen_tuners, lower_part
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
+from monai_ept.networks.device import usable_device
 from monai_ept.networks.precision import autocast
 
 __all__ = ["Workbench", "cell_data", "cell_split", "default_cache", "tokens_dataset"]
@@ -51,7 +54,7 @@ class Workbench:
         self, cache: str | os.PathLike | None = None, device: str | torch.device | None = None, *, reuse: bool = True
     ) -> None:
         self.cache = Path(cache) if cache is not None else default_cache()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.reuse = reuse
         self._data: dict[str, RecordSet] = {}
         self._backbones: dict[str, nn.Module] = {}
@@ -202,22 +205,52 @@ def cell_data(cell: Cell) -> RecordSet:
     settings = expand(cell.source_settings)
     if settings["name"].startswith("synthetic") and not settings.get("cache_dir"):
         settings.setdefault("lazy", True)  # each picture is drawn once, into the store of decoded images
-    return load_source(**settings)
+    try:
+        return load_source(**settings)
+    except TypeError as error:  # an option that there is not, or that is of another kind
+        raise ValueError(f"source {settings['name']!r} cannot be loaded with {settings}: {error}") from error
 
 
 def cell_split(cell: Cell, data: RecordSet) -> FewShotSplit:
-    """The split of a cell; its warnings stand in its summary."""
+    """
+    The split of a cell; its warnings stand in its summary.
+
+    Raises:
+        ValueError: when the data have none such, or none with test images.
+    """
     options: dict[str, Any] = dict(cell.split)
     options["val"] = cell.val if options["sampling"] == "fresh" or cell.val != "none" else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return few_shot_split(data, cell.shots, cell.sampling, **options)
+        split = few_shot_split(data, cell.shots, cell.sampling, **options)
+    if not split.test:
+        raise ValueError(f"the split of {data.name} has no test images: set test_fraction of the source.")
+    return split
 
 
 def default_cache() -> Path:
-    """A folder of this user on this machine."""
+    """A folder of this user on this machine, which nobody else has made or can write into."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"monai_ept-images-{user}"
+    first = Path(tempfile.gettempdir()) / f"monai_ept-images-{user}"
+    for number in range(1, 100):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if _is_private(folder):
+            return folder
+    return Path(tempfile.mkdtemp(prefix=f"{first.name}-"))
+
+
+def _is_private(folder: Path) -> bool:
+    """Make a folder for this user alone if it is not there; whether it is one that only this user can have filled."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    about = folder.lstat()  # a link may lead anywhere
+    if not stat.S_ISDIR(about.st_mode):
+        return False
+    if hasattr(os, "getuid"):
+        if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        folder.chmod(0o700)
+    return True
 
 
 def _backbone_name(cell: Cell, in_channels: int) -> str:

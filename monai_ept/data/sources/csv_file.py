@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import csv as csv_module
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from monai_ept.data.check_records import validate_records
+from monai_ept.checks import check_choice
+from monai_ept.data.check_records import too_few_classes, validate_records
+from monai_ept.data.image_file import no_regular_file
 from monai_ept.data.read_image import IMAGE_SUFFIXES
-from monai_ept.data.records import DataError, Record, RecordSet, Task
+from monai_ept.data.records import TASKS, DataError, Record, RecordSet, Task
 
 __all__ = ["SPLIT_NAMES", "Row", "csv_file", "read_table", "read_text"]
 
 Row = tuple[str, dict[str, str]]  # ("labels.csv:12", cells by column)
+
+_NOT_THERE = ("nan", "na", "<na>", "n/a", "#n/a", "null")
+"""What spreadsheets, R, pandas and databases write where there is no label."""
 
 _OTHER_NAMES = {"train": ("training",), "val": ("valid", "validation", "dev"), "test": ("testing",)}
 SPLIT_NAMES = {name: split for split, others in _OTHER_NAMES.items() for name in (split, *others)}
@@ -73,10 +79,17 @@ def csv_file(
     root = Path(dataset_dir)
     table = root / csv
     columns = [label] if isinstance(label, str) else list(label)
-    task = task or ("multiclass" if len(columns) == 1 else "multilabel")
+    if not columns:
+        raise ValueError("label names no column: give one column of classes, or several of 0 and 1.")
+    task = check_choice("task", task or ("multiclass" if len(columns) == 1 else "multilabel"), TASKS)
     needed = [image, *columns, *(column for column in (group, split) if column)]
-    rows, problems = read_table(table, needed, delimiter)
+    header, rows, problems = _read(table, needed, delimiter)
     group, split = group or "group", split or "split"
+    problems += [
+        f"{table.name}: column {name!r} is there {count} times: rename or remove all but one"
+        for name, count in Counter(header).items()
+        if count > 1 and name in (*needed, group, split)
+    ]
 
     labels = _Labels([cells for _, cells in rows], columns, class_names, task)
     records: list[Record] = []
@@ -96,6 +109,8 @@ def csv_file(
         record: Record = {"image": path, "label": value, "group": whose, "id": identity}
         records.append({**record, "split": part} if part else record)
         places.append(place)
+    if task == "multiclass":
+        problems += too_few_classes(labels.class_names)
     data = RecordSet(name or table.stem, records, tuple(labels.class_names), task, spatial_dims)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)
 
@@ -123,7 +138,7 @@ class _Labels:
             largest = max((number for number in numbers if number < len(values)), default=-1)
             self.class_names = [str(number) for number in range(largest + 1)]
         else:
-            self.class_names = sorted(set(values))
+            self.class_names = sorted({value for value in values if value.lower() not in _NOT_THERE})
 
     def read(self, cells: dict[str, str]) -> int | list[int]:
         if len(self.columns) == 1:
@@ -144,6 +159,8 @@ class _Labels:
             raise ValueError(f"column {self.columns[0]!r} is empty")
         if text in self.class_names:
             return self.class_names.index(text)
+        if text.lower() in _NOT_THERE:
+            raise ValueError(f"label {text!r} says that there is none: fill it in, or name it in class_names")
         number = _whole(text)
         if self.numeric:
             if number is None:
@@ -184,10 +201,13 @@ def _find(folder: Path, name: str) -> Path:
 
 def read_text(path: Path) -> str:
     """A text file, with or without byte order mark; a ``DataError`` if it is missing or not UTF-8."""
+    problem = no_regular_file(path) or ("is a folder" if path.is_dir() else None)
+    if problem:
+        raise DataError(str(path), [f"the file {problem}"])
     try:
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(str(path), ["the file does not exist"]) from None
+    except OSError as error:
+        raise DataError(str(path), [f"the file cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError as error:
         raise DataError(str(path), [f"the file is not UTF-8 text ({error.reason} at byte {error.start})"]) from None
 
@@ -203,28 +223,37 @@ def read_table(
         delimiter: what separates cells; None: the first of tab, semicolon and comma that the header contains.
 
     Raises:
-        DataError: when the file is missing, not text, empty, or lacks a column.
+        DataError: when the file is missing, not text, empty, no table, or lacks a column.
 
     Returns:
         the rows, each with its place, and the problems of lines that had to be skipped.
     """
-    path = Path(path)
+    return _read(Path(path), columns, delimiter)[1:]
+
+
+def _read(path: Path, columns: Iterable[str], delimiter: str | None) -> tuple[list[str], list[Row], list[str]]:
+    """A table's header, and what ``read_table`` returns."""
+    if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1):
+        raise ValueError(f"delimiter {delimiter!r} must be one character, such as ';'.")
     lines = read_text(path).splitlines(keepends=True)
     if not lines or not lines[0].strip():
         raise DataError(str(path), ["the file has no header line"])
     reader = csv_module.reader(lines, delimiter=delimiter or next((mark for mark in "\t;" if mark in lines[0]), ","))
-    header = [name.strip() for name in next(reader)]
+    rows: list[Row] = []
+    problems = []
+    header: list[str] = []
+    try:
+        header += (name.strip() for name in next(reader))
+        for cells in reader:
+            place = f"{path.name}:{reader.line_num}"
+            if len(cells) == len(header) and any(cell.strip() for cell in cells):
+                rows.append((place, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
+            elif any(cell.strip() for cell in cells):
+                problems.append(f"{place}: the line has {len(cells)} cells, the header has {len(header)}")
+    except csv_module.Error as error:  # a cell of many pages, such as a quotation mark that is never closed makes
+        raise DataError(str(path), [f"line {reader.line_num} cannot be read as a table ({error})"]) from None
     missing = [column for column in columns if column not in header]
     if missing:
         have = ", ".join(repr(name) for name in header)
         raise DataError(str(path), [f"there is no column {column!r}; the columns are {have}" for column in missing])
-
-    rows: list[Row] = []
-    problems = []
-    for cells in reader:
-        place = f"{path.name}:{reader.line_num}"
-        if len(cells) == len(header) and any(cell.strip() for cell in cells):
-            rows.append((place, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
-        elif any(cell.strip() for cell in cells):
-            problems.append(f"{place}: the line has {len(cells)} cells, the header has {len(header)}")
-    return rows, problems
+    return header, rows, problems

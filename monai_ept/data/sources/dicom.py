@@ -72,13 +72,13 @@ def dicom(
     return data if group_pattern else _group_by_tag(data, group_tag)
 
 
-def _files(class_dir: Path) -> list[Path]:
-    return [path for path in sorted(class_dir.rglob("*")) if path.is_file() and _looks_like_dicom(path)]
+def _files(_: Path, files: Sequence[Path]) -> list[Path]:
+    return [path for path in sorted(files) if _looks_like_dicom(path)]
 
 
-def _series(class_dir: Path) -> list[Path]:
+def _series(class_dir: Path, below: Sequence[Path]) -> list[Path]:
     """Files that lie in the class folder itself, and every folder below it that has DICOM files."""
-    files = _files(class_dir)
+    files = _files(class_dir, below)
     folders = sorted({path.parent for path in files} - {class_dir})
     return sorted([path for path in files if path.parent == class_dir] + folders)
 
@@ -96,7 +96,7 @@ def _group_by_tag(data: RecordSet, tag: str | None) -> RecordSet:
     pydicom, _ = optional_import("pydicom")
 
     def read(path: str) -> str:
-        file = path if os.path.isfile(path) else _files(Path(path))[0]
+        file = path if os.path.isfile(path) else _files(Path(path), list(Path(path).iterdir()))[0]
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[tag])
         return str(getattr(header, tag, "") or "").strip()
 

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monai_ept.data.check_records import validate_records
+from monai_ept.data.check_records import too_few_classes, validate_records
+from monai_ept.data.find_files import FindFiles
 from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import DataError, Record, RecordSet
 from monai_ept.data.sources.csv_file import SPLIT_NAMES
 
 __all__ = ["collect", "folder"]
+
+_PICTURES, _MASKS = "pictures of all classes", "masks"
 
 
 def folder(
@@ -49,13 +51,8 @@ def folder(
         the validated records.
     """
 
-    def images(class_dir: Path) -> list[Path]:
-        found = []
-        for parent, dirs, files in os.walk(class_dir, followlinks=True):
-            dirs[:] = sorted(entry for entry in dirs if not entry.startswith("."))
-            names = sorted(entry for entry in files if entry.lower().endswith(tuple(suffixes)))
-            found += [Path(parent, entry) for entry in names if not entry.startswith(".")]
-        return found
+    def images(_: Path, files: Sequence[Path]) -> list[Path]:
+        return [path for path in files if path.name.lower().endswith(tuple(suffixes))]
 
     data, problems = collect(dataset_dir, images, group_pattern, class_names, spatial_dims, name)
     return validate_records(data, root=dataset_dir, problems=problems, check_images=check_images)
@@ -63,7 +60,7 @@ def folder(
 
 def collect(
     dataset_dir: str | Path,
-    images: Callable[[Path], list[Path]],
+    images: Callable[[Path, Sequence[Path]], list[Path]],
     group_pattern: str | None,
     class_names: Sequence[str] | None,
     spatial_dims: int,
@@ -71,8 +68,8 @@ def collect(
 ) -> tuple[RecordSet, list[str]]:
     """Records of class folders, not yet validated, and the problems found on the way.
 
-    It is for sources that differ only in what counts as an image: ``images`` lists those of a class folder. The other
-    arguments are those of :py:func:`folder`.
+    It is for sources that differ only in what counts as an image: ``images`` chooses from the files of a class folder.
+    The other arguments are those of :py:func:`folder`.
     """
     root = Path(dataset_dir)
     top = _folders(root)
@@ -83,26 +80,61 @@ def collect(
     if all(entry.name.lower() in SPLIT_NAMES for entry in top):
         class_dirs = [(SPLIT_NAMES[part.name.lower()], entry) for part in top for entry in _folders(part)]
     names = list(class_names) if class_names is not None else sorted({entry.name for _, entry in class_dirs})
-    pattern = re.compile(group_pattern) if group_pattern is not None else None
-    if pattern is not None and pattern.groups < 1:
-        raise ValueError(f"group_pattern {group_pattern!r} has no group in parentheses to take the group's name from.")
+    if class_names is None and {_PICTURES, _MASKS} == {_meaning(name) for name in names}:
+        problems.append(
+            f"the folders {', '.join(map(repr, names))} hold images and their masks, and are no classes: give "
+            "each class a folder, or name the labels in a table (source csv)"
+        )
+    problems += too_few_classes(names)
+    pattern = _compiled(group_pattern)
 
     records: list[Record] = []
+    find = FindFiles()
     for part, class_dir in class_dirs:
         if class_dir.name not in names:
             problems.append(f"unknown class {class_dir.name!r} (folder {str(class_dir)!r})")
             continue
-        for path in images(class_dir):
+        files = find.below(class_dir)
+        # A folder that was passed over is no loss, unless it was to be another class, or another part of a split.
+        problems += [
+            f"the folder {str(path)!r} is {str(first)!r} again, by a link, and no image can be in both: remove one"
+            for path, first in find.again
+            if class_dir not in (first, *first.parents)
+        ]
+        find.again.clear()
+        for path in images(class_dir, files):
             identity = path.relative_to(root).as_posix()
             inner = path.relative_to(class_dir.parent).as_posix()
             match = pattern.search(inner) if pattern is not None else None
-            if pattern is not None and match is None:
+            if pattern is not None and (match is None or match.group(1) is None):
                 problems.append(f"{str(path)!r}: group_pattern {group_pattern!r} does not match {inner!r}")
                 continue
             label, group = names.index(class_dir.name), match.group(1) if match else identity
             record: Record = {"image": str(path), "label": label, "group": group, "id": identity}
             records.append({**record, "split": part} if part else record)
-    return RecordSet(name or root.name, records, tuple(names), "multiclass", spatial_dims), problems
+    data = RecordSet(name or root.name, records, tuple(names), "multiclass", spatial_dims)
+    return data, problems + find.problems
+
+
+def _meaning(name: str) -> str:
+    """Whether a folder's name says that pictures are in it, or masks; else the name itself."""
+    singular = name.lower().removesuffix("s")
+    if singular in ("image", "img", "picture", "photo"):
+        return _PICTURES
+    masks = ("mask", "label", "annotation", "segmentation", "seg", "gt", "groundtruth", "ground_truth", "bbox")
+    return _MASKS if singular in masks else name
+
+
+def _compiled(group_pattern: str | None) -> re.Pattern[str] | None:
+    if group_pattern is None:
+        return None
+    try:
+        pattern = re.compile(group_pattern)
+    except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"group_pattern {group_pattern!r} is no regular expression ({error}).") from None
+    if pattern.groups < 1:
+        raise ValueError(f"group_pattern {group_pattern!r} has no group in parentheses to take the group's name from.")
+    return pattern
 
 
 def _folders(path: Path) -> list[Path]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from monai.utils import look_up_option
-
+from monai_ept.checks import check_choice
 from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet, Task
 from monai_ept.data.sources.csv_file import read_text
@@ -23,6 +22,7 @@ class _Kind(NamedTuple):
     task: Task
     class_names: tuple[str, ...]
     group: Callable[[str], str]  # from the image's name
+    whole: Callable[[str], str] | None = None  # what the lists' groups are parts of, from the image's name
 
 
 MEDFMC_TASKS = {
@@ -31,7 +31,12 @@ MEDFMC_TASKS = {
         CHEST_CLASSES,  # in the order of its lists; the drawn chests have the same findings
         lambda name: name,  # no patient is known: an image is a group
     ),
-    "colon": _Kind("multiclass", ("non_tumor", "tumor"), lambda name: name[:-9]),  # less "p0001.png"
+    "colon": _Kind(
+        "multiclass",
+        ("non_tumor", "tumor"),
+        lambda name: name[:-9],  # less "p0001.png": a region of a slide, which the lists call a study
+        lambda name: name.partition("-lv1")[0],  # the slide; behind it stands where on it the region lies
+    ),
     "endo": _Kind("multilabel", ("ulcer", "erosion", "polyp", "tumor"), lambda name: name[:18]),
 }
 
@@ -70,6 +75,7 @@ def medfmc(
     task: str = "endo",
     *,
     lists_dir: str | Path | None = None,
+    group: Literal["study", "slide"] | None = None,
     check_images: str = "quick",
 ) -> RecordSet:
     """Read one of the three MedFMC tasks.
@@ -78,11 +84,16 @@ def medfmc(
     defines them: a study in colon (the name without its last nine characters) and endo (its first 18 characters), an
     image in chest. The published few-shot lists come along; see ``sampling`` of :py:func:`few_shot_split`.
 
+    What MedFMC calls a study in colon is a region of a slide, and its lists have regions of one slide in training and
+    test. So fresh splits keep slides together; the published lists go by their own studies unless ``group`` is "slide".
+
     Args:
         dataset_dir: the data folder; images are looked for in it, in ``<task>/images`` and in
             ``MedFMC_train/<task>/images`` and its like.
         task: "chest" (19 labels), "colon" (2 classes) or "endo" (4 labels).
         lists_dir: folder of the list files, or of one folder a task with them; default: ``dataset_dir``.
+        group: in colon, "slide" makes slides the groups everywhere, for published lists too, and "study" nowhere;
+            default see above.
         check_images: "quick", "full" or "none"; with "none" the lists alone are enough.
 
     Raises:
@@ -96,10 +107,15 @@ def medfmc(
         data = medfmc("data/MedFMC", task="endo", lists_dir="data/medfmc_lists")
         split = few_shot_split(data, shots=5, seed=1, sampling="published-clean")
     """
-    kind = MEDFMC_TASKS[look_up_option(task, tuple(MEDFMC_TASKS))]
+    kind = MEDFMC_TASKS[check_choice("task", task, MEDFMC_TASKS)]
+    if group is not None:
+        check_choice("group", group, ("study", "slide"))
+        if kind.whole is None:
+            raise ValueError(f"group is {group!r}, but MedFMC's task {task!r} names no slides: leave it out.")
     root = Path(dataset_dir)
     lists = _lists_folder(Path(lists_dir) if lists_dir is not None else root, task)
     folders = _image_folders(root, task)
+    group_of = kind.whole if group == "slide" and kind.whole else kind.group
     expected = 1 if kind.task == "multiclass" else len(kind.class_names)
     records: list[Record] = []
     places: list[str] = []
@@ -115,10 +131,11 @@ def medfmc(
                 continue
             label = _label(values or [], kind)
             path = next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
-            records.append({"image": str(path), "label": label, "group": kind.group(name), "id": name, "split": split})
+            records.append({"image": str(path), "label": label, "group": group_of(name), "id": name, "split": split})
             places.append(place)
     published, more = _published(lists, kind, records)
-    data = RecordSet(f"medfmc_{task}", records, kind.class_names, kind.task, published=published)
+    wider = {record["group"]: kind.whole(record["id"]) for record in records} if kind.whole and group is None else {}
+    data = RecordSet(f"medfmc_{task}", records, kind.class_names, kind.task, published=published, wider=wider)
     return validate_records(data, root=root, where=places, problems=problems + more, check_images=check_images)
 
 

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from monai_ept.data.check_records import validate_records
+from monai_ept.data.check_records import too_few_classes, validate_records
+from monai_ept.data.image_file import check_sizes, reason
 from monai_ept.data.records import DataError, Record, RecordSet, Task
 
 __all__ = ["medmnist"]
@@ -68,11 +68,12 @@ def medmnist(
     """
     path = _npz(Path(dataset_dir), file)
     try:
+        check_sizes(path)
         with np.load(path, allow_pickle=False) as content:
             arrays = {key: content[key] for key in content.files if key.endswith(("_images", "_labels"))}
             keys = list(content.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(str(path), [f"the file cannot be read as npz ({error})"]) from None
+    except Exception as error:  # of a damaged archive: errors of zipfile, zlib, struct and tokenize
+        raise DataError(str(path), [f"the file cannot be read as npz ({reason(error)})"]) from None
 
     splits = ["train", *(split for split in ("val", "test") if any(key.startswith(f"{split}_") for key in arrays))]
     needed = [f"{split}_{part}" for split in splits for part in ("images", "labels")]
@@ -80,8 +81,18 @@ def medmnist(
     if not problems:
         counts = {split: (len(arrays[f"{split}_images"]), len(arrays[f"{split}_labels"])) for split in splits}
         problems = [f"{n} {split} images, but {m} labels" for split, (n, m) in counts.items() if n != m]
-    if not problems and arrays["train_images"].ndim not in (3, 4, 5):
-        problems.append(f"train_images has shape {arrays['train_images'].shape}, these are no images")
+    if not problems:
+        problems += [
+            f"{key} holds {arrays[key].dtype} instead of numbers"
+            for key in needed
+            if arrays[key].dtype.kind not in "biuf"
+        ]
+        kinds = {(arrays[f"{split}_images"].ndim, arrays[f"{split}_labels"].ndim) for split in splits}
+        shapes = ", ".join(f"{key} {arrays[key].shape}" for key in needed)
+        if any(not (3 <= images <= 5 and 1 <= labels <= 2) for images, labels in kinds):
+            problems.append(f"these are no images and labels: the shapes are {shapes}")
+        elif len(kinds) > 1:
+            problems.append(f"the splits hold different things: the shapes are {shapes}")
     if problems:
         raise DataError(str(path), problems)
 
@@ -97,9 +108,10 @@ def medmnist(
             label = values if multilabel else values[0]
             records.append({"image": image, "label": label, "group": identity, "id": identity, "split": split})
     task: Task = "multilabel" if multilabel else "multiclass"
+    problems = [] if multilabel else too_few_classes(names)
     data = RecordSet(path.stem, records, tuple(names), task, _spatial_dims(arrays["train_images"]))
     places = [f"{path.name}, {record['id']}" for record in records]
-    return validate_records(data, where=places, check_images=check_images)
+    return validate_records(data, where=places, problems=problems, check_images=check_images)
 
 
 def _npz(path: Path, file: str | None) -> Path:

@@ -18,17 +18,7 @@ def maps_of(tokens: np.ndarray, prefix: float = 0.5) -> ScalingMaps:
     """Maps of two classes with one image each: ``tokens`` (images, layers, rows, columns), behind a class token."""
     images, layers, *grid = tokens.shape
     flat = np.concatenate([np.full((images, layers, 1), prefix), tokens.reshape(images, layers, -1)], axis=-1)
-    return ScalingMaps(
-        layers=list(range(layers)),
-        num_prefix=1,
-        grid=tuple(grid),
-        total=flat.sum(axis=0),
-        class_totals=flat,
-        counts=np.ones(images, dtype=np.int64),
-        patches=flat[..., 1:].mean(axis=-1),
-        prefixes=flat[..., :1],
-        images=images,
-    )
+    return ScalingMaps(list(range(layers)), 1, tuple(grid), flat, np.eye(images, dtype=bool))
 
 
 def test_what_is_said_of_attention_follows_from_the_numbers():
@@ -66,7 +56,7 @@ def test_the_range_of_a_map_says_where_it_ends():
 
 def test_classes_without_images_have_no_panel():
     maps = maps_of(np.random.default_rng(0).uniform(size=(3, 2, 4, 4)))
-    maps.counts[1] = 0
+    maps.member[1] = False
     figure = draw_kept_classes(maps, ["one", "two", "three"])
     assert titles(figure) == ["all images", "one (1)", "three (1)"]
     heat = draw_kept_layers(maps, ["one", "two", "three"]).axes[1]
@@ -76,8 +66,7 @@ def test_classes_without_images_have_no_panel():
 def test_an_example_shows_the_first_the_middle_and_the_last_layer():
     kept = np.random.default_rng(0).uniform(size=(2, 5, 4, 4))
     maps = maps_of(kept)
-    maps.examples["id"] = maps.class_totals[0]
-    figure = draw_kept_examples(maps, {"id": ("melanoma", np.zeros((32, 32, 3)))})
+    figure = draw_kept_examples(maps, {0: ("melanoma", np.zeros((32, 32, 3)))})
     assert [title.split(":")[0] for title in titles(figure)] == [
         *("melanoma", "layer 1", "layer 3", "layer 5", "mean of layers")
     ]

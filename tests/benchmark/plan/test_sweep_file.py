@@ -65,7 +65,7 @@ def test_what_is_written_down_is_the_same_sweep():
         ({"backbones": [{"pretrained": True}]}, "has no name"),
         ({"shots": []}, "shots is empty"),
         ({"shots": [0]}, "at least 1"),
-        ({"samplings": [1, 1]}, "names a seed twice"),
+        ({"samplings": [1, 1]}, "samplings names 1 twice"),
         ({"val": "some"}, "'some' is not known"),
         ({"name": "a/b"}, "becomes a folder"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from scipy import stats
 from monai_ept.__main__ import main
 from monai_ept.benchmark.report import compare
 from monai_ept.tracking import open_run
-from monai_ept.tracking.mlflow_client import open_client
 
 SETTINGS = {"backbone": "vit_tiny", "lr": 0.001, "version.torch": "2.15"}
 ACCURACY = {  # by method and shots, for seeds 0, 1, 2
@@ -27,12 +27,10 @@ ACCURACY = {  # by method and shots, for seeds 0, 1, 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def database(tmp_path_factory):
+def database(empty_database, tmp_path_factory):
     """A sweep in a local database, written as trainings do it."""
     folder = tmp_path_factory.mktemp("sweep")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    open_client(uri).search_experiments()
-
+    uri = f"sqlite:///{shutil.copy(empty_database, folder)}"
     runs = []
 
     def train(method, shots, seed, value, status="FINISHED", **more):
@@ -71,7 +69,7 @@ def here(tmp_path, monkeypatch):
 
 
 def rows(comparison):
-    return {(row.method, row.shots): row for row in comparison.rows}
+    return {(row.method, row.shots): row for row in comparison.frame.itertuples()}
 
 
 def test_means_and_intervals_are_students_over_repetitions(database):
@@ -112,7 +110,7 @@ def test_settings_that_differ_are_never_averaged(database):
 def test_less_is_better_where_it_is(database):
     table = compare("sweep", metric="ece", tracking_uri=database)
     assert [key for key, row in rows(table).items() if row.best] == [("lora", "5"), ("ept", "10")]
-    assert table.ordered_methods(table.rows)[0] == "ept"
+    assert table.table.labels[:2] == ["linear", "lora"] and table.table.labels[-1].startswith("vpt")
 
 
 def test_the_command_prints_and_writes_csv_markdown_and_a_picture(database, monkeypatch, capsys, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 
 import numpy as np
 import pytest
@@ -97,6 +98,38 @@ def test_what_a_killed_process_left_is_cut_off(files, tmp_path):
     for key, record in zip(keys, files, strict=True):
         assert torch.equal(second.image(key), load(dict(record))["image"])
     assert first.add(dict(zip(keys, files, strict=True))) == 0  # it reads what another has added
+
+
+def test_what_a_full_disk_has_cut_off_is_not_taken_for_an_image(files, tmp_path):
+    """A worker that met a full disk goes on beside others, which put other images where its own should be."""
+    resource = pytest.importorskip("resource")
+    load, _ = split_transform(eval_transforms(16, 0.5, 0.5))
+    records = dict(zip(map(image_key, files), files, strict=True))
+    first, *others = records
+    unlucky, other = (ImageStore(tmp_path / "store", load) for _ in range(2))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            unlucky.add({key: records[key] for key in others})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not any(key in unlucky for key in others)
+    other.add({first: records[first]})
+    assert unlucky.add(records) == 4
+    for key, record in records.items():
+        assert torch.equal(unlucky.image(key), load(dict(record))["image"])
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", "no JSON", '["k", 0, [1000000000], "|u1"]', '["k", -5, [1], "|u1"]', "5"])
+def test_a_damaged_index_is_said(files, tmp_path, line):
+    load, _ = split_transform(eval_transforms(16, 0.5, 0.5))
+    store = ImageStore(tmp_path / "store", load)
+    (tmp_path / "store" / "images.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match="images.jsonl is damaged: delete"):
+        store.add({image_key(files[0]): files[0]})
 
 
 def test_processes_share_the_work(tmp_path):

@@ -48,6 +48,18 @@ def cluster():
     cluster.shutdown()
 
 
+def test_a_node_does_what_a_worker_here_would(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
+    node = cluster.add_node(num_cpus=1)
+    sweep = sweep_from({**SWEEP, "samplings": 1, "methods": SWEEP["methods"][:2]})
+    folder = SweepFolder(tmp_path / "out")
+    summary = run_sweep(sweep, folder.path, ray=cluster.address, threads=1, track=False, progress=False)
+    assert (summary.total, summary.finished, summary.failed) == (2, 1, 1)
+    done, failed = (folder.result(cell) for cell in sweep_cells(sweep))
+    assert done["node"] == node.node_id and "NonFiniteError: the loss is" in failed["error"]
+
+
+@pytest.mark.slow
 def test_a_sweep_survives_a_failing_cell_and_a_killed_node(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
     nodes = [cluster.add_node(num_cpus=2)]  # two cells at once: when one is done, the other is at work
@@ -73,3 +85,14 @@ def test_a_sweep_survives_a_failing_cell_and_a_killed_node(cluster, tmp_path, mo
         assert (folder.cell(cell) / "predictions.npz").exists() == (cell.label != "too fast")
     assert done_by == {node.node_id for node in nodes}
     assert run_sweep(sweep, out, workers=1, track=False, progress=False).run == 0
+
+
+@pytest.mark.slow
+def test_a_cell_has_its_time_on_a_cluster_too(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
+    cluster.add_node(num_cpus=1)
+    endless = {"method": "full", "recipe": {"epochs": 1_000_000}}
+    (cell,) = sweep_cells(sweep_from({**SWEEP, "samplings": 1, "methods": [endless]}))
+    with RayPool(cluster.address, cell_timeout=5.0) as pool:
+        ((_, outcome),) = [event for event in pool.run([cell]) if event is not None]
+    assert "TimeoutError: it was not done after 0:00:05" in outcome.result["error"]

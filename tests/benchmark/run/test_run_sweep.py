@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,36 +20,7 @@ from monai_ept.benchmark.run.run_sweep import run_sweep
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
 from monai_ept.tracking.process_lock import ProcessLock
 from tests.benchmark.run.scenes import SWEEP
-
-KILLED = """
-import json, os, signal, sys
-from monai_ept.__main__ import main
-from monai_ept.benchmark.run.sweep_folder import SweepFolder
-from tests.benchmark.run.test_run_sweep import descendants
-
-write, written = SweepFolder.write, []
-
-def write_two(folder, *content):
-    write(folder, *content)
-    written.append(folder)
-    if len(written) == 2:
-        with open("workers.json", "w") as file:
-            json.dump(descendants(os.getpid()), file)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-SweepFolder.write = write_two
-main(sys.argv[1:])
-"""
-
-
-def descendants(pid):
-    """Processes that a process has started, and those that these have, where the system shows them as files."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-    children = [child for child, parent in parents.items() if parent == pid]
-    return [one for child in children for one in (child, *descendants(child))]
+from tests.fresh_process import start_module
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +33,10 @@ def done(place):
     """A sweep whose process was killed in the middle, and which then was run to its end."""
     (place / "tiny.yaml").write_text(yaml.safe_dump(SWEEP))
     out = place / "out"
-    command = [sys.executable, "-c", KILLED, "benchmark", "run", "tiny.yaml", "--out", str(out), "--workers", "1"]
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    with open(place / "log", "w") as log:
-        command += ["--no-track", "--threads", "1"]
-        killed = subprocess.run(command, cwd=place, stdout=log, stderr=log, env=environment)
-    assert killed.returncode == -signal.SIGKILL, (place / "log").read_text()
+    command = ["benchmark", "run", "tiny.yaml", "--out", out, "--workers", "1", "--no-track", "--threads", "1"]
+    killed = start_module(["tests.benchmark.run.killed", *command], place, place / "log")
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, (place / "log").read_text()
     workers = json.loads((place / "workers.json").read_text())
     before = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/predictions.npz")}
     store = f"sqlite:///{place}/mlflow.db"
@@ -150,13 +115,13 @@ def test_every_cell_is_a_run_whenever_it_was_tracked(done):
             assert run.data.metrics["test/auc"] == pytest.approx(result["metrics"]["auc"])
             assert run.data.params["split_hash"] == result["split_hash"]
     table = compare(tags={"sweep": "tiny"}, tracking_uri=store, metric="accuracy")
-    assert {(row.method, row.runs) for row in table.rows} == {
+    assert {(row.method, row.runs) for row in table.frame.itertuples()} == {
         ("linear", 2),
         ("ept", 2),
         ("damp (c=1.0)", 2),
         ("damp (c=4.6)", 2),
     }
-    assert all(row.paired == 2 for row in table.rows if row.method != "linear")
+    assert all(row.paired == 2 for row in table.frame.itertuples() if row.method != "linear")
 
 
 def test_failed_cells_are_tried_again_when_asked_for(done):
@@ -175,6 +140,26 @@ def test_a_folder_belongs_to_one_sweep_and_one_process(done, tmp_path):
         run_sweep(sweep_from({**SWEEP, "name": "other"}), out, track=False, progress=False)
     with ProcessLock(out / ".lock"), pytest.raises(ValueError, match="another process is running the sweep"):
         run_sweep(sweep, out, track=False, progress=False)
+
+
+def test_failed_cells_are_counted_and_the_command_has_failed(place, done, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", "run", str(place / "tiny.yaml"), "--out", str(done[1]), "--no-track", "--workers", "1"])
+    said = capsys.readouterr()
+    assert end.value.code == 1 and "8 of 10 cells finished; 0 run now" in said.out
+    last = said.err.strip().splitlines()[-1]
+    assert "2 of 10 cells have failed: NonFiniteError: the loss is" in last and "--retry-failed" in last
+
+
+def test_a_result_that_cannot_be_read_is_done_again(place, done, tmp_path, caplog):
+    sweep, out = done[0], tmp_path / "out"
+    shutil.copytree(done[1], out, ignore=shutil.ignore_patterns("tracking", "images"))
+    broken, other = (SweepFolder(out).cell(cell) / "result.json" for cell in sweep_cells(sweep)[2:4])
+    broken.write_text('{"status": "fini')
+    before = other.read_bytes()
+    summary = run_sweep(sweep, out, workers=1, threads=1, track=False, progress=False, cache=done[1] / "images")
+    assert summary.run == 1 and f"{broken} cannot be read" in caplog.text and other.read_bytes() == before
+    assert json.loads(broken.read_text())["status"] == "finished"
 
 
 def test_a_dry_run_says_what_there_is_to_do(place, done, capsys):

@@ -17,14 +17,14 @@ def test_changed_defaults_are_noticed(tmp_path):
     (cell,) = sweep_cells(sweep_from({**SWEEP, "samplings": 1, "methods": ["ept"]}))
     folder = SweepFolder(tmp_path)
     folder.describe(cell)
-    folder.describe(cell)
+    folder.check_defaults(cell)
     path = folder.cell(cell) / "cell.json"
     about = json.loads(path.read_text())
     about["methods"][0]["prompt_length"] = 50
     about["methods"][0]["gone"] = 1  # a setting that there is no more says nothing
     path.write_text(json.dumps(about))
     with pytest.raises(ValueError, match="prompt_length=50, and that default is 100 now"):
-        folder.describe(cell)
+        folder.check_defaults(cell)
 
 
 def test_numbers_that_are_none_become_null(tmp_path):

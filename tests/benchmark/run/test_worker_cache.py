@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import numpy as np
 import pytest
 
 from monai_ept.benchmark.run.train_cell import run_cell
-from monai_ept.benchmark.run.worker_cache import Workbench
+from monai_ept.benchmark.run.worker_cache import Workbench, default_cache
 from tests.benchmark.run.scenes import cells
 
 
@@ -81,8 +82,39 @@ def test_results_of_frozen_layers_do_not_pile_up(tmp_path, monkeypatch):
     assert workbench._bytes(bench._tokens.values()) <= 20_000
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have no numbers here")
-def test_the_usual_cache_belongs_to_one_user():
-    from monai_ept.benchmark.run.worker_cache import default_cache
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    if not hasattr(os, "getuid"):
+        pytest.skip("users have no numbers here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
 
-    assert str(os.getuid()) in default_cache().name
+
+def test_the_usual_cache_belongs_to_one_user(temporary):
+    folder = default_cache()
+    assert str(os.getuid()) in folder.name and folder.parent == temporary
+    assert folder.stat().st_mode & 0o777 == 0o700 and default_cache() == folder
+    folder.chmod(0o755)  # as earlier releases made it: others could read and nobody else write
+    assert default_cache() == folder and folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("how", ["writable", "link", "file", "foreign"])
+def test_a_cache_that_others_may_have_filled_is_left_alone(temporary, how):
+    usual = default_cache()
+    usual.rmdir()
+    if how == "writable":
+        usual.mkdir()
+        usual.chmod(0o777)
+    elif how == "link":
+        (temporary / "elsewhere").mkdir()
+        usual.symlink_to(temporary / "elsewhere")
+    elif how == "file":
+        usual.touch()
+    else:
+        if os.getuid() != 0:
+            pytest.skip("only root can make a folder of another user")
+        usual.mkdir()
+        os.chown(usual, 65534, 65534)
+    other = default_cache()
+    assert other != usual and other.parent == temporary and other.stat().st_mode & 0o777 == 0o700
+    assert default_cache() == other  # also the next time

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 
-from monai_ept.data import DataError, load_source
+from monai_ept.data import DataError, FewShotSplit, few_shot_split, load_source
 from monai_ept.data.sources.medfmc import MEDFMC_TASKS, read_list
 from tests.data.conftest import write_image
+
+COLON_HASH = "1482576eac9c54583878d1f0b14539c56297157f332bdfbfcbc2be4a8f9bea8e"
 
 # rows of trainval, labelled test, unlabelled test; groups in trainval, in test
 COUNTS = {
@@ -103,3 +106,52 @@ def test_no_lists(tmp_path: Path) -> None:
         load_source("medfmc", tmp_path, task="chest")
     with pytest.raises(ValueError, match="lung"):
         load_source("medfmc", tmp_path, task="lung")
+
+
+def quiet(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return few_shot_split(*args, **options)
+
+
+def slides(records: list) -> set[str]:
+    return {record["id"].partition("-lv1")[0] for record in records}
+
+
+def test_colon_is_split_by_slide(real_data: Path) -> None:
+    data = load_source("medfmc_colon", real_data / "medfmc_lists", check_images="none")
+    assert len(slides(data.official("train"))) == 68 and len(slides(data.official("test"))) == 169
+    assert len(slides(data.official("train")) & slides(data.official("test"))) == 50
+    for seed in range(5):
+        split = quiet(data, 3, seed, val="shots")
+        assert not slides(split.train) & slides(split.test) and not slides(split.train) & slides(split.val)
+        assert split.test == data.official("test") or len(split.test) == 3296
+        assert split.summary["train"]["groups_by_class"] == {"non_tumor": 3, "tumor": 3}
+        assert FewShotSplit.from_json(split.to_json(), data) == split
+        # Ten slides of each class are there once the test split gives up what it shares.
+        large = quiet(data, 10, seed, crossing="train")
+        assert not slides(large.train) & slides(large.test) and len(large.test) == 3296 - 1012
+        assert large.summary["train"]["groups_by_class"] == {"non_tumor": 10, "tumor": 10}
+
+
+def test_colons_published_lists_stay_what_they_were_and_say_what_crosses(real_data: Path) -> None:
+    folder = real_data / "medfmc_lists"
+    data = load_source("medfmc_colon", folder, check_images="none")
+    by_study = load_source("medfmc_colon", folder, group="study", check_images="none")
+    with pytest.warns(UserWarning, match="parts of one slide kept together, 18 of 20 train groups are also in test"):
+        split = few_shot_split(data, 10, 3, sampling="published-clean")
+    assert (split.source_hash, split.hash) == (COLON_HASH, "0065d191f11d")  # as release 0.1 wrote them
+    assert split.to_json() == quiet(by_study, 10, 3, sampling="published-clean").to_json()
+    by_slide = load_source("medfmc_colon", folder, group="slide", check_images="none")
+    clean = quiet(by_slide, 10, 3, sampling="published-clean")
+    assert len(clean.train) == 785 and (len(clean.val), len(clean.test)) == (1536, 2284)
+    assert not slides(clean.train) & (slides(clean.val) | slides(clean.test)) and not slides(clean.val) & slides(
+        clean.test
+    )
+    # What was drawn before slides were known still loads.
+    old = quiet(by_study, 5, 1)
+    assert [record["id"] for record in FewShotSplit.from_json(old.to_json(), data).train] == [
+        r["id"] for r in old.train
+    ]
+    with pytest.raises(ValueError, match="names no slides"):
+        load_source("medfmc_endo", folder, group="slide", check_images="none")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 
@@ -14,6 +15,7 @@ from tests.tools.pretrain.scenes import SMALL
 from tools.pretrain import Recipe, run_pretraining
 
 
+@pytest.mark.slow  # test_training.py interrupts one in its own process
 def test_killed_among_its_steps_and_run_again(pool, tmp_path):
     longer = Recipe(**{**vars(SMALL), "steps": 500})
     for name in ("whole", "killed"):

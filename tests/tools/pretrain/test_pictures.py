@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 
+from tests.fresh_process import fresh_processes
 from tools.pretrain.pictures import CHOICES, CONTOURS, VALUES, make_picture
 
 
 def test_a_picture_follows_from_seed_and_index_in_any_process():
     ours = make_picture(1, 5, 40).image.tobytes()
-    code = (
-        "import sys; from tools.pretrain.pictures import make_picture; "
-        "make_picture(1, 4, 40); sys.stdout.write(make_picture(1, 5, 40).image.tobytes().hex())"
-    )
-    command, root = [sys.executable, "-c", code], Path(__file__).parents[3]
-    theirs = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    assert bytes.fromhex(theirs) == ours
+    with fresh_processes() as pool:
+        theirs = [pool.submit(make_picture, 1, index, 40).result().image.tobytes() for index in (4, 5)]
+    assert theirs[1] == ours
     assert make_picture(1, 6, 40).image.tobytes() != ours != make_picture(2, 5, 40).image.tobytes()
 
 

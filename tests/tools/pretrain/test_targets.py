@@ -43,9 +43,10 @@ def test_the_same_seed_finds_the_same_words(pictures, describer):
 
 
 def test_a_change_of_colour_or_of_detail_changes_the_description(pictures, describer):
-    spread = describer(pictures).std(0)
+    pictures = pictures[:40]
+    described = describer(pictures)
     for changed in (pictures.flip(-1), (pictures // 64) * 64):
-        moved = ((describer(changed) - describer(pictures)) / spread).square().mean().sqrt()
+        moved = ((describer(changed) - described) / described.std(0)).square().mean().sqrt()
         assert moved > 0.3
     # Upside down it has the same colours and edges; only the words that have a direction are others.
     turned = (describer.raw(pictures.flip(1)) - describer.raw(pictures)).abs().amax(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_ept.benchmark.report.scores import Column, Score, Scores
 from monai_ept.reporting.axes import tidy
-from monai_ept.reporting.figure import AHEAD, BEHIND, GREY, INK, Picture, figure_of, styled
+from monai_ept.reporting.figure import AHEAD, BEHIND, GREY, INK, Picture, figure_of
 from monai_ept.reporting.numbers import signed
 from monai_ept.reporting.statistics import NOTHING
 
@@ -33,25 +33,24 @@ def draw_differences(table: Scores, backbone: str) -> Picture | None:
     labels = [label for label in labels if any((label, column) in table.scores for column in columns)]
     lines = _lines(columns)
     several = [backbone] * (len(table.backbones) > 1)
-    with styled("differences"):
-        figure = figure_of(11.5, len(lines) * (0.75 + 0.27 * len(labels)) + 0.3)
-        panels = figure.subplots(len(lines), max(map(len, lines)), squeeze=False, sharey=True, sharex=True)
-        for line, row in zip(lines, panels, strict=True):
-            for column, axes in zip(line, row, strict=False):
-                _panel(axes, table, column, labels)
-            for axes in row[len(line) :]:
-                axes.set_visible(False)
-        low, high = _limits(table, labels, columns)
-        panels[0, 0].set_xlim(low, high)
-        figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
-        return Picture.drawn(
-            ["differences", *several],
-            ": ".join([f"Difference to {table.reference}", *several]),
-            f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
-            "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
-            "grey cannot be told from no difference.",
-            figure,
-        )
+    figure = figure_of(11.5, len(lines) * (0.75 + 0.27 * len(labels)) + 0.3)
+    panels = figure.subplots(len(lines), max(map(len, lines)), squeeze=False, sharey=True, sharex=True)
+    for line, row in zip(lines, panels, strict=True):
+        for column, axes in zip(line, row, strict=False):
+            _panel(axes, table, column, labels)
+        for axes in row[len(line) :]:
+            axes.set_visible(False)
+    low, high = _limits(table, labels, columns)
+    panels[0, 0].set_xlim(low, high)
+    figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
+    return Picture.drawn(
+        ["differences", *several],
+        ": ".join([f"Difference to {table.reference}", *several]),
+        f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
+        "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
+        "grey cannot be told from no difference.",
+        figure,
+    )
 
 
 def _limits(table: Scores, labels: list[str], columns: list[Column]) -> tuple[float, float]:
@@ -85,9 +84,8 @@ def _panel(axes: Any, table: Scores, column: Column, labels: list[str]) -> None:
         if math.isnan(found.value):
             continue
         colour = {1: AHEAD, -1: BEHIND, 0: GREY}[score.verdict]
-        if not math.isnan(score.difference.p):
-            axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
-        axes.plot(found.value, row, "o", color=colour, markersize=6.5, zorder=3)
+        half = None if math.isnan(score.difference.p) else found.half
+        axes.errorbar(found.value, row, xerr=half, fmt="o", color=colour, markersize=6.5, elinewidth=2.2, zorder=3)
         if score.verdict:
             right = found.value > 0  # away from the line at zero
             axes.annotate(

@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ept.benchmark.report.results import plain
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
-from monai_ept.reporting.axes import TOP, equal_spans, place_labels, tidy, within_scores
-from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels, styled
+from monai_ept.reporting.axes import TOP, equal_spans, name_beside, plot_means, tidy, within_scores
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["depths_of", "draw_factors", "names_apart"]
 
@@ -33,25 +35,25 @@ Curves = Mapping[str, Sequence[tuple[float, Interval]]]
 
 def draw_factors(table: Scores, backbone: str, source: str) -> list[Picture]:
     """One figure for each factor that has at least two values on this data set."""
-    factors: dict[str, dict[str, Any]] = defaultdict(dict)  # by factor and label
-    groups: dict[str, dict[str, str]] = defaultdict(dict)
-    for cell in table.cells.itertuples():
-        if cell.backbone == backbone and cell.source == source:
-            for name, value in cell.factors.items():
-                factors[name][cell.label] = value
-                rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
-                groups[name][cell.label] = " ".join([cell.group or cell.method, *rest])
+    cells = table.cells[(table.cells["backbone"] == backbone) & (table.cells["source"] == source)]
+    cells = cells.drop_duplicates("label")
+    names = dict.fromkeys(name for factors in cells["factors"] for name in factors)
     pictures = [
-        _factor(table, backbone, source, name, values, groups[name])
-        for name, values in factors.items()
-        if len(set(map(plain, values.values()))) > 1
+        _factor(table, backbone, source, name, cells[[name in factors for factors in cells["factors"]]])
+        for name in names
     ]
     return [picture for picture in pictures if picture is not None]
 
 
-def _factor(
-    table: Scores, backbone: str, source: str, name: str, values: Mapping[str, Any], groups: Mapping[str, str]
-) -> Picture | None:
+def _factor(table: Scores, backbone: str, source: str, name: str, cells: pd.DataFrame) -> Picture | None:
+    values: dict[str, Any] = {}
+    groups: dict[str, str] = {}  # the curve of each method, named by what else it varies
+    for cell in cells.itertuples():
+        values[cell.label] = cell.factors[name]
+        rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
+        groups[cell.label] = " ".join([cell.group or cell.method, *rest])
+    if len(set(map(plain, values.values()))) < 2:
+        return None
     depths = depths_of(values) if name in LAYERS else {}
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values.values())
     word = name.replace("_", " ")
@@ -97,24 +99,23 @@ def _factor(
         caption += f" Dashed, with its interval as a band: {table.reference}{lacks}."
     if len(content) > 1:
         caption += " All panels have the same scale, at different heights."
-    with styled(name):
-        figure, grid = panels(len(content), 3, 5.5 if len(content) == 1 else 3.83, 3.5, sharex=True)
-        for axes, (heading, (curves, base)) in zip(grid.flat, content.items(), strict=True):
-            _panel(axes, curves, base, lines=bool(numeric or depths), log=log)
-            axes.set_title(heading, loc="left", fontsize=11)
-            axes.set_xticks(list(ticks), names_apart(ticks) if log else list(ticks.values()))
-            axes.minorticks_off()
-            if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
-                axes.tick_params(axis="x", labelrotation=45)
-            if not numeric and not depths:
-                axes.set_xlim(-0.5, len(ticks) - 0.5)
-            axes.tick_params(labelbottom=True)
-        equal_spans(list(grid.flat), top=TOP)
-        _direct_labels(grid.flat[-1], curves, base, table.reference)
-        figure.supxlabel(word, fontsize=11)
-        figure.supylabel(metric, fontsize=11)
-        where = table.where(backbone, source)
-        return Picture.drawn([name, *where], f"{title}: {', '.join(reversed(where))}", caption, figure)
+    figure, grid = panels(len(content), 3, 5.5 if len(content) == 1 else 3.83, 3.5, sharex=True)
+    for axes, (heading, (curves, base)) in zip(grid.flat, content.items(), strict=True):
+        _panel(axes, curves, base, lines=bool(numeric or depths), log=log)
+        axes.set_title(heading, loc="left", fontsize=11)
+        axes.set_xticks(list(ticks), names_apart(ticks) if log else list(ticks.values()))
+        axes.minorticks_off()
+        if max(len(line) for text in ticks.values() for line in text.split("\n")) * len(ticks) > 44:
+            axes.tick_params(axis="x", labelrotation=45)
+        if not numeric and not depths:
+            axes.set_xlim(-0.5, len(ticks) - 0.5)
+        axes.tick_params(labelbottom=True)
+    equal_spans(list(grid.flat), top=TOP)
+    _direct_labels(grid.flat[-1], curves, base, table.reference)
+    figure.supxlabel(word, fontsize=11)
+    figure.supylabel(metric, fontsize=11)
+    where = table.where(backbone, source)
+    return Picture.drawn([name, *where], f"{title}: {', '.join(reversed(where))}", caption, figure)
 
 
 def depths_of(values: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -163,21 +164,12 @@ def _panel(axes: Any, curves: Curves, base: Interval | None, *, lines: bool, log
         axes.set_xscale("log")
     everywhere = [x for points in curves.values() for x, _ in points]
     apart = 0.018 * (max(everywhere) - min(everywhere)) if lines else 0.12
-    for number, (name, points) in enumerate(curves.items()):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    for number, points in enumerate(curves.values()):
         side = number - (len(curves) - 1) / 2
-        if log:
-            wide = (points[-1][0] / points[0][0]) ** (0.012 * side)
-            places = [x * wide for x, _ in points]
-        else:
-            places = [x + apart * side for x, _ in points]
-        axes.plot(
-            places, [found.value for _, found in points], color=colour, marker=marker, markersize=6.5,
-            linewidth=1.8, linestyle="-" if lines else "", label=name,
-        )  # fmt: skip
-        for x, (_, found) in zip(places, points, strict=True):
-            if found.known:
-                axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.5)
+        wide = (points[-1][0] / points[0][0]) ** (0.012 * side) if log else 1
+        places = [x * wide if log else x + apart * side for x, _ in points]
+        look: Any = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "linestyle": "-" if lines else ""}
+        plot_means(axes, places, [found for _, found in points], **look)
     if base is not None:
         axes.axhline(base.value, color=GREY, linestyle="--", linewidth=1.4, zorder=1)
         if base.known:
@@ -188,16 +180,11 @@ def _panel(axes: Any, curves: Curves, base: Interval | None, *, lines: bool, log
 
 def _direct_labels(axes: Any, curves: Curves, base: Interval | None, reference: str) -> None:
     """Names at the ends of the last panel's curves and of the reference's line."""
-    labels = [(name, points[-1][1].value, COLOURS[n % len(COLOURS)]) for n, (name, points) in enumerate(curves.items())]
-    if len(labels) < 2:
-        labels = []  # the figure's title names it
+    ends = {
+        name: (points[-1][0], points[-1][1].value, COLOURS[number % 7])
+        for number, (name, points) in enumerate(curves.items())
+        if len(curves) > 1  # a single one is named by the figure's title
+    }
     if base is not None:
-        labels.append((reference, base.value, "#555555"))
-    low, high = axes.get_ylim()
-    places = place_labels([end for _, end, _ in labels], 0.08 * (high - low), low, high)
-    for (name, _, colour), place in zip(labels, places, strict=True):
-        axes.annotate(
-            name, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=10,
-            fontweight="bold", color=colour, annotation_clip=False,
-        )  # fmt: skip
-    axes.set_ylim(low, high)
+        ends[reference] = axes.get_xlim()[1], base.value, "#555555"
+    name_beside(axes, ends, 0.08)

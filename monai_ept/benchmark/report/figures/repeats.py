@@ -12,7 +12,7 @@ import numpy as np
 
 from monai_ept.benchmark.report.scores import Column, Scores
 from monai_ept.reporting.axes import TOP, equal_spans, tidy
-from monai_ept.reporting.figure import AHEAD, GREY, INK, Picture, panels, styled
+from monai_ept.reporting.figure import AHEAD, GREY, INK, Picture, panels
 
 __all__ = ["draw_repeats"]
 
@@ -38,23 +38,22 @@ def draw_repeats(table: Scores, backbone: str, source: str) -> Picture | None:
         return None
     labels = [label for label in table.labels if any(label in rows for rows in values.values())]
     metric = table.metric_of[source].replace("_", " ")
-    with styled("repeats"):
-        width, height = 6.5 if len(values) == 1 else 3.83, 0.9 + 0.3 * len(labels)
-        figure, grid = panels(len(values), 3, width, height, sharey=True)
-        for axes, (column, rows) in zip(grid.flat, values.items(), strict=True):
-            _panel(axes, column, rows, labels, table.reference)
-        equal_spans(list(grid.flat), "x", top=TOP)
-        figure.supxlabel(metric, fontsize=11)
-        boxes = any(len(scores) >= FOR_A_BOX for rows in values.values() for scores in rows.values())
-        parts = table.where(backbone, source)
-        return Picture.drawn(
-            ["repeats", *parts],
-            f"Distribution over repeats: {', '.join(reversed(parts))}",
-            f"{metric.capitalize()} of each training as a dot, the mean as a line"
-            f"{', the middle half as a box' if boxes else ''}. Samplings draw other training images, seeds "
-            "other batches and start values.",
-            figure,
-        )
+    width, height = 6.5 if len(values) == 1 else 3.83, 0.9 + 0.3 * len(labels)
+    figure, grid = panels(len(values), 3, width, height, sharey=True)
+    for axes, (column, rows) in zip(grid.flat, values.items(), strict=True):
+        _panel(axes, column, rows, labels, table.reference)
+    equal_spans(list(grid.flat), "x", top=TOP)
+    figure.supxlabel(metric, fontsize=11)
+    boxes = any(len(scores) >= FOR_A_BOX for rows in values.values() for scores in rows.values())
+    parts = table.where(backbone, source)
+    return Picture.drawn(
+        ["repeats", *parts],
+        f"Distribution over repeats: {', '.join(reversed(parts))}",
+        f"{metric.capitalize()} of each training as a dot, the mean as a line"
+        f"{', the middle half as a box' if boxes else ''}. Samplings draw other training images, seeds "
+        "other batches and start values.",
+        figure,
+    )
 
 
 def _panel(axes: Any, column: Column, rows: dict[str, list[float]], labels: Sequence[str], reference: str) -> None:

@@ -9,17 +9,14 @@ from typing import Any
 
 from monai_ept.benchmark.report.scores import Scores
 from monai_ept.metrics import Interval
-from monai_ept.reporting.axes import place_labels, tidy, within_scores
-from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, figure_of, panels, styled
+from monai_ept.reporting.axes import name_beside, plot_means, tidy, within_scores
+from monai_ept.reporting.figure import COLOURS, GREY, MARKERS, Picture, figure_of, panels
 
 __all__ = ["curves_of", "draw_shots", "plot_shots"]
 
 FEW = 6
 """Methods that one panel can hold; more get a panel each."""
 FAINT = "#cfcfcf"
-
-CONNECTOR = {"arrowstyle": "-", "linewidth": 0.9, "linestyle": ":", "shrinkA": 0, "shrinkB": 5}
-"""From a curve's end to its name; dotted, so that it is not taken for data."""
 
 Curve = Sequence[Interval | None]
 
@@ -32,23 +29,22 @@ def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
         return None
     metric = table.metric_of[source].replace("_", " ")
     how = ""
-    with styled("shots"):
-        if len(curves) <= FEW:
-            figure = figure_of(9.5, 5.0)
-            axes = figure.add_subplot()
-            plot_shots(axes, curves, shots, table.reference)
-            axes.set_ylabel(metric)
-        else:
-            how = " One panel for each method, from best to worst; all others in light grey"
-            how += f", {table.reference} dashed." if table.reference else "."
-            figure = _apart(curves, shots, metric, table.reference)
-        where = table.where(backbone, source)
-        return Picture.drawn(
-            ["shots", *where],
-            f"Score against shots: {', '.join(reversed(where))}",
-            f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
-            figure,
-        )
+    if len(curves) <= FEW:
+        figure = figure_of(9.5, 5.0)
+        axes = figure.add_subplot()
+        plot_shots(axes, curves, shots, table.reference)
+        axes.set_ylabel(metric)
+    else:
+        how = " One panel for each method, from best to worst; all others in light grey"
+        how += f", {table.reference} dashed." if table.reference else "."
+        figure = _apart(curves, shots, metric, table.reference)
+    where = table.where(backbone, source)
+    return Picture.drawn(
+        ["shots", *where],
+        f"Score against shots: {', '.join(reversed(where))}",
+        f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
+        figure,
+    )
 
 
 def curves_of(table: Scores, backbone: str, source: str) -> tuple[list[str], dict[str, Curve]]:
@@ -65,26 +61,18 @@ def curves_of(table: Scores, backbone: str, source: str) -> tuple[list[str], dic
 def plot_shots(axes: Any, curves: Mapping[str, Curve], shots: Sequence[str], reference: str) -> None:
     """All curves on axes that are there, each with its name at its end."""
     others = [label for label in curves if label != reference]
-    looks = {label: (COLOURS[i % 7], MARKERS[(i + i // 7) % 7]) for i, label in enumerate(others)}
-    looks[reference] = (GREY, "o")
+    looks = {label: (COLOURS[i % 7], MARKERS[(i + i // 7) % 7], "-") for i, label in enumerate(others)}
+    looks[reference] = (GREY, "o", "--")
     apart = min(0.05, 0.4 / len(curves))
     ends = {}
     for number, (label, curve) in enumerate(curves.items()):
-        shift = apart * (number - (len(curves) - 1) / 2)
-        _curve(axes, curve, *looks[label], dashed=label == reference, shift=shift)
-        last = max(place for place, found in enumerate(curve) if found is not None)
-        ends[label] = last + shift, [found for found in curve if found is not None][-1].value
+        places, means = _points(curve, apart * (number - (len(curves) - 1) / 2))
+        colour, marker, line = looks[label]
+        plot_means(axes, places, means, color=colour, marker=marker, linestyle=line)
+        ends[label] = places[-1], means[-1].value, colour
     _shot_axis(axes, shots)
-    within_scores(axes, [mean for _, mean in ends.values()])
-    low, high = axes.get_ylim()
-    places = place_labels([mean for _, mean in ends.values()], 0.058 * (high - low), low, high)
-    for (label, end), place in zip(ends.items(), places, strict=True):
-        axes.annotate(
-            label, end, (len(shots) - 0.68, place), va="center", color=looks[label][0],
-            fontweight="bold", annotation_clip=False,
-            arrowprops={**CONNECTOR, "color": looks[label][0]},
-        )  # fmt: skip
-    axes.set_ylim(low, high)
+    within_scores(axes, [mean for _, mean, _ in ends.values()])
+    name_beside(axes, ends)
     axes.set_xlabel("shots per class")
 
 
@@ -94,10 +82,10 @@ def _apart(curves: Mapping[str, Curve], shots: Sequence[str], metric: str, refer
     for name, axes in zip(labels, grid.flat, strict=True):
         for label, curve in curves.items():
             if label not in (name, reference):
-                _curve(axes, curve, FAINT, "", bars=False, width=1)
+                plot_means(axes, *_points(curve), bars=False, color=FAINT, linewidth=1)
         if reference in curves:
-            _curve(axes, curves[reference], GREY, "", bars=False, dashed=True, width=1.6)
-        _curve(axes, curves[name], COLOURS[0], "o")
+            plot_means(axes, *_points(curves[reference]), bars=False, color=GREY, linewidth=1.6, linestyle="--")
+        plot_means(axes, *_points(curves[name]), color=COLOURS[0], marker="o")
         _shot_axis(axes, shots)
         axes.set_title(name, loc="left", fontsize=11, fontweight="bold", color=COLOURS[0])
         axes.tick_params(labelbottom=True)
@@ -107,25 +95,10 @@ def _apart(curves: Mapping[str, Curve], shots: Sequence[str], metric: str, refer
     return figure
 
 
-def _curve(
-    axes: Any,
-    curve: Curve,
-    colour: str,
-    marker: str,
-    *,
-    dashed: bool = False,
-    bars: bool = True,
-    width: float = 1.8,
-    shift: float = 0.0,
-) -> None:
-    points = [(place + shift, found) for place, found in enumerate(curve) if found is not None]
-    axes.plot(
-        [x for x, _ in points], [found.value for _, found in points], color=colour, marker=marker, markersize=6,
-        linewidth=width, linestyle="--" if dashed else "-",
-    )  # fmt: skip
-    for x, found in points:
-        if bars and found.known:
-            axes.plot([x, x], [found.low, found.high], color=colour, linewidth=1.4)
+def _points(curve: Curve, shift: float = 0.0) -> tuple[list[float], list[Interval]]:
+    """Places and scores, of those numbers of shots that have one."""
+    there = [(place + shift, found) for place, found in enumerate(curve) if found is not None]
+    return [place for place, _ in there], [found for _, found in there]
 
 
 def _shot_axis(axes: Any, shots: Sequence[str]) -> None:

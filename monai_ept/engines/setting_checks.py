@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+Everything that a training, an evaluation or a prediction was given, looked at before anything else is done.
+
+A command line makes of ``--seed x`` a text and of ``--tags x`` another, and where they are used nobody knows any more
+what they were called. Here each has its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral
+from typing import Any
+
+from torch import nn
+
+from monai_ept.checks import check_choice, check_mapping, check_number, check_text, check_whole, flag, shown
+from monai_ept.data import list_sources
+from monai_ept.data.views import VIEW_SETS
+from monai_ept.engines.recipe import recipe_of
+from monai_ept.methods import build_methods
+from monai_ept.networks.device import usable_device
+from monai_ept.networks.load_backbone import check_backbone
+from monai_ept.networks.precision import at_precision
+from monai_ept.networks.readout import check_readout_setting
+
+__all__ = ["check_seed", "check_settings"]
+
+_Check = Callable[[str, Any], Any]
+
+LARGEST_SEED = 2**63 - 1  # torch's generators take no more
+
+
+def check_settings(
+    *, data: Mapping[str, Any] | None = None, network: Mapping[str, Any] | None = None, **given: Any
+) -> None:
+    """
+    Look at settings as a user wrote them; each is checked under its own name, and those that belong together, together.
+
+    Args:
+        data: arguments of ``load_data``.
+        network: arguments of ``make_network``.
+        given: more settings. ``recipe`` is a name or a mapping, as ``recipe_of`` takes it. What has no check here (the
+            parts of a configuration, for one) is passed over.
+
+    Raises:
+        ValueError: for a setting that is out of range, of another kind, or unknown; it names the setting.
+        TypeError: for a method that is none.
+        ImportError: for a method that needs a package that is not there.
+
+    Example::
+
+        >>> check_settings(shots=5, seed=0, recipe={"epochs": 5})
+        >>> check_settings(seed="x")
+        Traceback (most recent call last):
+        ValueError: seed must be a whole number of at least 0, got 'x'.
+    """
+    about_data = {"source_options" if key == "options" else key: value for key, value in (data or {}).items()}
+    if data is not None:
+        check_choice("source", data.get("source"), list_sources())
+    settings = {**about_data, **(network or {}), **given}
+    for name, value in settings.items():
+        if name in _CHECKS:
+            _CHECKS[name](name, value)
+    if "recipe" in settings:
+        at_precision(nn.Identity(), usable_device(settings.get("device")), recipe_of(settings["recipe"]).amp)
+    if "method" in settings:
+        own = dict(settings.get("method_settings") or {})
+        if settings.get("prompt_length") is not None:
+            own["prompt_length"] = settings["prompt_length"]
+        build_methods(settings["method"], **own)
+
+
+def check_seed(seed: Any) -> int:
+    """A seed that everything takes which draws random numbers; NumPy's whole numbers are some too."""
+    plain = int(seed) if isinstance(seed, Integral) and not isinstance(seed, bool) else seed
+    return check_whole("seed", plain, 0, LARGEST_SEED)
+
+
+def _whole(least: int = 1, most: int | None = None) -> _Check:
+    return lambda name, value: check_whole(name, value, least, most)
+
+
+def _number(**bounds: float) -> _Check:
+    return lambda name, value: check_number(name, value, **bounds)
+
+
+def _choice(*options: str) -> _Check:
+    return lambda name, value: check_choice(name, value, options)
+
+
+def _mapping(example: str) -> _Check:
+    return lambda name, value: check_mapping(name, value, example)
+
+
+def _or_none(check: _Check) -> _Check:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    return flag(value, name)
+
+
+def _sizes(name: str, value: Any) -> None:
+    """One whole number, or one for each direction."""
+    several = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not 1 <= len(several) <= 3:
+        raise ValueError(f"{name} must be a whole number, or one for each direction, got {shown(value)}.")
+    for one in several:
+        check_whole(name, one)
+
+
+def _interval(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError(f"{name} must be two numbers, [from, to], got {shown(value)}.")
+    low, high = (check_number(name, one) for one in value)
+    if low >= high:
+        raise ValueError(f"{name} must rise from its first number to its second, got {shown(value)}.")
+
+
+def _names(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or not value or len(set(map(str, value))) < len(value):
+        raise ValueError(f"{name} must be a list of different names, got {shown(value)}.")
+
+
+def _weights(name: str, value: Any) -> None:
+    """Yes, no or a path; a yes and a no may come as a text."""
+    if not isinstance(value, (bool, int)):
+        check_text(name, value)
+    elif value not in (0, 1):
+        raise ValueError(f"{name} must be true, false or the path of a checkpoint, got {shown(value)}.")
+
+
+def _track(name: str, value: Any) -> None:
+    """Yes, no, or what ``MLflowTracking`` takes."""
+    if not isinstance(value, Mapping):
+        flag(value, name)
+        return
+    for key, one in check_mapping(name, value, "{'experiment': 'derm'}").items():
+        if one is not None and key in _CHECKS:
+            _CHECKS[key](key, one)
+
+
+def _recipe(name: str, value: Any) -> None:
+    recipe_of(value)
+
+
+_CHECKS: dict[str, _Check] = {
+    "source": _or_none(lambda name, value: check_choice(name, value, list_sources())),
+    "dataset_dir": _or_none(check_text),
+    "source_options": _or_none(_mapping("{'group_pattern': '(.*)_'}")),
+    "class_names": _or_none(_names),
+    "shots": _whole(),
+    "seed": lambda name, value: check_seed(value),
+    "sampling": _choice("fresh", "published", "published-clean"),
+    "test_fraction": _or_none(_number(above=0, below=1)),
+    "part": _choice("train", "val", "test"),
+    "backbone": lambda name, value: check_backbone(value),
+    "pretrained": _or_none(_weights),
+    "img_size": _or_none(_sizes),
+    "patch_size": _or_none(_sizes),
+    "in_channels": _whole(),
+    "intensity_range": _or_none(_interval),
+    "method_settings": _or_none(_mapping("{'rank': 8}")),
+    "dropout": _number(least=0, below=1),
+    "readout": lambda name, value: check_readout_setting(value),
+    "views": _or_none(_choice(*VIEW_SETS)),
+    "recipe": _recipe,
+    "batch_size": _whole(),
+    "num_resamples": _whole(0),
+    "num_workers": _whole(0),
+    "device": lambda name, value: usable_device(value),
+    "resume": _flag,
+    "overwrite": _flag,
+    "track": _track,
+    "run_name": _or_none(check_text),
+    "experiment": _or_none(check_text),
+    "tracking_uri": _or_none(check_text),
+    "register": _or_none(check_text),
+    "tags": _mapping("{'study': 'first'}"),
+}
