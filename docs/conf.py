@@ -71,6 +71,7 @@ docs/bundles
 docs/mlflow
 docs/analysis
 docs/benchmark
+docs/reliability
 ```
 ```{toctree}
 :hidden:
