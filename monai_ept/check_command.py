@@ -28,11 +28,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """Print the report; the exit status is 1 if a training would refuse the data."""
-    import yaml
-
     from monai_ept.data.report import check_data
+    from monai_ept.yaml_file import load_yaml
 
-    options = {name: yaml.safe_load(value) for name, value in name_value_pairs("--option", args.option).items()}
+    pairs = name_value_pairs("--option", args.option)
+    options = {name: load_yaml(value, f"--option {name}") for name, value in pairs.items()}
     report = check_data(args.data, args.source, near=not args.fast, out=args.out, **options)
     print(report.text)
     if report.refused:

@@ -146,6 +146,24 @@ def _recipe(name: str, value: Any) -> None:
     recipe_of(value)
 
 
+def _store(name: str, value: Any) -> None:
+    from monai_ept.tracking import tracking_store
+
+    tracking_store(check_text(name, value))
+
+
+def _experiment(name: str, value: Any) -> None:
+    from monai_ept.tracking.tracked_run import check_run
+
+    check_run(value)
+
+
+def _model_name(name: str, value: Any) -> None:
+    from monai_ept.tracking.model_registry import check_model_name
+
+    check_model_name(value)
+
+
 _CHECKS: dict[str, _Check] = {
     "source": _or_none(lambda name, value: check_choice(name, value, list_sources())),
     "dataset_dir": _or_none(check_text),
@@ -175,8 +193,8 @@ _CHECKS: dict[str, _Check] = {
     "overwrite": _flag,
     "track": _track,
     "run_name": _or_none(check_text),
-    "experiment": _or_none(check_text),
-    "tracking_uri": _or_none(check_text),
-    "register": _or_none(check_text),
+    "experiment": _or_none(_experiment),
+    "tracking_uri": _or_none(_store),
+    "register": _or_none(_model_name),
     "tags": _mapping("{'study': 'first'}"),
 }

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from monai_ept.__main__ import main
@@ -70,10 +71,9 @@ def test_what_a_training_refuses_is_listed_and_the_status_is_1(tmp_path: Path, c
     folder(tmp_path)
     (tmp_path / "train/a/empty.png").touch()
     (tmp_path / "train/b/words.png").write_text("x")
-    try:
+    with pytest.raises(SystemExit) as end:
         main(["check", str(tmp_path)])
-    except SystemExit as end:
-        assert end.code == 1
+    assert end.value.code == 1
     shown = capsys.readouterr()
     assert "problems   2" in shown.out and "words.png' cannot be read" in shown.out
     assert "empty.png' is empty (zero bytes) (and 1 more problems)" in shown.err.strip().splitlines()[-1]

@@ -14,9 +14,33 @@ from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
 from monai_ept.handlers.mlflow_tracking import flat_metrics
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "checked_store"]
 
 logger = logging.getLogger(__name__)
+
+
+def checked_store(tracking_uri: str | None, experiment: str | None) -> str:
+    """
+    The address of the store, if records of a sweep can go there.
+
+    Args:
+        tracking_uri: where MLflow is, see ``tracking_store``.
+        experiment: the experiment; None takes each cell's source.
+
+    Raises:
+        ValueError: when MLflow refuses the address or the name, or the database is another program's.
+    """
+    from monai_ept.tracking import tracking_store
+    from monai_ept.tracking.address import database_path
+    from monai_ept.tracking.local_database import check_database
+    from monai_ept.tracking.tracked_run import check_run
+
+    if experiment is not None:
+        check_run(experiment)
+    store = tracking_store(tracking_uri)
+    if (path := database_path(store)) is not None:
+        check_database(path)
+    return store
 
 
 class Recorder:

@@ -82,9 +82,8 @@ def run_sweep(
         OSError: when the folder cannot be written.
     """
     from monai_ept.benchmark.run.before_cells import check_sweep
-    from monai_ept.benchmark.run.mlflow_record import Recorder
+    from monai_ept.benchmark.run.mlflow_record import Recorder, checked_store
     from monai_ept.benchmark.run.sweep_progress import SweepProgress
-    from monai_ept.tracking import tracking_store
     from monai_ept.tracking.process_lock import ProcessLock
 
     began = time.time()
@@ -92,7 +91,7 @@ def run_sweep(
     check_number("cell_timeout", cell_timeout, above=0, below=1e9)
     here = ray is None or ray is False
     cells, folder, cost = check_sweep(sweep, out, threads=threads, device=device, here=here, again=retry_failed)
-    store = tracking_store(tracking_uri) if track else None
+    store = checked_store(tracking_uri, experiment) if track else None
     pool = _pool(ray, workers, threads, cache or folder.path / "images", device, cell_timeout)
     with ExitStack() as stack:
         stack.enter_context(pool)
