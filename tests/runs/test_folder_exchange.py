@@ -8,13 +8,10 @@ from monai_ept.files import WriteError
 from monai_ept.runs.folder_exchange import settle
 from tests.runs.test_result_folder import names, write
 
-
 LEFT = [("run.next", ".run.replaced"), (".run.replaced",), ("run", ".run.replaced")]
 
 
 @pytest.mark.parametrize("left", LEFT, ids="+".join)
-    "left", [("run.next", ".run.replaced"), (".run.replaced",), ("run", ".run.replaced")], ids="+".join
-)
 def test_a_replacement_that_was_cut_short_is_finished(tmp_path, left):
     new = "old" if "run.next" not in left and "run" not in left else "new"
     for name in left:
