@@ -143,6 +143,8 @@ class Recipe:
         return self.changed(
             lr=default_lr(network, self.optimizer) if self.lr is None else self.lr,
             weight_decay=default_weight_decay(self.optimizer) if self.weight_decay is None else self.weight_decay,
+            # What only a solved head has decides nothing elsewhere.
+            **({} if self.solve else {"readout": None, "views": None}),
         )
 
     def to_dict(self) -> dict[str, Any]:

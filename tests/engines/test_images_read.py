@@ -74,8 +74,8 @@ def test_a_training_does_not_go_on_with_other_images(folder_of_images, tmp_path)
     again = training(folder_of_images, tmp_path / "run", resume=True)
     again.trainer.run()
     assert again.trainer.state.epoch == 2
-    for record in first.split.train:
-        Image.fromarray(np.zeros((32, 32, 3), dtype=np.uint8)).save(record["image"])
+    for value, record in enumerate(first.split.train):
+        Image.fromarray(np.full((32, 32, 3), value, dtype=np.uint8)).save(record["image"])
     with pytest.raises(CheckpointError, match="was trained on other images: .* and 3 more of 12 have changed since"):
         training(folder_of_images, tmp_path / "run", resume=True).trainer.run()
     assert (tmp_path / "run" / "last.pt").read_bytes() == last
