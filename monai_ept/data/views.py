@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from monai.transforms import Transform
@@ -44,7 +45,7 @@ class View(Transform):
         if self.side < 1.0:
             lengths = [max(1, round(length * self.side)) for length in size]
             starts = [round((whole - part) * self.at) for whole, part in zip(size, lengths, strict=True)]
-            window = tuple(slice(start, start + part) for start, part in zip(starts, lengths, strict=True))
+            window: list[Any] = [slice(start, start + part) for start, part in zip(starts, lengths, strict=True)]
             smooth = {"mode": "bicubic", "antialias": True} if len(size) == 2 else {"mode": "trilinear"}
             images = F.interpolate(images[(..., *window)], size=size, align_corners=False, **smooth)
         if self.flip:

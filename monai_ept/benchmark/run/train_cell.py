@@ -154,7 +154,8 @@ def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSpl
     """The training of a cell, on images that are decoded already and without the part of the network that is frozen."""
     recipe = cell.training_recipe
     images = bench.images(cell, net, split.train, train=recipe.augment)
-    network, dataset = net, images
+    network: nn.Module = net
+    dataset: Any = images
     if not recipe.solve:  # which looks at images, and once only
         network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
     return Training(
