@@ -161,7 +161,10 @@ def _experiment(name: str, value: Any) -> None:
 def _model_name(name: str, value: Any) -> None:
     from monai_ept.tracking.model_registry import check_model_name
 
-    check_model_name(value)
+    try:
+        check_model_name(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no name for it: {error}") from None
 
 
 _CHECKS: dict[str, _Check] = {

@@ -127,9 +127,9 @@ CASES = [
     typed("track", "x", "neither true nor false"),
     typed("tags", "x", "such as {'study'"),
     typed("tags", [1], "such as {'study'"),
-    typed("experiment", 5, "text"),
+    typed("experiment", 5, "name of 1 to 500 characters"),
     typed("tracking_uri", ["x"], "text"),
-    typed("register", "", "text"),
+    typed("register", "", "1 to 250 characters"),
     BadInput(
         "train-metric", ["key_metric 'acuracy'", "'accuracy'"], bundle={**TRAIN, "validate#key_metric": "acuracy"}
     ),
@@ -166,7 +166,7 @@ CASES = [
     given("resume", ["resume", "neither true nor false"], resume="x"),
     given("track", ["track", "neither true nor false"], track="x"),
     given("tags", ["tags", "such as"], track={"tags": "x"}),
-    given("experiment", ["experiment", "text"], track={"experiment": 5}),
+    given("experiment", ["experiment", "name of 1 to 500 characters"], track={"experiment": 5}),
     given("misspelled", ["track has no 'experimnt'"], track={"experimnt": "x"}),
     given("metric", ["key_metric 'acc' is not known"], recipe={"key_metric": "acc"}),
     given("select", ["select='val' needs validation images"], recipe={"select": "val"}, val="none"),
