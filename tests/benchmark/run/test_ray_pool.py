@@ -43,7 +43,10 @@ def cluster():
     pytest.importorskip("ray", reason="Ray is not installed: pip install monai_ept[ray]")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    # A node that is slow to answer, on a machine at its limits, is not a dead one: nobody would take its work then.
+    patient = {"health_check_timeout_ms": 60_000}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": patient}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster
     cluster.shutdown()
 
