@@ -51,6 +51,8 @@ def cluster():
     cluster.shutdown()
 
 
+# Beside two busy loops on two cores Ray begins no cell for minutes: this waits for a machine that has room.
+@pytest.mark.slow
 def test_a_node_does_what_a_worker_here_would(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
     node = cluster.add_node(num_cpus=1)
