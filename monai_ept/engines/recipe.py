@@ -106,6 +106,8 @@ class Recipe:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         check_choice("amp", self.amp, PRECISIONS)
         check_choice("select", self.select, ("last", "val"))
+        if self.select == "val" and self.epochs == 0:
+            raise ValueError("select='val' chooses among epochs and the recipe has none: set epochs, or select='last'.")
         if self.val_interval is not None:
             check_whole("val_interval", self.val_interval)
         if self.key_metric is not None:

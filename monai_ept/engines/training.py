@@ -135,8 +135,10 @@ class Training(TrainingParts):
             )
         history = self.trainer.state.history
         best = self.evaluator.state.best_metric_epoch if self.recipe.select == "val" else self.trainer.state.epoch
-        written = {"delta": work / DELTA_FILE, "checkpoint": work / CHECKPOINT_FILE, "split": work / SPLIT_FILE}
+        written = {"delta": work / DELTA_FILE, "split": work / SPLIT_FILE}
         written.update({"record": work / RECORD_FILE, "history": work / HISTORY_FILE})
+        if self.recipe.epochs:
+            written["checkpoint"] = work / CHECKPOINT_FILE
         if rank() == 0:
             write_whole(written["history"], json.dumps(history, indent=1) + "\n")
             report = {} if self.evaluation is None else self.evaluation.paths

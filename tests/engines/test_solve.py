@@ -11,7 +11,7 @@ import torch
 from monai_ept import EPTWrapper, TunedViT, fit
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.data.views import train_views
-from monai_ept.engines import Training
+from monai_ept.engines import Training, recipe_of
 from monai_ept.engines.ridge import Ridge
 
 
@@ -70,6 +70,7 @@ def test_a_finished_training_like_any_other(data, split, tmp_path):
     net = network(data, "ept", prompt_length=3)
     result = fit(net, split, recipe="solve", out_dir=tmp_path / "run", track=False, progress=False)
     assert result.epoch == 0 and result.history == []
+    assert all(path.is_file() for path in result.paths.values())
     assert 0 <= result.metrics["balanced_accuracy"] <= 1
     record = json.loads((tmp_path / "run" / "training.json").read_text())
     assert record["recipe"]["name"] == "solve"
@@ -135,6 +136,11 @@ def test_a_wish_of_the_network_counts_more_than_the_recipe(data, split):
 def test_a_head_of_several_layers_is_refused(data, split):
     with pytest.raises(ValueError, match="method mlp has a head of 3 layers, which no closed form solves"):
         Training(network(data, "mlp"), split, "solve")
+
+
+def test_there_is_no_best_of_no_epochs():
+    with pytest.raises(ValueError, match="select='val' chooses among epochs and the recipe has none"):
+        recipe_of({"name": "solve", "select": "val"})
 
 
 @pytest.mark.parametrize("recipe", ["default", "paper"])
