@@ -56,13 +56,11 @@ class Ridge:
         prior = (share * targets).sum(0)
         root = weights.sqrt()[:, None]
         rows, wanted = root * (features - mean) / deviation, root * (targets - prior)
+        penalty = strength * rows.square().sum() / len(rows) * torch.eye(min(rows.shape), dtype=rows.dtype)
         if len(rows) <= rows.shape[1]:
-            kernel = rows @ rows.T
-            solved = rows.T @ torch.linalg.solve(_with_ridge(kernel, strength), wanted)
+            solved = rows.T @ torch.linalg.solve(rows @ rows.T + penalty, wanted)
         else:
-            gram = rows.T @ rows
-            ridge = strength * gram.diagonal().sum() / len(rows)
-            solved = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), rows.T @ wanted)
+            solved = torch.linalg.solve(rows.T @ rows + penalty, rows.T @ wanted)
         return cls(mean, deviation, solved, prior)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -109,24 +107,17 @@ def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weig
         task: "multiclass" or "multilabel".
         weights: how much each image counts.
     """
+    from scipy.optimize import minimize_scalar
+
     usual = math.log(usual_sharpness(targets.shape[1], task))
-    low, high = usual - 5, usual + 5
 
     def loss(log: float) -> float:
         logits = scores * math.exp(log) + offset(prior, task)
         lost = float((weights * negative_log_likelihood(logits, targets, task)).sum())
         return lost + (log - usual) ** 2 / (2 * SPREAD**2)
 
-    # One valley, which the golden section finds without a derivative.
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(40):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return math.exp((low + high) / 2)
-
-
-def _with_ridge(kernel: Tensor, strength: float) -> Tensor:
-    return kernel + strength * kernel.diagonal().mean() * torch.eye(len(kernel), dtype=kernel.dtype)
+    found = minimize_scalar(loss, bounds=(usual - 5, usual + 5), method="bounded", options={"xatol": 1e-6})
+    return math.exp(found.x)
 
 
 def folds(groups: Sequence[str], targets: Tensor, task: str, most: int = 5) -> list[tuple[Tensor, Tensor]]:
