@@ -349,7 +349,10 @@ class TrainingParts:
             self.solution = solve_head(
                 self.net, self.solving_loader, groups, task=self.task, device=self.device, amp=self.recipe.amp
             )
-            logger.info(f"the head is solved: {self.solution}")
+            found = self.solution
+            logger.info(
+                f"solved on {found.views} views of each image, penalty {found.strength:g}, chosen in {found.folds} folds."
+            )
         if self.recipe.epochs:
             trainer.run()
         else:  # nothing is trained, and all that watches a training sees its beginning and its end
