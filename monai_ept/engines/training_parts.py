@@ -351,7 +351,7 @@ class TrainingParts:
             )
             found = self.solution
             logger.info(
-                f"solved on {found.views} views of each image, penalty {found.strength:g}, chosen in {found.folds} folds."
+                f"solved on {found.views} views of each image; penalty {found.strength:g}, of {found.folds} folds."
             )
         if self.recipe.epochs:
             trainer.run()
