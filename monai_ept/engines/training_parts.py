@@ -349,10 +349,7 @@ class TrainingParts:
             self.solution = solve_head(
                 self.net, self.solving_loader, groups, task=self.task, device=self.device, amp=self.recipe.amp
             )
-            found = self.solution
-            logger.info(
-                f"solved on {found.views} views of each image; penalty {found.strength:g}, of {found.folds} folds."
-            )
+            logger.info(f"solved: penalty {self.solution.strength:g}, of {self.solution.folds} folds.")
         if self.recipe.epochs:
             trainer.run()
         else:  # nothing is trained, and all that watches a training sees its beginning and its end
