@@ -56,15 +56,21 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
 
 
 def check_number(
-    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
 ) -> float:
     """``value`` if it is a finite number in range, else a ValueError that names the argument."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_number = is_number and abs(value) <= sys.float_info.max  # neither NaN nor infinite, nor a whole number beyond
-    if not is_number or not above < value < below or value < least:
+    if not is_number or not above < value < below or not least <= value <= most:
         bounds = [
             f"{word} {bound:g}"
-            for word, bound in (("above", above), ("at least", least), ("below", below))
+            for word, bound in (("above", above), ("at least", least), ("below", below), ("at most", most))
             if math.isfinite(bound)
         ]
         raise ValueError(f"{name} must be a number{' ' + ' and '.join(bounds) if bounds else ''}, got {shown(value)}.")
