@@ -205,7 +205,7 @@ RECIPES = {
     "solve": Recipe(name="solve", epochs=0, augment=False, solve=True, readout=4, views="upright"),
     "tune": Recipe(
         name="tune",
-        epochs=8,
+        epochs=4,
         steps_per_epoch=10,
         batch_size=32,
         head_lr=1e-4,

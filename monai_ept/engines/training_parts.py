@@ -227,9 +227,8 @@ class TrainingParts:
     @cached_property
     def train_loader(self) -> SeededDataLoader:
         """Batches of training images; each process takes its share."""
-        recipe = self.recipe
-        how = {"steps": recipe.steps_per_epoch, "seed": self.seed, "num_workers": self.num_workers}
-        return train_batches(self.dataset("train"), recipe.batch_size, **how)
+        images, batch_size, steps = self.dataset("train"), self.recipe.batch_size, self.recipe.steps_per_epoch
+        return train_batches(images, batch_size, steps=steps, seed=self.seed, num_workers=self.num_workers)
 
     def eval_loader(self, part: str) -> SeededDataLoader:
         """Batches of "val" or "test"."""
