@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_ept.data.views import train_views
+from monai_ept.engines.loss import image_weights
 from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
@@ -171,10 +172,7 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
     targets = labels.double()
     if task == "multiclass":
         targets = nn.functional.one_hot(labels.long(), net.num_classes).double()
-    weights = torch.ones(len(targets), dtype=torch.double)
-    if task == "multiclass":  # every class counts alike, however many images it has
-        weights = (targets / targets.sum(0).clamp(min=1)).sum(1)
-        weights = weights / weights.mean()
+    weights = image_weights(targets) if task == "multiclass" else torch.ones(len(targets), dtype=torch.double)
 
     def fit(rows: Tensor, strength: float) -> Ridge:
         views = features.shape[1]

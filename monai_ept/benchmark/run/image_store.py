@@ -17,6 +17,7 @@ import torch
 from monai.transforms import Compose, EnsureTyped, Orientationd
 from torch.utils.data import Dataset
 
+from monai_ept.data.image_content import content_hash
 from monai_ept.data.image_transforms import LoadRecordd, RepairChannelsd, UnitIntensityd
 from monai_ept.data.records import Record
 from monai_ept.files import usable_folder
@@ -38,20 +39,13 @@ def split_transform(transform: Compose) -> tuple[Compose, Compose]:
 
 
 def image_key(record: Record) -> str:
-    """A name of an image's content: of a file its path, size and date, of an array its bytes."""
+    """A name of an image's content: of a file its path, size and date, of anything else ``content_hash``."""
     image = record["image"]
-    if isinstance(image, (str, os.PathLike)):
-        path = Path(image).absolute()
-        about = path.stat()
-        content = f"{path}\n{about.st_size}\n{about.st_mtime_ns}".encode()
-    elif hasattr(image, "plan"):  # a synthetic picture that is not drawn yet, and follows from its plan
-        from monai_ept.data.sources.synthetic.picture_store import RENDER_VERSION
-
-        content = f"{RENDER_VERSION} {image.plan!r}".encode()
-    else:
-        array = np.ascontiguousarray(image)
-        content = f"{array.dtype} {array.shape}\n".encode() + array.tobytes()
-    return hashlib.sha256(content).hexdigest()[:32]
+    if not isinstance(image, (str, os.PathLike)):
+        return content_hash(image)
+    path = Path(image).absolute()
+    about = path.stat()
+    return hashlib.sha256(f"{path}\n{about.st_size}\n{about.st_mtime_ns}".encode()).hexdigest()[:32]
 
 
 class ImageStore:
