@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,6 +96,7 @@ def solve_head(
     task: str,
     device: torch.device,
     amp: str = "off",
+    look: Callable[..., tuple[Tensor, Tensor]] = view_features,
 ) -> Solution:
     """
     Give a network the head that ridge regression finds, with probabilities that images left out have confirmed.
@@ -110,6 +111,7 @@ def solve_head(
         task: "multiclass" or "multilabel".
         device: where the features are computed.
         amp: as in ``at_precision``.
+        look: what gives features as ``view_features`` does, of the network as it is when it is called.
 
     Raises:
         ValueError: when the head has more than one layer.
@@ -118,7 +120,7 @@ def solve_head(
     best: _Tried | None = None
     for methods in _starts(net):
         _restart(net, methods)
-        features, labels = view_features(net, loader, device=device, amp=amp)
+        features, labels = look(net, loader, device=device, amp=amp)
         tried = _try(features.double(), labels, list(groups), task, net)
         best = tried if best is None or tried.better_than(best) else best
     assert best is not None
