@@ -18,7 +18,7 @@ from monai_ept.methods import Method
 from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
 
-__all__ = ["Solution", "solvable_layer", "solve_head", "view_features"]
+__all__ = ["Solution", "solvable_layer", "solve_head", "starts_of", "view_features"]
 
 STRENGTHS = (1.0, 0.3, 3.0)
 """Of the penalty, the usual one first: the others must be better by more than chance."""
@@ -118,7 +118,7 @@ def solve_head(
     """
     layer = solvable_layer(net)
     best: _Tried | None = None
-    for methods in _starts(net):
+    for methods in starts_of(net):
         _restart(net, methods)
         features, labels = look(net, loader, device=device, amp=amp)
         tried = _try(features.double(), labels, list(groups), task, net)
@@ -132,7 +132,7 @@ def solve_head(
     return best.solution
 
 
-def _starts(net: TunedViT) -> list[tuple[Method, ...]]:
+def starts_of(net: TunedViT) -> list[tuple[Method, ...]]:
     """The methods as they are, and with each other start that one of them offers."""
     methods = net.methods
     return [

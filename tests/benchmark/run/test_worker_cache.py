@@ -10,8 +10,7 @@ import pytest
 
 from monai_ept.benchmark.run.train_cell import run_cell
 from monai_ept.benchmark.run.worker_cache import Workbench, cell_split, default_cache
-from monai_ept.model import TunedViT
-from tests.benchmark.run.scenes import cells
+from tests.benchmark.run.scenes import cells, count_passes
 
 
 @pytest.mark.parametrize(
@@ -67,14 +66,6 @@ def test_what_is_known_is_not_computed_again(tmp_path, monkeypatch):
     passes.clear()
     run_cell(cells(["linear"], recipe={"epochs": 3, "lr": 0.05})[0], bench)
     assert sum(passes) == result["num_train"] + names  # the third epoch
-
-
-def count_passes(monkeypatch):
-    """How many images pass through a network, pass by pass."""
-    passes: list[int] = []
-    plain = TunedViT.features
-    monkeypatch.setattr(TunedViT, "features", lambda net, x: passes.append(len(x)) or plain(net, x))
-    return passes
 
 
 def test_views_that_are_known_are_not_seen_again(tmp_path, monkeypatch):
