@@ -27,7 +27,7 @@ from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run, result_hash, run_name
 from monai_ept.engines.setting_checks import check_seed, check_settings
-from monai_ept.engines.solve import Solution, solvable_layer, solve_head
+from monai_ept.engines.solve import Solution, solvable_layer, solve_head, view_features
 from monai_ept.engines.train_batches import seen_at_random, train_batches
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
@@ -217,9 +217,8 @@ class TrainingParts:
     @cached_property
     def solving_loader(self) -> SeededDataLoader:
         """Batches of training images as they are, in their order, for the head in closed form."""
-        images = (
-            Dataset(_bare(self.split.train), self.transform("eval")) if self.recipe.augment else self.dataset("train")
-        )
+        augmented = self.recipe.augment
+        images = Dataset(_bare(self.split.train), self.transform("eval")) if augmented else self.dataset("train")
         return SeededDataLoader(
             images, batch_size=self.recipe.eval_batch_size, num_workers=self.num_workers, seed=self.seed
         )
@@ -332,6 +331,8 @@ class TrainingParts:
 
     solution: Solution | None = None
     """What solving has chosen, once it is done."""
+    look: Any = staticmethod(view_features)
+    """What solving sees images with; a sweep has one that remembers."""
 
     def learn(self) -> Any:
         """Solve, train, or both, as the recipe has it; returns the trainer."""
@@ -341,9 +342,8 @@ class TrainingParts:
             groups = [str(record["group"]) for record in self.split.train]
             if self.progress:
                 print(f"solving the head on {len(groups)} images", file=sys.stderr, flush=True)
-            self.solution = solve_head(
-                self.net, self.solving_loader, groups, task=self.task, device=self.device, amp=self.recipe.amp
-            )
+            how = {"task": self.task, "device": self.device, "amp": self.recipe.amp, "look": self.look}
+            self.solution = solve_head(self.net, self.solving_loader, groups, **how)
             logger.info(f"solved: penalty {self.solution.strength:g}, of {self.solution.folds} folds.")
         if self.recipe.epochs:
             trainer.run()
