@@ -144,16 +144,17 @@ class TunedViT(nn.Module):
         heads = [head for head in wanted if head is not None]
         return heads[0] if heads else linear_head(width, self.num_classes, self.dropout)
 
-    def prefer(self, *, readout: int | None = None, views: str | None = None) -> None:
+    def prefer(self, *, readout: str | int | None = None, views: str | None = None) -> None:
         """
         Read and view images as a recipe wants it, unless the network was built with a wish of its own.
 
         Args:
-            readout: how many of the last blocks to read; of a backbone with fewer, all. The head is drawn anew.
+            readout: as the network takes it; of a backbone with fewer blocks, all are read. The head is drawn anew.
             views: as the network takes it.
         """
         if readout is not None and "readout" in self._unchosen:
-            self.readout = check_readout(self.vit, min(readout, len(self.vit.blocks)))
+            most = readout if isinstance(readout, str) else min(readout, len(self.vit.blocks))
+            self.readout = check_readout(self.vit, most)
             self.head = self._new_head().to(self._temperature.device)
             self._unchosen.discard("readout")
         if views is not None and "views" in self._unchosen:

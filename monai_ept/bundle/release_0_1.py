@@ -80,13 +80,13 @@ def make_network(class_names: Sequence[str], *, recipe: str | None = None, **set
     return net
 
 
-def method_of(method: Any, recipe: str = "default") -> Any:
+def method_of(method: Any, recipe: str = "train") -> Any:
     """Methods with the settings that a recipe has for them and nobody has chosen; today ``Recipe.prepare`` does it."""
     return [one.begun() for one in build_methods(method)] if recipe_of(recipe).tuned_start else method
 
 
 def optimizer_settings(
-    network: nn.Module, recipe: str = "default", optimizer: str | None = None, lr: float | None = None
+    network: nn.Module, recipe: str = "train", optimizer: str | None = None, lr: float | None = None
 ) -> tuple[str, float]:
     """Optimizer and base learning rate of a recipe, or those that somebody asks for instead."""
     chosen = recipe_of({"name": recipe, "optimizer": optimizer, "lr": lr})

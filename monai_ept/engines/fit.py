@@ -34,7 +34,7 @@ def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResul
         record = {key: given.pop(key) for key in _TRACK if key in given}
         transforms = {phase: given.pop(f"{phase}_transform", None) for phase in _PHASES}
         if settings:
-            name = given.get("recipe", "default")
+            name = given.get("recipe", "train")  # what fit did then
             warn(f"fit: write recipe={ {'name': name, **settings} } instead.", DeprecationWarning, stacklevel=2)
             given["recipe"] = recipe_of(name).changed(**settings)
         if record:
@@ -74,8 +74,9 @@ def fit(
     Args:
         net: the network; what it starts with is its own business, seed torch before building it.
         split: training, validation and test records.
-        recipe: how to train: "default" (AdamW, 20 epochs, prompts that move), "paper" (the paper's SGD), a ``Recipe``,
-            or a mapping of changes such as ``{"epochs": 5, "lr": 1e-3}`` or ``{"name": "paper", "epochs": 5}``.
+        recipe: how to train: "default" (the head solved in closed form, nothing trained), "tune" (the method trained
+            from there), "train" (AdamW, 20 epochs, from a drawn head), "paper" (the paper's SGD), a ``Recipe``, or a
+            mapping of changes such as ``{"epochs": 5, "lr": 1e-3}`` or ``{"name": "paper", "epochs": 5}``.
         data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
         seed: of order, augmentation, dropout and the bootstrap.
         out_dir: where to write; by default a folder in ``runs``, under a name in which everything differs that decides

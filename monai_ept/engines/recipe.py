@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ from monai_ept._moved import moved_names
 from monai_ept.checks import check_choice, check_number, check_text, check_whole, did_you_mean, shown
 from monai_ept.data.views import VIEW_SETS
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
+from monai_ept.methods import Method
 from monai_ept.metrics.classification import metric_names
 from monai_ept.networks.precision import PRECISIONS
+from monai_ept.networks.readout import check_readout_setting
 from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["RECIPES", "SETTINGS", "Recipe", "recipe_of"]
@@ -29,7 +31,8 @@ class Recipe:
 
     Args:
         name: of the recipe that this is, or that it was changed from.
-        epochs: passes over the training images.
+        epochs: passes over the training images; None takes 0 where the head is solved, which is then the result, and
+            20 where it is not.
         batch_size: images per step.
         steps_per_epoch: draw images round after round until an epoch has so many steps; by default each image once.
         optimizer: "adamw" or "sgd".
@@ -46,10 +49,10 @@ class Recipe:
             where the network's ``views`` are "turned", see :py:class:`monai_ept.data.random_views.RandomViews`.
         label_smoothing: share of each label that is spread over the other classes.
         amp: mixed precision, see ``at_precision``.
-        solve: begin with the head that ridge regression finds in closed form, see ``solve_head``; with 0 epochs it is
-            the result.
-        readout: of how many of the last blocks a solved head reads, unless the network was built with a wish of its
-            own, see ``TunedViT.prefer``.
+        solve: begin with the head that ridge regression finds in closed form, see ``solve_head``; None does so
+            wherever the head is one linear layer.
+        readout: of how many of the last blocks a solved head reads, or "pooled" for the backbone's own features;
+            unless the network was built with a wish of its own, see ``TunedViT.prefer``.
         views: "one", "upright" or "turned", the views that it is solved on and that answers are averaged over,
             likewise.
         tuned_start: let methods begin where training moves them, unless their own settings say where: the prompts of
@@ -66,7 +69,7 @@ class Recipe:
     """
 
     name: str = "default"
-    epochs: int = 20
+    epochs: int | None = None
     batch_size: int = 4
     steps_per_epoch: int | None = None
     optimizer: str = "adamw"
@@ -82,9 +85,9 @@ class Recipe:
     random_views: bool = False
     label_smoothing: float = 0.0
     amp: str = "auto"
-    solve: bool = False
-    readout: int | None = None
-    views: str | None = None
+    solve: bool | None = None
+    readout: int | str | None = 4
+    views: str | None = "upright"
     tuned_start: bool = True
     select: str = "last"
     val_interval: int | None = None
@@ -94,7 +97,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
-        check_whole("epochs", self.epochs, least=0 if self.solve is True else 1)
+        if self.epochs is not None:
+            check_whole("epochs", self.epochs, least=1 if self.solve is False else 0)
         check_whole("batch_size", self.batch_size)
         if self.steps_per_epoch is not None:
             check_whole("steps_per_epoch", self.steps_per_epoch)
@@ -109,14 +113,15 @@ class Recipe:
         check_whole("warmup_steps", self.warmup_steps, least=0)
         if self.max_norm is not None:
             check_number("max_norm", self.max_norm, above=0)
-        if self.readout is not None:
-            check_whole("readout", self.readout)
+        check_readout_setting(self.readout)
         if self.views is not None:
             check_choice("views", self.views, VIEW_SETS)
         check_number("label_smoothing", self.label_smoothing, least=0, below=1)
-        for name in ("class_weighting", "augment", "random_views", "solve", "tuned_start"):
+        for name in ("class_weighting", "augment", "random_views", "tuned_start"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
+        if self.solve is not None and not isinstance(self.solve, bool):
+            raise ValueError(f"solve must be true, false or null, got {self.solve!r}.")
         check_choice("amp", self.amp, PRECISIONS)
         check_choice("select", self.select, ("last", "val"))
         if self.select == "val" and self.epochs == 0:
@@ -140,6 +145,13 @@ class Recipe:
                 raise ValueError(f"a recipe has no {shown(key)}: {did_you_mean(key, SETTINGS)}")
         return dataclasses.replace(self, **settings)
 
+    def for_methods(self, methods: Iterable[Method]) -> Recipe:
+        """The recipe with its ``solve`` and ``epochs`` said, and without what decides nothing then."""
+        solve = all(method.linear_head for method in methods) if self.solve is None else self.solve
+        epochs = (0 if solve else 20) if self.epochs is None else self.epochs
+        idle = {} if solve else {"readout": None, "views": None}
+        return self.changed(solve=solve, epochs=epochs, **idle, **({} if epochs else {"augment": False}))
+
     def prepare(self, network: nn.Module) -> Recipe:
         """
         Let the methods of a network begin as this recipe wants them, and fill in what depends on them.
@@ -151,17 +163,15 @@ class Recipe:
             the recipe with learning rate and weight decay as numbers.
         """
         net = unwrap(network)
-        if self.solve:
-            net.prefer(readout=self.readout, views=self.views)
-        if self.tuned_start:
+        recipe = self.for_methods(net.methods)
+        if recipe.solve:
+            net.prefer(readout=recipe.readout, views=recipe.views)
+        if recipe.tuned_start:
             net.begin()
-        return self.changed(
-            lr=default_lr(network, self.optimizer, solved=self.solve and self.epochs > 0)
-            if self.lr is None
-            else self.lr,
-            weight_decay=default_weight_decay(self.optimizer) if self.weight_decay is None else self.weight_decay,
-            # What only a solved head has decides nothing elsewhere.
-            **({} if self.solve else {"readout": None, "views": None}),
+        refined = bool(recipe.solve and recipe.epochs)
+        return recipe.changed(
+            lr=default_lr(network, recipe.optimizer, solved=refined) if recipe.lr is None else recipe.lr,
+            weight_decay=default_weight_decay(recipe.optimizer) if recipe.weight_decay is None else recipe.weight_decay,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,7 +201,7 @@ class Recipe:
             "select": self.select,
             **({} if self.augment else {"augment": False}),
             # What came later is named where it differs from what went without saying before.
-            **{name: getattr(self, name) for name in _LATER if getattr(self, name) != getattr(Recipe, name)},
+            **{name: getattr(self, name) for name in _LATER if getattr(self, name)},
         }
 
 
@@ -202,7 +212,8 @@ _LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_l
 
 RECIPES = {
     "default": Recipe(),
-    "solve": Recipe(name="solve", epochs=0, augment=False, solve=True, readout=4, views="upright"),
+    "solve": Recipe(name="solve", epochs=0, augment=False, solve=True),
+    "train": Recipe(name="train", epochs=20, solve=False, readout=None, views=None),
     "tune": Recipe(
         name="tune",
         epochs=4,
@@ -215,15 +226,16 @@ RECIPES = {
         random_views=True,
         label_smoothing=0.05,
         solve=True,
-        readout=4,
-        views="upright",
     ),
-    "paper": Recipe(name="paper", optimizer="sgd", amp="off", tuned_start=False),
+    "paper": Recipe(
+        name="paper", epochs=20, solve=False, readout=None, views=None, optimizer="sgd", amp="off", tuned_start=False
+    ),
 }
 """
-Recipes by name: AdamW with prompts that move; a head solved in closed form on more features and views, with nothing
-trained; the method trained from that head, on random views; and the paper's SGD in full precision, from the paper's
-start.
+Recipes by name. "default" solves the head in closed form, on more features and views, and trains nothing unless
+``epochs`` say so; a head of several layers, which no closed form finds, it trains. "solve" solves, or refuses. "train"
+trains with AdamW, and prompts that move; "tune" trains from the solved head, on random views; "paper" trains with the
+paper's SGD in full precision, from the paper's start.
 """
 
 

@@ -67,6 +67,7 @@ class Training(TrainingParts):
         """
         if self.place is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
+        self._say_what_stays()
         trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
         trainer.add_event_handler(Events.EPOCH_COMPLETED | Events.COMPLETED, self.place.check)
         if self.split.test:
@@ -76,6 +77,15 @@ class Training(TrainingParts):
             self.begin()
             self.learn()
             return self.finish()
+
+    def _say_what_stays(self) -> None:
+        """Nobody chooses a method for nothing to come of it."""
+        chosen = any(method.other_starts(self.net.vit) for method in self.net.methods)
+        if rank() == 0 and not self.recipe.epochs and self.net.count().delta and not chosen:
+            logger.warning(
+                f"recipe {self.recipe.name} trains nothing of {self.net.method_name}, which stays as it is: "
+                "recipe 'tune' trains it from the solved head."
+            )
 
     def train(self) -> list[dict[str, Any]]:
         """Train, and nothing else: the history of the epochs comes back, the network is what it has become."""

@@ -133,7 +133,7 @@ class TrainingParts:
         self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
         self.device = usable_device(device)
         self.net = net.to(self.device)
-        if recipe.solve:
+        if recipe.for_methods(net.methods).solve:
             solvable_layer(net)
         self.recipe = recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed
@@ -271,7 +271,7 @@ class TrainingParts:
     @cached_property
     def scheduler(self) -> Any:
         """The learning rate's schedule, stepped after each step; None where it is constant."""
-        if self.recipe.schedule == "constant" or self.recipe.epochs == 0:
+        if self.recipe.schedule == "constant" or not self.recipe.epochs:
             return None
         steps = self.recipe.epochs * len(self.train_loader)
         return cosine_schedule(self.optimizer, steps, warmup_steps=self.recipe.warmup_steps)

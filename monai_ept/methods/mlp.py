@@ -33,6 +33,7 @@ class Mlp(Method):
 
     name: ClassVar[str] = "mlp"
     adamw_lr: ClassVar[float] = 1e-3
+    linear_head: ClassVar[bool] = False
     reference: ClassVar[str] = "Jia et al. 2022, arXiv 2203.12119 (Mlp-3)"
 
     num_layers: int = 3

@@ -35,7 +35,7 @@ def given(name, says, **options):
 
 
 CASES = [
-    typed("epochs", 0, "at least 1", "got 0"),
+    typed("epochs", -1, "at least 0", "got -1"),
     typed("epochs", "x", "got 'x'"),
     typed("epochs", 1.5, "got 1.5"),
     typed("epochs", True, "got True"),
@@ -157,7 +157,7 @@ CASES = [
     typed("device", "gpu", "not known", config=PREDICT),
     typed("num_workers", -2, "at least 0", config=PREDICT),
     typed("pretrained", 7, "path of a checkpoint", config=PREDICT),
-    given("epochs", ["epochs", "at least 1"], recipe={"epochs": 0}),
+    given("epochs", ["epochs", "at least 1"], recipe={"name": "train", "epochs": 0}),
     given("recipe", ["a name or a mapping"], recipe=[1]),
     given("setting", ["a recipe has no 'epoch'", "'epochs'"], recipe={"epoch": 3}),
     given("seed", ["seed", "at least 0"], seed=-1),
@@ -194,7 +194,7 @@ def test_a_metric_of_one_task_alone_is_none_of_the_other():
 
 def test_a_recipe_and_a_training_refuse_in_the_same_words():
     with pytest.raises(ValueError) as by_recipe:
-        recipe_of({"epochs": 0})
+        recipe_of({"name": "train", "epochs": 0})
     with pytest.raises(ValueError) as by_training:
-        Training(small_net(), small_split(pictures()), {"epochs": 0})
+        Training(small_net(), small_split(pictures()), {"name": "train", "epochs": 0})
     assert str(by_recipe.value) == str(by_training.value)

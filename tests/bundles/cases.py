@@ -14,8 +14,8 @@ DERM = {"num_per_class": 4, "num_test_per_class": 1, "img_size": 32}
 CHEST = {"num_images": 40, "num_test_images": 6, "img_size": 32}
 VOLUME = {"num_per_class": 3, "num_test_per_class": 2, "img_size": 16}
 
-FEW = {"recipe_settings#num_resamples": 20}
-"""The bootstrap of a few images takes longer than all that it is about."""
+FEW = {"recipe": "train", "recipe_settings#num_resamples": 20}
+"""A training, epoch by epoch; the bootstrap of a few images takes longer than all that it is about."""
 
 SMALL = {
     "ept_chest": {"source_options": CHEST, "img_size": 32, **FEW},

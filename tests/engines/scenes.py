@@ -50,7 +50,7 @@ def small_net(**options: Any) -> TunedViT:
 def small_fit(folder: Path, net: TunedViT | None = None, **options: Any) -> FitResult:
     """A training of three epochs; settings of its recipe may be given beside arguments of ``fit``."""
     data = pictures()
-    recipe = {"epochs": 3, "lr": 1e-2, "num_resamples": 10}
+    recipe = {"name": "train", "epochs": 3, "lr": 1e-2, "num_resamples": 10}
     recipe.update({key: options.pop(key) for key in SETTINGS if key in options})
     settings = {"track": False, "progress": False, "recipe": recipe, **options}
     return fit(net or small_net(), small_split(data), data=data, out_dir=folder, **settings)

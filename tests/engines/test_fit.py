@@ -143,7 +143,7 @@ def test_resume_refuses_another_split_and_another_backbone(trained, tmp_path):
     _, _, folder = trained
     shutil.copytree(folder, tmp_path / "run")
     data = pictures()
-    recipe = {"epochs": 3, "lr": 1e-2, "num_resamples": 10, "val_interval": 1}
+    recipe = {"name": "train", "epochs": 3, "lr": 1e-2, "num_resamples": 10, "val_interval": 1}
     options = {"recipe": recipe, "track": False, "progress": False, "resume": True, "out_dir": tmp_path / "run"}
     with pytest.raises(CheckpointError, match="its split is"):
         fit(small_net(), few_shot_split(data, 2, seed=1, val="shots"), data=data, **options)
@@ -235,7 +235,7 @@ def test_validation_without_images_is_an_error(tmp_path):
 def test_multilabel_with_weights_and_clipping(tmp_path):
     data = pictures(36, "multilabel")
     split = few_shot_split(data, 2)
-    recipe = {"epochs": 2, "lr": 1e-2, "class_weighting": True, "max_norm": 1.0, "num_resamples": 5}
+    recipe = {"name": "train", "epochs": 2, "lr": 1e-2, "class_weighting": True, "max_norm": 1.0, "num_resamples": 5}
     result = fit(small_net(), split, recipe=recipe, out_dir=tmp_path, track=False, progress=False)
     assert "exact_match" in result.metrics and result.metrics["num_images"] == 12
     content = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
@@ -252,7 +252,7 @@ def test_volumes_without_test_images(tmp_path, caplog):
     data = RecordSet("volumes", records, ("low", "high"), spatial_dims=3)
     split = FewShotSplit(records, [], [], data.name, data.source_hash, {"shots": 2, "seed": 0})
     net = TunedViT(monai_vit(3), 2, prompt_length=3)
-    result = fit(net, split, data=data, recipe={"epochs": 1}, out_dir=tmp_path, track=False, progress=False)
+    result = fit(net, split, data=data, recipe={"name": "train", "epochs": 1}, out_dir=tmp_path, track=False, progress=False)
     assert result.metrics == {} and "no test images" in caplog.text
     assert result.paths["delta"].exists()
 
@@ -282,7 +282,7 @@ def test_own_transforms(tmp_path):
     net, data = small_net(), pictures()
     seen = []
     mine = Compose([network_transforms(net), lambda record: seen.append(record["id"]) or record])
-    given = {"data": data, "recipe": {"epochs": 1, "num_resamples": 0}, "track": False, "progress": False}
+    given = {"data": data, "recipe": {"name": "train", "epochs": 1, "num_resamples": 0}, "track": False, "progress": False}
     fit(net, small_split(data), out_dir=tmp_path / "new", transforms={"eval": mine}, **given)
     assert set(seen) == {record["id"] for record in small_split(data).test}
     with pytest.warns(DeprecationWarning, match="write transforms=.*'train': .* instead"):

@@ -40,7 +40,7 @@ def test_written_down_and_read_again(recipe):
 @pytest.mark.parametrize(
     "setting",
     [
-        {"epochs": 0},
+        {"epochs": -1},
         {"batch_size": 0},
         {"optimizer": "adam"},
         {"lr": "3e-3"},

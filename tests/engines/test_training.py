@@ -13,7 +13,7 @@ from ignite.engine import Events
 from monai_ept.engines import RECIPES, Training, fit
 from tests.engines.scenes import pictures, result_bytes, small_net, small_split
 
-RECIPE = {"epochs": 2, "lr": 1e-2, "num_resamples": 5}
+RECIPE = {"name": "train", "epochs": 2, "lr": 1e-2, "num_resamples": 5}
 
 
 def small_training(folder=None, **options):

@@ -36,7 +36,7 @@ def fitted(empty_database, tmp_path_factory):
     method = {"name": "ept", "prompt_length": 3}
     net = TunedViT("embedded", data.num_classes, method=method, img_size=32, class_names=data.class_names)
     track = {"tracking_uri": f"sqlite:///{shutil.copy(empty_database, folder)}"}
-    recipe = {"epochs": 2, "num_resamples": 20}
+    recipe = {"name": "train", "epochs": 2, "num_resamples": 20}
     return fit(
         net, few_shot_split(data, 1), data=data, recipe=recipe, out_dir=folder / "run", track=track, progress=False
     )

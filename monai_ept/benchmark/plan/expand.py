@@ -109,9 +109,8 @@ def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]
             grid = dict(zip(entry["grid"], point, strict=True))
             recipe = {**base, **{key: value for key, value in grid.items() if key in SETTINGS}}
             full = {**settings, **{key: value for key, value in grid.items() if key not in SETTINGS}}
-            recipe_of(recipe)  # an error now, not after hours
-            try:
-                build_methods(entry["method"], **full)
+            try:  # an error now, not after hours
+                methods = build_methods(entry["method"], **full)
             except TypeError as error:
                 raise ValueError(f"method {method_name(entry['method'])!r} cannot have {full}: {error}") from None
             yield {
@@ -120,7 +119,7 @@ def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]
                 "label": f"{label}, {said}" if said else label,
                 "group": group,
                 "frozen": entry["frozen"],
-                "recipe": recipe,
+                "recipe": recipe_of(recipe).for_methods(methods).to_dict(),
                 "grid": grid,
                 "factors": factors,
             }

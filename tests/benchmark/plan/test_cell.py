@@ -6,7 +6,7 @@ import dataclasses
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.expand import sweep_cells
-from monai_ept.engines import Recipe
+from monai_ept.engines import RECIPES
 from tests.benchmark.plan.scenes import make
 
 
@@ -71,20 +71,16 @@ def test_the_papers_recipe_is_named_by_nothing():
         == {}
         == dataclasses.replace(cell, recipe={**cell.recipe, "lr": 6e-4}).identity["recipe"]
     )
-    assert sweep_cells(make())[0].identity["recipe"] == {
-        "optimizer": "adamw",
-        "lr": None,
-        "amp": "auto",
-        "tuned_start": True,
-    }
+    usual = {"optimizer": "adamw", "lr": None, "amp": "auto", "tuned_start": True}
+    assert sweep_cells(make(recipe="train"))[0].identity["recipe"] == usual
+    solved = {"solve": True, "epochs": 0, "readout": 4, "views": "upright", "augment": False}
+    assert sweep_cells(make())[0].identity["recipe"] == {**usual, **solved}
 
 
 def test_a_cell_of_the_first_release_is_trained_as_it_was():
     first = {"epochs": 5, "optimizer": "sgd", "lr": 6e-4, "amp": "off", "augment": True}
     cell = dataclasses.replace(sweep_cells(make())[0], recipe=first)
-    assert cell.training_recipe == Recipe(
-        name="paper", epochs=5, optimizer="sgd", lr=6e-4, amp="off", tuned_start=False
-    )
+    assert cell.training_recipe == RECIPES["paper"].changed(epochs=5, lr=6e-4)
 
 
 def test_a_cell_survives_json():

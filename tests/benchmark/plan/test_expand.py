@@ -48,14 +48,14 @@ def test_a_source_that_is_named_twice_is_told_apart_by_its_settings():
 class TestRecipes:
     """Several recipes, each of which trains each method."""
 
-    def labels(self, *methods, recipes=("default", "solve"), **changes):
+    def labels(self, *methods, recipes=("train", "solve"), **changes):
         cells = sweep_cells(make(shots=[1], samplings=1, recipes=list(recipes), methods=list(methods), **changes))
         return {cell.label: cell for cell in cells}
 
     def test_each_method_is_trained_by_each(self):
         cells = self.labels("linear", {"method": "lora", "label": "LoRA"})
-        assert list(cells) == ["linear, default", "linear, solve", "LoRA, default", "LoRA, solve"]
-        assert [cell.training_recipe.name for cell in cells.values()] == ["default", "solve"] * 2
+        assert list(cells) == ["linear, train", "linear, solve", "LoRA, train", "LoRA, solve"]
+        assert [cell.training_recipe.name for cell in cells.values()] == ["train", "solve"] * 2
         assert cells["LoRA, solve"].factors == {"recipe": "solve"}
 
     def test_their_cells_are_those_of_a_method_with_such_a_recipe(self):
@@ -79,17 +79,17 @@ class TestRecipes:
             {"method": "full", "recipe": "paper"},
             {"method": "ln", "label": "LayerNorm", "recipe": {"name": "paper", "epochs": 2}},
         )
-        assert list(cells) == ["ept, default", "ept, solve", "full, paper", "LayerNorm"]
+        assert list(cells) == ["ept, train", "ept, solve", "full, paper", "LayerNorm"]
         assert {label: cell.recipe["amp"] for label, cell in cells.items()} == dict.fromkeys(cells, "off")
         assert [cell.recipe["epochs"] for cell in cells.values()] == [20, 0, 20, 2]
 
     def test_lists_and_grids_cross_with_them(self):
         cells = self.labels({"method": "damp", "c": [1.0, 4.6]})
-        assert list(cells) == ["damp c=1, default", "damp c=1, solve", "damp c=4.6, default", "damp c=4.6, solve"]
+        assert list(cells) == ["damp c=1, train", "damp c=1, solve", "damp c=4.6, train", "damp c=4.6, solve"]
         assert cells["damp c=1, solve"].factors == {"c": 1.0, "recipe": "solve"}
         grid = {"method": "lora", "grid": {"lr": [1e-3, 1e-2]}}
-        cells = sweep_cells(make(shots=[1], samplings=1, recipes=["default", "paper"], val="shots", methods=[grid]))
-        assert [cell.label for cell in cells] == ["lora, default"] * 2 + ["lora, paper"] * 2
+        cells = sweep_cells(make(shots=[1], samplings=1, recipes=["train", "paper"], val="shots", methods=[grid]))
+        assert [cell.label for cell in cells] == ["lora, train"] * 2 + ["lora, paper"] * 2
         assert [cell.recipe["lr"] for cell in cells] == [1e-3, 1e-2] * 2
 
 

@@ -29,7 +29,7 @@ def test_defaults_are_written_out():
 def test_what_is_written_down_is_the_same_sweep():
     sweep = make(
         val="shots",
-        recipe={"epochs": 3},
+        recipe={"name": "train", "epochs": 3},
         methods=[
             {"method": "damp", "c": [4.6, 5.5]},
             {"method": "lora", "grid": {"lr": [1e-3, 1e-2]}, "recipe": {"optimizer": "adamw"}},
@@ -38,7 +38,7 @@ def test_what_is_written_down_is_the_same_sweep():
     )
     assert "recipes" not in sweep.to_yaml()
     several = make(
-        recipes=["default", {"name": "solve", "label": "solved", "views": "turned"}],
+        recipes=["train", {"name": "solve", "label": "solved", "views": "turned"}],
         methods=[
             "linear",
             {"method": "ept", "recipe": {"amp": "off"}, "samplings": 1},
@@ -73,10 +73,10 @@ def test_what_is_written_down_is_the_same_sweep():
         ({"recipes": ["paper", "solve"], "methods": [{"method": "ept", "recipe": {"epochs": 0}}]}, "epochs must be"),
         ({"methods": [{"method": "ept", "samplings": 3}]}, "samplings of method 'ept' has 2, which the sweep has not"),
         ({"methods": [{"method": "ept", "shots": [2]}]}, "shots of method 'ept' has 2, which the sweep has not"),
-        ({"recipe": {"lr": "fast"}}, "lr must be a number"),
+        ({"recipe": {"name": "train", "lr": "fast"}}, "lr must be a number"),
         ({"recipe": "papers"}, "recipe 'papers' is not known: did you mean 'paper'"),
         ({"recipe": {"select": "val"}, "val": "shots"}, "a sweep takes the last epoch"),
-        ({"methods": [{"method": "ept", "recipe": {"epochs": 0}}]}, "epochs must be a whole number"),
+        ({"methods": [{"method": "ept", "recipe": {"name": "train", "epochs": 0}}]}, "epochs must be a whole number"),
         ({"sources": ["isic"]}, "did you mean 'isic2018'"),
         ({"sources": [{"name": "isic2018", "by": "patient"}]}, "by 'patient' is not known"),
         ({"backbones": [{"name": "embedded", "weights": 1}]}, "has no 'weights'"),

@@ -68,11 +68,11 @@ def test_several_sweeps_in_one_report(tmp_path, capsys, monkeypatch):
 
 
 def test_recipes_are_rows_of_the_table_and_points_of_a_figure(tmp_path):
-    content = {**SWEEP, "recipes": ["default", "solve"], "methods": ["linear", {"method": "lora", "label": "LoRA"}]}
-    write_sweep(tmp_path / "s", {**content, "reference": "linear, default"})
+    content = {**SWEEP, "recipes": ["train", "solve"], "methods": ["linear", {"method": "lora", "label": "LoRA"}]}
+    write_sweep(tmp_path / "s", {**content, "reference": "linear, train"})
     report = build_report(read_folder(tmp_path / "s"))
-    assert report.table.reference == "linear, default"
-    assert set(report.table.labels) == {"linear, default", "linear, solve", "LoRA, default", "LoRA, solve"}
+    assert report.table.reference == "linear, train"
+    assert set(report.table.labels) == {"linear, train", "linear, solve", "LoRA, train", "LoRA, solve"}
     (picture,) = (one for one in report.pictures if "recipe" in one.title)
     assert picture.title == "Score against the recipe: synthetic_derm"
     assert b"LoRA" in picture.svg and b"LoRA, " not in picture.svg  # a curve is a method

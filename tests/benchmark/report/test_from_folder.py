@@ -10,7 +10,7 @@ from tests.benchmark.report.report_folder import BASE, made_up, write_cell, writ
 
 
 def test_what_the_sweep_file_no_longer_asks_for_is_left_out(tmp_path):
-    write_sweep(tmp_path / "s", {**BASE, "recipe": {"epochs": 3}})
+    write_sweep(tmp_path / "s", {**BASE, "recipe": {"name": "train", "epochs": 3}})
     for cell in write_sweep(tmp_path / "t", BASE, missing=lambda cell: True):
         write_cell(tmp_path / "s", cell, made_up(cell))
     (tmp_path / "s" / "sweep.yaml").write_text((tmp_path / "t" / "sweep.yaml").read_text())
@@ -69,6 +69,6 @@ def test_several_sweeps_are_read_as_one(tmp_path):
 
 def test_different_settings_under_one_label_stay_apart_over_sweeps(tmp_path):
     write_sweep(tmp_path / "a", BASE)
-    write_sweep(tmp_path / "b", {**BASE, "name": "b", "methods": ["linear"], "recipe": {"epochs": 3}})
+    write_sweep(tmp_path / "b", {**BASE, "name": "b", "methods": ["linear"], "recipe": {"name": "train", "epochs": 3}})
     labels = set(read_folders([tmp_path / "a", tmp_path / "b"]).cells["label"])
     assert labels == {"bias", "linear (recipe.epochs=20)", "linear (recipe.epochs=3)"}

@@ -13,7 +13,7 @@ REAL = {
     "shots": [1],
     "samplings": 1,
     "val": "shots",
-    "recipe": {"epochs": 1},
+    "recipe": {"name": "train", "epochs": 1},
     "methods": [
         "linear",
         {"method": "lora", "label": "LoRA", "grid": {"lr": [0.0006, 0.01]}},

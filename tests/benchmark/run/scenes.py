@@ -18,7 +18,7 @@ SWEEP = {
     "backbones": [{"name": "embedded", "img_size": 32}],
     "shots": [1],
     "samplings": 2,
-    "recipe": {"epochs": 1, "lr": 0.01},
+    "recipe": {"name": "train", "epochs": 1, "lr": 0.01},
     "methods": [
         "linear",
         {"method": "lora", "label": "too fast", "recipe": {"lr": 1e30, "epochs": 3}},
@@ -37,7 +37,7 @@ def cells(methods: list, **changes: object) -> list[Cell]:
         "shots": [2],
         "samplings": 1,
         "val": "shots",
-        "recipe": {"epochs": 2, "lr": 0.05},
+        "recipe": {"name": "train", "epochs": 2, "lr": 0.05},
         "methods": methods,
     }
     return sweep_cells(sweep_from({**content, **changes}))

@@ -57,9 +57,9 @@ def test_solved_heads_take_the_passes_that_are_estimated(estimate, tmp_path, mon
 
 
 def test_what_several_cells_look_at_is_counted_at_the_first(estimate):
-    first, *others = [number for _, number in estimate(["linear", "mlp"], recipe={"epochs": 3})]
+    first, *others = [number for _, number in estimate(["linear", "mlp"], recipe={"name": "train", "epochs": 3})]
     assert first > 0 and others == [0]
-    fixed = [number for _, number in estimate(["linear"], recipe={"epochs": 3, "augment": False})]
+    fixed = [number for _, number in estimate(["linear"], recipe={"name": "train", "epochs": 3, "augment": False})]
     assert 0 < fixed[0] < first  # an image that always looks the same is seen once
 
 

@@ -26,7 +26,7 @@ SWEEP = {
     "backbones": [{"name": "embedded", "img_size": 32}],
     "shots": [1],
     "samplings": 2,
-    "recipe": {"epochs": 2},
+    "recipe": {"name": "train", "epochs": 2},
     "methods": ["linear", {"method": "lora", "label": "too fast", "recipe": {"lr": 1e30, "epochs": 3}}, "ept"],
 }
 

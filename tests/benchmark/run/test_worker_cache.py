@@ -21,7 +21,7 @@ from tests.benchmark.run.scenes import cells, count_passes
     ],
 )
 def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods):
-    recipe = {"epochs": 2, "lr": 0.05, "augment": augment}
+    recipe = {"name": "train", "epochs": 2, "lr": 0.05, "augment": augment}
     with_reuse, without = Workbench(tmp_path), Workbench(tmp_path, reuse=False)
     for cell in cells(methods, recipe=recipe):
         ours, theirs = run_cell(cell, with_reuse), run_cell(cell, without)
@@ -39,12 +39,12 @@ def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods)
 def test_bfloat16_shares_nothing_with_float32(tmp_path, method):
     bench, found = Workbench(tmp_path), {}
     for amp in ("off", "bfloat16", "off"):
-        (cell,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": amp})
+        (cell,) = cells([method], recipe={"name": "train", "epochs": 2, "lr": 0.05, "amp": amp})
         probabilities = run_cell(cell, bench).predictions["probabilities"]
         np.testing.assert_array_equal(found.setdefault(amp, probabilities), probabilities)
     difference = np.abs(found["bfloat16"] - found["off"]).max()
     assert 1e-6 < difference < 0.05
-    (alone,) = cells([method], recipe={"epochs": 2, "lr": 0.05, "amp": "bfloat16"})
+    (alone,) = cells([method], recipe={"name": "train", "epochs": 2, "lr": 0.05, "amp": "bfloat16"})
     probabilities = run_cell(alone, Workbench(tmp_path, reuse=False)).predictions["probabilities"]
     np.testing.assert_allclose(probabilities, found["bfloat16"], atol=0.02)
 
@@ -64,7 +64,7 @@ def test_what_is_known_is_not_computed_again(tmp_path, monkeypatch):
     val = [{record["id"] for record in cell_split(cell, bench.data(cell)).val} for cell in (first, others[-1])]
     assert sum(passes) == len(val[1] - val[0]) + names * len(others)
     passes.clear()
-    run_cell(cells(["linear"], recipe={"epochs": 3, "lr": 0.05})[0], bench)
+    run_cell(cells(["linear"], recipe={"name": "train", "epochs": 3, "lr": 0.05})[0], bench)
     assert sum(passes) == result["num_train"] + names  # the third epoch
 
 
