@@ -17,7 +17,13 @@ from monai_ept.benchmark.run.worker_cache import Workbench, cell_split
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.engines import RECIPES, Training
 
-SHORT = {"default": {}, "train": {"epochs": 1}, "paper": {"epochs": 1}, "solve": {}, "tune": {"epochs": 1}}
+SHORT = {
+    "default": {},
+    "solve": {},
+    "train": {"epochs": 1},
+    "paper": {"epochs": 1},
+    "tune": {"epochs": 1, "steps_per_epoch": 1, "warmup_steps": 0},
+}
 DOORS = [(name, method) for name in RECIPES for method in ("linear", "ept")]
 
 

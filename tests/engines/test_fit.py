@@ -252,7 +252,9 @@ def test_volumes_without_test_images(tmp_path, caplog):
     data = RecordSet("volumes", records, ("low", "high"), spatial_dims=3)
     split = FewShotSplit(records, [], [], data.name, data.source_hash, {"shots": 2, "seed": 0})
     net = TunedViT(monai_vit(3), 2, prompt_length=3)
-    result = fit(net, split, data=data, recipe={"name": "train", "epochs": 1}, out_dir=tmp_path, track=False, progress=False)
+    result = fit(
+        net, split, data=data, recipe={"name": "train", "epochs": 1}, out_dir=tmp_path, track=False, progress=False
+    )
     assert result.metrics == {} and "no test images" in caplog.text
     assert result.paths["delta"].exists()
 
@@ -282,7 +284,12 @@ def test_own_transforms(tmp_path):
     net, data = small_net(), pictures()
     seen = []
     mine = Compose([network_transforms(net), lambda record: seen.append(record["id"]) or record])
-    given = {"data": data, "recipe": {"name": "train", "epochs": 1, "num_resamples": 0}, "track": False, "progress": False}
+    given = {
+        "data": data,
+        "recipe": {"name": "train", "epochs": 1, "num_resamples": 0},
+        "track": False,
+        "progress": False,
+    }
     fit(net, small_split(data), out_dir=tmp_path / "new", transforms={"eval": mine}, **given)
     assert set(seen) == {record["id"] for record in small_split(data).test}
     with pytest.warns(DeprecationWarning, match="write transforms=.*'train': .* instead"):

@@ -180,9 +180,8 @@ class CostModel:
         recipe, frozen = cell.training_recipe, self._frozen(cell)
         forward = self._once(lambda: _forward(cell, self.threads), "forward", cell.backbone, cell.img_size)
         above = 1 - frozen.level / (frozen.depth + 1)  # what lies above the frozen part
-        epochs = recipe.epochs or 0
         epoch = recipe.steps_per_epoch * recipe.batch_size if recipe.steps_per_epoch else train
-        steps = epoch * epochs
+        steps = epoch * (recipe.epochs or 0)
         passes = steps * (above + above * frozen.thawed)  # gradients of tokens, and of weights
         if recipe.augment or recipe.random_views:
             passes += 0 if self._keeps_augmented(cell) else steps
@@ -207,7 +206,7 @@ class CostModel:
 
     def _keeps_augmented(self, cell: Cell) -> bool:
         frozen, recipe = self._frozen(cell), cell.training_recipe
-        return frozen.level > frozen.depth and recipe.augment and not recipe.solve
+        return frozen.level > frozen.depth and recipe.augment and not (recipe.solve or recipe.random_views)
 
     def _shared(self, cell: Cell) -> list[_Shared]:
         """What other cells may have computed already: features of views of images."""
@@ -225,7 +224,7 @@ class CostModel:
         if self._keeps_augmented(cell):
             seen = f"augmented {recipe.epochs} {cell.seed} {what}"
             found.append(_Shared(seen, train, pool, recipe.epochs or 0, stored=0))
-        elif frozen.level > frozen.depth and recipe.epochs and not recipe.solve:
+        elif frozen.level > frozen.depth and recipe.epochs and not (recipe.solve or recipe.random_views):
             found.append(_Shared(f"train {what}", train, pool, 1))
         if self._ends_frozen(cell):
             ends = f"test {what}"
