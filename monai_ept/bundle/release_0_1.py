@@ -134,7 +134,8 @@ def begin_training(
     if tracking is not None and evaluator is not None:
         tracking.attach_evaluator(evaluator, prefix="val")
     said = dict(training or {})
-    recipe = {"name": network_settings.get("recipe"), **{key: said[key] for key in SETTINGS if key in said}}
+    name = network_settings.get("recipe") or "default"
+    recipe = {"name": {"default": "train"}.get(name, name), **{key: said[key] for key in SETTINGS if key in said}}
     origin = {
         "name": bundle,
         "data": data_settings,
