@@ -27,7 +27,7 @@ def content_hash(image: Any) -> str:
     """
     digest = hashlib.sha256()
     if isinstance(image, (str, os.PathLike)):
-        for path in image_files(image) if Path(image).exists() else [Path(image)]:
+        for path in image_files(image) or [Path(image)]:
             digest.update(path.name.encode(errors="surrogateescape"))
             try:
                 for block in file_blocks(path):
@@ -66,7 +66,7 @@ def file_blocks(path: str | os.PathLike, *, unpacked: bool = False) -> Iterator[
 
 def image_files(image: Any) -> list[Path]:
     """The files of an image, sorted; none for what is neither a file nor a folder, for a pipe would never end."""
-    if not isinstance(image, (str, os.PathLike)):
+    if not isinstance(image, (str, os.PathLike)) or not os.fspath(image):  # an empty text would be this folder
         return []
     path = Path(image)
     return sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path] * path.is_file()

@@ -94,9 +94,10 @@ class _HalfOnCPU(nn.Module):
 
 @contextmanager
 def _attention_for_steps(network: nn.Module) -> Iterator[None]:
-    """Where gradients are wanted, attention without PyTorch's kernel, which takes several times as long backwards."""
+    """Where gradients pass it, attention without PyTorch's kernel, which takes several times as long backwards."""
     vit = getattr(unwrap(network), "vit", None)
-    if not torch.is_grad_enabled() or vit is None or vit.num_patches > FEW_TOKENS:
+    few = torch.is_grad_enabled() and vit is not None and vit.num_patches <= FEW_TOKENS
+    if vit is None or not few or not any(param.requires_grad for param in vit.module.parameters()):
         yield
         return
     allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()

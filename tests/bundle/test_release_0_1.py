@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
 
 
 def test_it_trains_what_the_bundle_of_today_trains(trained, tmp_path):
-    train(config("ept_derm", "train.yaml"), tmp_path / "today")
+    train(config("ept_derm", "train.yaml"), tmp_path / "today", recipe="train")
     old, today = FitResult.load(trained), FitResult.load(tmp_path / "today")
     tensors, same = (load_file(result.delta_path) for result in (old, today))
     assert tensors.keys() == same.keys() and all(torch.equal(tensors[name], same[name]) for name in tensors)

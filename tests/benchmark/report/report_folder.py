@@ -152,7 +152,14 @@ ABLATIONS = {
     ],
 }
 
-BASE = {"name": "small", "sources": ["synthetic_derm"], "shots": [5], "samplings": 4, "methods": ["linear", "bias"]}
+BASE = {
+    "name": "small",
+    "sources": ["synthetic_derm"],
+    "shots": [5],
+    "samplings": 4,
+    "recipe": "train",
+    "methods": ["linear", "bias"],
+}
 """Two methods and nothing else."""
 
 

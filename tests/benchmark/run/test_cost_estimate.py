@@ -70,7 +70,7 @@ def test_other_samplings_draw_some_of_the_same_images(estimate):
 
 def test_features_take_room_on_the_disk(estimate):
     sizes = []
-    for recipe in ({"epochs": 1}, SOLVE):
+    for recipe in ({"name": "train", "epochs": 1}, SOLVE):
         todo = cells(["linear"], recipe=recipe, val="none")
         cost = CostModel(todo)
         cost.prepare()
