@@ -24,7 +24,7 @@ FLOORS = [
     "metrics reporting shipped synthetic",
     "data networks",
     "methods",
-    "delta delta_contents model",
+    "delta delta_contents model start",
     "tracking",
     "handlers",
     "runs",

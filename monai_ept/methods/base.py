@@ -46,6 +46,8 @@ class Method:
     listed: ClassVar[bool] = True  # in list_methods(); every method is found by its name
     adamw_lr: ClassVar[float] = 3e-3  # learning rate with AdamW where nobody says another, see docs/results.md
 
+    adapt_lr: ClassVar[float] = 1e-3  # likewise where it learns from images without labels
+
     @property
     def lr_scale(self) -> float:
         """Factor of the learning rate for what this method trains; the head always has 1."""
