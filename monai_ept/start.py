@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_ept.delta import Delta, read_delta, write_delta
+from monai_ept.checks import check_choice, check_text, flag
+from monai_ept.delta import Delta, DeltaError, read_delta, write_delta
 from monai_ept.delta_contents import describe, take_over
 from monai_ept.files import plain_json
 from monai_ept.methods import Method
@@ -22,8 +23,10 @@ from monai_ept.methods import Method
 __all__ = [
     "Start",
     "State",
+    "check_adapted",
     "headless",
     "put_state",
+    "start_as_written",
     "start_hash",
     "start_in",
     "start_network",
@@ -107,6 +110,48 @@ def start_in(delta: Delta) -> Start | None:
     """The start of the training that a delta comes from, as far as it is known; None where it had none."""
     about = delta.metadata.get("start")
     return None if about is None else Start(about, check=False)
+
+
+def check_adapted(value: Any) -> dict[str, Any] | None:
+    """
+    An adaptation as a configuration file names it, complete.
+
+    Args:
+        value: the path of the file, or a mapping with ``file``, and ``check`` as ``TunedViT.start_from`` takes it and
+            ``hash`` if the file is to be this one; None where there is none.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    if value is None:
+        return None
+    wanted = {"file": value} if not isinstance(value, Mapping) else dict(value)
+    for key in wanted:
+        check_choice("adapted", key, ("file", "check", "hash"))
+    return {
+        "file": check_text("adapted", wanted.get("file")),
+        "check": flag(wanted.get("check", True), "check of adapted"),
+        "hash": wanted.get("hash"),
+    }
+
+
+def start_as_written(net: _Net, value: Any) -> None:
+    """
+    Let a network start from an adaptation that a configuration file names, if it names one.
+
+    Args:
+        net: the network.
+        value: as ``check_adapted`` takes it.
+
+    Raises:
+        DeltaError: when the file is damaged, belongs to another network, or is not the one with this hash.
+    """
+    wanted = check_adapted(value)
+    if wanted is None:
+        return
+    start_network(net, wanted["file"], check=wanted["check"])
+    if wanted["hash"] not in (None, net.start.about["hash"]):
+        raise DeltaError(f"{wanted['file']} is not the adaptation that was begun with: put that back.")
 
 
 def start_network(net: _Net, path: str | os.PathLike, *, check: bool = True) -> None:

@@ -11,6 +11,7 @@ from monai_ept.bundle.processes import join_processes, leave_processes, local_de
 from monai_ept.bundle.release_0_1 import find_training, make_network, run_name
 from monai_ept.bundle.results import begin_work, beside, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.training import announce, conclude, make_trainer, start
+from monai_ept.bundle.unlabelled_images import unlabelled_images
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
 from monai_ept.engines.setting_checks import check_settings
@@ -42,6 +43,7 @@ __all__ = [
     "save_model",
     "start",
     "trained_or_not",
+    "unlabelled_images",
 ]
 
 __getattr__ = moved_names(__name__)

@@ -82,6 +82,8 @@ def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         label = entry["label"] or _label(entry["method"], {} if lists else given)
         if entry["frozen"] and not entry["label"]:
             label += " frozen"
+        if entry.get("adapted") and not entry["label"]:
+            label += " adapted"
         if chosen:
             label += " " + " ".join(f"{key}={_short(value)}" for key, value in chosen.items())
         group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
@@ -100,6 +102,7 @@ def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "label": label,
                 "group": group,
                 "frozen": entry["frozen"],
+                "adapted": entry.get("adapted"),
                 "recipe": recipe,
                 "grid": grid,
                 "factors": {**entry["factors"], **chosen},

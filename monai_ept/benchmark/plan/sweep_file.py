@@ -16,13 +16,15 @@ from typing import Any
 from monai_ept.benchmark.plan.cell import SPLIT
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
+from monai_ept.delta import read_delta
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
+from monai_ept.start import check_adapted, start_hash
 from monai_ept.yaml_file import load_yaml, read_yaml
 
 __all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
 
-OF_METHOD = ("method", "label", "group", "frozen", "recipe", "grid", "factors")
+OF_METHOD = ("method", "label", "group", "frozen", "adapted", "recipe", "grid", "factors")
 OF_BACKBONE = ("name", "pretrained", "img_size")
 
 MOST_CELLS = 100_000
@@ -297,6 +299,24 @@ def _recipe(value: Any, base: Recipe) -> dict[str, Any]:
     return recipe.to_dict()
 
 
+def _adapted(value: Any) -> dict[str, Any] | None:
+    """The adaptation that a method starts from, with the hash of its content, which stays when the file has gone."""
+    adapted = check_adapted(value)
+    if adapted is None:
+        return None
+    if adapted["hash"] is None or os.path.isfile(os.path.expanduser(os.path.expandvars(adapted["file"]))):
+        path = expand(adapted["file"])
+        try:
+            read_delta(path, head=False)
+        except FileNotFoundError as error:
+            raise ValueError(str(error)) from None
+        found = start_hash(path)
+        if adapted["hash"] not in (None, found):
+            raise ValueError(f"{path} is not the adaptation that the sweep was begun with: put that back.")
+        adapted["hash"] = found
+    return adapted
+
+
 def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
     """A method with its recipe complete and all else as written."""
     entry = {"method": item} if isinstance(item, (str, list)) else dict(item) if isinstance(item, Mapping) else {}
@@ -322,8 +342,12 @@ def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
     frozen = entry.get("frozen", False)
     if not isinstance(frozen, bool):
         raise ValueError(f"frozen must be true or false, got {frozen!r}.")
+    adapted = _adapted(entry.get("adapted"))
+    if adapted is not None and frozen:
+        raise ValueError("frozen leaves a method as it was drawn, and adapted does not: leave one of them out.")
     return {
         "method": entry["method"],
+        **({} if adapted is None else {"adapted": adapted}),
         **{key: None if entry.get(key) is None else _title(key, entry[key]) for key in ("label", "group")},
         "frozen": frozen,
         "recipe": _recipe(entry.get("recipe") or {}, recipe_of(recipe)),
