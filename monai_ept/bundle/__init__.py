@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from monai_ept._moved import moved_names
+from monai_ept.bundle.images_to_adapt_to import unlabelled_images
 from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
 from monai_ept.bundle.release_0_1 import find_training, make_network, run_name
 from monai_ept.bundle.results import begin_work, beside, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.training import announce, conclude, make_trainer, start
-from monai_ept.bundle.unlabelled_images import unlabelled_images
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
 from monai_ept.engines.setting_checks import check_settings

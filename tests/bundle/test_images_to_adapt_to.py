@@ -32,9 +32,8 @@ def test_a_folder_or_the_rest(images, tmp_path):
         unlabelled_images(str(images), data, split)
     (tmp_path / "more" / "deep").mkdir(parents=True)
     for name in "xy":
-        Image.fromarray(np.full((16, 16, 3), ord(name), dtype=np.uint8)).save(
-            tmp_path / "more" / "deep" / f"{name}.png"
-        )
+        pixels = np.full((16, 16, 3), ord(name), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "more" / "deep" / f"{name}.png")
     found = unlabelled_images(str(tmp_path / "more"), data, split)
     assert [record["id"] for record in found.records] == ["deep/x.png", "deep/y.png"]
     with pytest.raises(FileNotFoundError, match="there is no file or folder"):
