@@ -162,7 +162,10 @@ def _experiment(name: str, value: Any) -> None:
 def _adaptation(name: str, value: Any) -> None:
     from monai_ept.engines.adaptation import adaptation_of
 
-    adaptation_of(value)
+    try:
+        adaptation_of(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _model_name(name: str, value: Any) -> None:
