@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from monai_ept.checks import check_choice
+from monai_ept.checks import check_choice, check_number
 from monai_ept.data.records import Record
 
-__all__ = ["class_weights", "make_loss", "task_of"]
+__all__ = ["SmoothedBCE", "class_weights", "make_loss", "task_of"]
 
 
 def task_of(records: Sequence[Record]) -> str:
@@ -59,7 +60,9 @@ def class_weights(records: Sequence[Record], num_classes: int, *, largest: float
     return weights.clamp(max=largest).float()
 
 
-def make_loss(task: str = "multiclass", weights: Tensor | Sequence[float] | None = None) -> nn.Module:
+def make_loss(
+    task: str = "multiclass", weights: Tensor | Sequence[float] | None = None, *, label_smoothing: float = 0.0
+) -> nn.Module:
     """
     Cross entropy for one class per image, binary cross entropy for labels that go together; both on logits.
 
@@ -70,12 +73,31 @@ def make_loss(task: str = "multiclass", weights: Tensor | Sequence[float] | None
     Args:
         task: "multiclass" or "multilabel".
         weights: one weight per class, see :py:func:`class_weights`.
+        label_smoothing: share of each label that is spread over all classes, or over both answers to one label.
 
     Raises:
-        ValueError: for an unknown task.
+        ValueError: for an unknown task, or a share out of range.
     """
     check_choice("task", task, ("multiclass", "multilabel"))
+    check_number("label_smoothing", label_smoothing, least=0, below=1)
     tensor = None if weights is None else torch.as_tensor(weights, dtype=torch.float32)
     if task == "multiclass":
-        return nn.CrossEntropyLoss(weight=tensor, reduction="none")
-    return nn.BCEWithLogitsLoss(pos_weight=tensor, reduction="none")
+        return nn.CrossEntropyLoss(weight=tensor, reduction="none", label_smoothing=label_smoothing)
+    return SmoothedBCE(label_smoothing, pos_weight=tensor, reduction="none")
+
+
+class SmoothedBCE(nn.BCEWithLogitsLoss):
+    """
+    Binary cross entropy to labels that are moved towards one half.
+
+    Args:
+        label_smoothing: by which share of the way.
+        kwargs: arguments of ``torch.nn.BCEWithLogitsLoss``.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input, torch.lerp(target, torch.full_like(target, 0.5), self.label_smoothing))

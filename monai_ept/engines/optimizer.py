@@ -24,6 +24,7 @@ def make_optimizer(
     name: str = "sgd",
     lr: float = 6e-4,
     *,
+    head_lr: float | None = None,
     momentum: float = 0.9,
     weight_decay: float | None = None,
 ) -> Optimizer:
@@ -34,6 +35,7 @@ def make_optimizer(
         network: a ``TunedViT``, or one inside ``DistributedDataParallel``.
         name: "sgd", as in the paper, or "adamw".
         lr: base learning rate; the paper's is 6e-4, for SGD.
+        head_lr: learning rate of the head; by default ``lr``.
         momentum: of SGD.
         weight_decay: 1e-4 for SGD, as in the paper's code, and 0.01 for AdamW, by default.
 
@@ -51,21 +53,31 @@ def make_optimizer(
         weight_decay = default_weight_decay(name)
     check_number("weight_decay", weight_decay, least=0)
     groups = unwrap(network).trainable_parameters(lr=lr)
+    if head_lr is not None:
+        check_number("head_lr", head_lr, above=0)
+        groups[-1]["lr"] = head_lr  # the head comes last
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
     return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
 
 
-def default_lr(network: nn.Module, optimizer: str) -> float:
+def default_lr(network: nn.Module, optimizer: str, *, solved: bool = False) -> float:
     """
     The base learning rate where nobody says another: 6e-4 for SGD, as in the paper; for AdamW what suits the methods.
+
+    Args:
+        network: a ``TunedViT``.
+        optimizer: "sgd" or "adamw".
+        solved: whether the head is a solved one, which training refines and does not have to find.
 
     Example::
 
         >>> default_lr(TunedViT("vit_tiny_patch16_224", 7, method="lora"), "adamw")
         0.003
     """
-    return 6e-4 if optimizer == "sgd" else min(method.adamw_lr for method in unwrap(network).methods)
+    if optimizer == "sgd":
+        return 6e-4
+    return min(method.solved_lr if solved else method.adamw_lr for method in unwrap(network).methods)
 
 
 def default_weight_decay(optimizer: str) -> float:

@@ -31,15 +31,20 @@ class Recipe:
         name: of the recipe that this is, or that it was changed from.
         epochs: passes over the training images.
         batch_size: images per step.
+        steps_per_epoch: draw images round after round until an epoch has so many steps; by default each image once.
         optimizer: "adamw" or "sgd".
         lr: base learning rate; None takes what suits the method with AdamW, and 6e-4 with SGD.
+        head_lr: learning rate of the head; by default ``lr``.
         momentum: of SGD.
         weight_decay: None takes 0.01 (AdamW) or 1e-4 (SGD).
         schedule: "cosine", step by step to zero, or "constant".
         warmup_steps: steps of a climb to the full learning rate, with the cosine.
         class_weighting: let every class count alike, however many training images it has.
         max_norm: clip the gradients to this norm.
-        augment: random crops and flips of training images.
+        augment: random crops and flips of training images, one by one as they are loaded.
+        random_views: random views of each batch instead, made on the device: crops, mirrors, light, and any turn
+            where the network's ``views`` are "turned", see :py:class:`monai_ept.data.random_views.RandomViews`.
+        label_smoothing: share of each label that is spread over the other classes.
         amp: mixed precision, see ``at_precision``.
         solve: begin with the head that ridge regression finds in closed form, see ``solve_head``; with 0 epochs it is
             the result.
@@ -63,8 +68,10 @@ class Recipe:
     name: str = "default"
     epochs: int = 20
     batch_size: int = 4
+    steps_per_epoch: int | None = None
     optimizer: str = "adamw"
     lr: float | None = None
+    head_lr: float | None = None
     momentum: float = 0.9
     weight_decay: float | None = None
     schedule: str = "cosine"
@@ -72,6 +79,8 @@ class Recipe:
     class_weighting: bool = False
     max_norm: float | None = None
     augment: bool = True
+    random_views: bool = False
+    label_smoothing: float = 0.0
     amp: str = "auto"
     solve: bool = False
     readout: int | None = None
@@ -87,9 +96,12 @@ class Recipe:
         check_text("name", self.name)
         check_whole("epochs", self.epochs, least=0 if self.solve is True else 1)
         check_whole("batch_size", self.batch_size)
+        if self.steps_per_epoch is not None:
+            check_whole("steps_per_epoch", self.steps_per_epoch)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        if self.lr is not None:
-            check_number("lr", self.lr, above=0)
+        for name in ("lr", "head_lr"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), above=0)
         check_number("momentum", self.momentum, least=0, below=1)
         if self.weight_decay is not None:
             check_number("weight_decay", self.weight_decay, least=0)
@@ -101,7 +113,8 @@ class Recipe:
             check_whole("readout", self.readout)
         if self.views is not None:
             check_choice("views", self.views, VIEW_SETS)
-        for name in ("class_weighting", "augment", "solve", "tuned_start"):
+        check_number("label_smoothing", self.label_smoothing, least=0, below=1)
+        for name in ("class_weighting", "augment", "random_views", "solve", "tuned_start"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         check_choice("amp", self.amp, PRECISIONS)
@@ -143,7 +156,9 @@ class Recipe:
         if self.tuned_start:
             net.begin()
         return self.changed(
-            lr=default_lr(network, self.optimizer) if self.lr is None else self.lr,
+            lr=default_lr(network, self.optimizer, solved=self.solve and self.epochs > 0)
+            if self.lr is None
+            else self.lr,
             weight_decay=default_weight_decay(self.optimizer) if self.weight_decay is None else self.weight_decay,
             # What only a solved head has decides nothing elsewhere.
             **({} if self.solve else {"readout": None, "views": None}),
@@ -175,21 +190,40 @@ class Recipe:
             "amp": self.amp,
             "select": self.select,
             **({} if self.augment else {"augment": False}),
-            **({"solve": True} if self.solve else {}),
+            # What came later is named where it differs from what went without saying before.
+            **{name: getattr(self, name) for name in _LATER if getattr(self, name) != getattr(Recipe, name)},
         }
 
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "name")
 """What a recipe can say."""
 
+_LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_lr")
+
 RECIPES = {
     "default": Recipe(),
     "solve": Recipe(name="solve", epochs=0, augment=False, solve=True, readout=4, views="upright"),
+    "tune": Recipe(
+        name="tune",
+        epochs=4,
+        steps_per_epoch=10,
+        batch_size=32,
+        head_lr=1e-4,
+        warmup_steps=8,
+        max_norm=1.0,
+        augment=False,
+        random_views=True,
+        label_smoothing=0.05,
+        solve=True,
+        readout=4,
+        views="upright",
+    ),
     "paper": Recipe(name="paper", optimizer="sgd", amp="off", tuned_start=False),
 }
 """
 Recipes by name: AdamW with prompts that move; a head solved in closed form on more features and views, with nothing
-trained; and the paper's SGD in full precision, from the paper's start.
+trained; the method trained from that head, on random views; and the paper's SGD in full precision, from the paper's
+start.
 """
 
 

@@ -16,7 +16,6 @@ from ignite.engine import Events
 from monai.data import CacheDataset, Dataset
 from monai.engines import SupervisedTrainer
 from torch import distributed, nn
-from torch.utils.data import DistributedSampler
 
 from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
@@ -30,6 +29,7 @@ from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run, result_hash, run_name
 from monai_ept.engines.setting_checks import check_seed, check_settings
 from monai_ept.engines.solve import Solution, solvable_layer
+from monai_ept.engines.train_batches import seen_at_random, train_batches
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.files import file_name
@@ -231,18 +231,8 @@ class TrainingParts:
     @cached_property
     def train_loader(self) -> SeededDataLoader:
         """Batches of training images; each process takes its share."""
-        images = self.dataset("train")
-        order: dict[str, Any] = {"shuffle": True}
-        if distributed.is_initialized():
-            order = {"shuffle": False, "sampler": DistributedSampler(images, shuffle=True, seed=self.seed)}
-        return SeededDataLoader(
-            images,
-            batch_size=self.recipe.batch_size,
-            num_workers=self.num_workers,
-            seed=self.seed,
-            drop_last=False,
-            **order,
-        )
+        images, batch_size, steps = self.dataset("train"), self.recipe.batch_size, self.recipe.steps_per_epoch
+        return train_batches(images, batch_size, steps=steps, seed=self.seed, num_workers=self.num_workers)
 
     def eval_loader(self, part: str) -> SeededDataLoader:
         """Batches of "val" or "test"."""
@@ -275,7 +265,12 @@ class TrainingParts:
         recipe = self.recipe
         assert recipe.lr is not None
         return make_optimizer(
-            self.net, recipe.optimizer, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            self.net,
+            recipe.optimizer,
+            recipe.lr,
+            head_lr=recipe.head_lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
         )
 
     @cached_property
@@ -289,7 +284,7 @@ class TrainingParts:
     @cached_property
     def loss(self) -> nn.Module:
         weights = class_weights(self.split.train, self.net.num_classes) if self.recipe.class_weighting else None
-        return make_loss(self.task, weights).to(self.device)
+        return make_loss(self.task, weights, label_smoothing=self.recipe.label_smoothing).to(self.device)
 
     @cached_property
     def checkpoint(self) -> DeltaCheckpoint | None:
@@ -369,6 +364,8 @@ class TrainingParts:
             if key not in there:
                 raise ValueError(f"the trainer has no {key!r}: {did_you_mean(key, there)}")
         shared = [MeanLoss()] if distributed.is_initialized() else []
+        if self.recipe.random_views:
+            kwargs.setdefault("prepare_batch", seen_at_random(self.net.views))
         recorded = [self.stop, *shared, *self.handlers, self.tracking] if self.folder is not None else self.handlers
         trainer = build_trainer(
             self.network,

@@ -45,6 +45,7 @@ class Method:
     requires: ClassVar[tuple[str, ...]] = ()  # packages beyond our own, whose releases a delta names
     listed: ClassVar[bool] = True  # in list_methods(); every method is found by its name
     adamw_lr: ClassVar[float] = 3e-3  # learning rate with AdamW where nobody says another, see docs/results.md
+    solved_lr: ClassVar[float] = 1e-3  # the same where the head is solved before training begins
 
     adapt_lr: ClassVar[float] = 1e-3  # likewise where it learns from images without labels
 

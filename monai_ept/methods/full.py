@@ -21,6 +21,7 @@ class Full(Method):
     name: ClassVar[str] = "full"
     adapt_lr: ClassVar[float] = 5e-5
     adamw_lr: ClassVar[float] = 1e-4
+    solved_lr: ClassVar[float] = 1e-4
 
     def apply(self, vit: ViTFace) -> None:
         thaw(vit.parameters(), self.name, "parameters", vit)

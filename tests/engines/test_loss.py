@@ -62,3 +62,15 @@ class TestLoss:
     def test_unknown_task(self):
         with pytest.raises(ValueError, match="task 'regression' is not known"):
             make_loss("regression")
+
+    @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2]), torch.eye(3)], ids=["multiclass", "multilabel"])
+    def test_smoothing_wants_no_certainty(self, labels):
+        task = "multiclass" if labels.ndim == 1 else "multilabel"
+        certain = (torch.eye(3) * 2 - 1) * 20
+        plain, smooth = make_loss(task), make_loss(task, label_smoothing=0.1)
+        assert plain(certain, labels).mean() < 0.001 < smooth(certain, labels).mean()
+        likeliest = torch.eye(3) * 4 - 2
+        assert smooth(likeliest, labels).mean() < smooth(certain, labels).mean()
+        assert torch.equal(make_loss(task, label_smoothing=0.0)(certain, labels), plain(certain, labels))
+        with pytest.raises(ValueError, match="label_smoothing"):
+            make_loss(task, label_smoothing=1.0)

@@ -37,6 +37,10 @@ class TestOptimizer:
         cosine_schedule(optimizer, 10)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-2, 1e-3])
 
+    def test_a_solved_head_is_refined_slowly(self):
+        rates = [group["lr"] for group in make_optimizer(small_net(), "adamw", 1e-3, head_lr=1e-4).param_groups]
+        assert rates[-1] == 1e-4 and set(rates[:-1]) <= {1e-3, 3e-2}
+
     @pytest.mark.parametrize("arguments", [{"name": "adam"}, {"lr": 0.0}, {"momentum": 1.0}, {"weight_decay": -1.0}])
     def test_wrong_arguments_are_named(self, arguments):
         with pytest.raises(ValueError, match="optimizer" if "name" in arguments else next(iter(arguments))):

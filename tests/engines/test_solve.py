@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
 import pytest
 import torch
+from ignite.engine import Events
 
 from monai_ept import EPTWrapper, TunedViT, fit
 from monai_ept.data import few_shot_split, load_source
@@ -147,3 +149,21 @@ def test_there_is_no_best_of_no_epochs():
 def test_other_recipes_leave_readout_and_views(data, split, recipe):
     training = Training(network(data), split, recipe)
     assert (training.net.readout, training.net.views) == ("pooled", "one")
+
+
+def test_tuning_begins_at_the_solved_head(data, split, tmp_path):
+    recipe = {"name": "tune", "epochs": 2, "steps_per_epoch": 2, "warmup_steps": 1}
+    net = network(data, "lora")
+    training = Training(net, split, recipe, folder=tmp_path / "one", progress=False)
+    start = {}
+    training.trainer.add_event_handler(Events.STARTED, lambda _: start.update(copy.deepcopy(net.delta_tensors())))
+    result = training.run()
+    head = solved(network(data, "lora"), split).net.head.state_dict()
+    for name, weight in head.items():
+        torch.testing.assert_close(start[f"head.{name}"], weight)
+    moved = net.delta_tensors()
+    assert all(not torch.equal(start[name], moved[name]) for name in start)
+    assert [group["initial_lr"] for group in training.optimizer.param_groups] == [1e-3, 1e-4]  # the head comes last
+    assert (len(training.train_loader), result.epoch) == (2, 2)
+    again = Training(network(data, "lora"), split, recipe, folder=tmp_path / "two", progress=False).run()
+    assert result.paths["delta"].read_bytes() == again.paths["delta"].read_bytes()

@@ -158,7 +158,7 @@ def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSpl
     images = bench.images(cell, net, split.train, train=recipe.augment)
     network: nn.Module = net
     dataset: Any = images
-    if not recipe.solve:  # which looks at images, and once only
+    if not (recipe.solve or recipe.random_views):  # which look at images
         network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
     return Training(
         net,

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Batches of training images: in which order, how many to an epoch, and seen how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.engines import default_prepare_batch
+from torch import Tensor, distributed
+from torch.utils.data import DistributedSampler, Subset
+
+from monai_ept.data.random_views import RandomViews
+from monai_ept.data.seeded_loader import SeededDataLoader
+
+__all__ = ["seen_at_random", "train_batches"]
+
+
+def train_batches(
+    images: Any, batch_size: int, *, steps: int | None = None, seed: int = 0, num_workers: int = 0
+) -> SeededDataLoader:
+    """
+    The loader of a training; each process takes its share.
+
+    Args:
+        images: a data set.
+        batch_size: images per step.
+        steps: of an epoch, which draws images round after round until there are enough; by default each image once.
+        seed: of the order.
+        num_workers: processes that load images.
+    """
+    if steps is not None:
+        images = Subset(images, _rounds(len(images), steps * batch_size, seed))
+    order: dict[str, Any] = {"shuffle": True}
+    if distributed.is_initialized():
+        order = {"shuffle": False, "sampler": DistributedSampler(images, shuffle=True, seed=seed)}
+    return SeededDataLoader(images, batch_size=batch_size, num_workers=num_workers, seed=seed, drop_last=False, **order)
+
+
+def _rounds(count: int, wanted: int, seed: int) -> list[int]:
+    """So many indices, all as often as can be; which ones come once more is drawn."""
+    generator = torch.Generator().manual_seed(seed)
+    rounds = [torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
+    return torch.cat(rounds)[:wanted].tolist()
+
+
+def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """
+    A ``prepare_batch`` for MONAI's engines that shows random views of the images, made on the device.
+
+    Args:
+        views: which kind of views, see :py:class:`monai_ept.data.random_views.RandomViews`.
+    """
+    look = RandomViews(views)
+
+    def prepare(batch: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        images, labels = default_prepare_batch(batch, device, non_blocking, **kwargs)
+        return look(torch.as_tensor(images)), labels
+
+    return prepare
