@@ -210,8 +210,8 @@ class TunedViT(nn.Module):
 
         Args:
             path: what ``adapt`` wrote, a delta without a head.
-            check: let a solved head put the network back as it was, unless cross-validation on the training images
-                confirms that the adaptation does no harm; False uses it whatever they say.
+            check: let a solved head put the network back as it was if cross-validation on the training images finds
+                that the adaptation does harm, or can say nothing; False uses it whatever they say.
 
         Raises:
             DeltaError: when the file is damaged or belongs to another network.

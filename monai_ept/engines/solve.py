@@ -126,7 +126,7 @@ def solve_head(
 
     The penalty, the start of EPT's prompts and the sharpness of the probabilities are chosen by leaving whole groups
     out. Another than the usual value is taken only if it is better by more than one standard error. What ``adapt`` has
-    learnt is kept only if it makes images left out no less likely than the network as it was before.
+    learnt is kept unless images left out are likelier without it, by more than one standard error again.
 
     Args:
         net: the network; its head changes, and the start of its prompts if it is a beginner's, or what it started from.
@@ -203,10 +203,10 @@ class _Tried:
 
 
 def _confirmed(adapted: _Tried, plain: _Tried) -> _Tried:
-    """The adapted network if images left out are as likely with it as without; else, or if none can say, the plain."""
+    """The plain network if images left out are likelier without the adaptation, or none can say; else the adapted."""
     if adapted.loss is None or plain.loss is None:
         return replace(plain, solution=replace(plain.solution, adapted=False))
-    kept = bool(adapted.loss.mean() <= plain.loss.mean())
+    kept = not _better(plain.loss, adapted.loss)
     one, other = (adapted, plain) if kept else (plain, adapted)
     return replace(one, solution=replace(one.solution, adapted=kept, other_likelihood=other.solution.likelihood))
 
