@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from monai_ept import TunedViT
 from monai_ept.__main__ import main
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.delta import read_delta
+from tests.noise_files import noise_files
 
 
 @pytest.fixture
 def images(tmp_path):
-    rng = np.random.default_rng(0)
-    for index in range(12):
-        folder = tmp_path / "images" / "ab"[index % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"i{index}.png")
-    return tmp_path / "images"
+    return noise_files(tmp_path / "images")
 
 
 def command(images, out, *more):

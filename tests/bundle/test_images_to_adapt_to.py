@@ -8,16 +8,12 @@ from PIL import Image
 
 from monai_ept.bundle import unlabelled_images
 from monai_ept.data import few_shot_split, load_source
+from tests.noise_files import noise_files
 
 
 @pytest.fixture
 def images(tmp_path):
-    rng = np.random.default_rng(0)
-    for index in range(12):
-        folder = tmp_path / "images" / "ab"[index % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"i{index}.png")
-    return tmp_path / "images"
+    return noise_files(tmp_path / "images")
 
 
 def test_a_folder_or_the_rest(images, tmp_path):
