@@ -247,8 +247,7 @@ class TunedViT(nn.Module):
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``, the mean over ``views``."""
         if self.training or self.views == "one":
             return self.head(self.features(x)) / self._temperature
-        views = test_views(self.views)
-        logits = [self.head(self.features(view(x))) for view in views]
+        logits = [self.head(self.features(view(x, self.vit.img_size))) for view in test_views(self.views)]
         return torch.stack(logits).mean(dim=0) / self._temperature
 
     @property

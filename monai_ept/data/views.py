@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from monai.transforms import Transform
 from torch import Tensor
@@ -39,20 +40,48 @@ class View(Transform):
     flip: bool = False
     turns: int = 0
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """The view of a batch ``(batch, channels, *size)``, of the same size."""
-        size = [int(length) for length in images.shape[2:]]  # plain numbers, also where torch traces
+    def __call__(self, images: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """
+        The view of a batch, of the same size.
+
+        Args:
+            images: ``(batch, channels, *size)``.
+            size: in plain numbers, which a tensor does not tell where torch traces.
+        """
+        size = tuple(images.shape[2:]) if size is None else size
         if self.side < 1.0:
             lengths = [max(1, round(length * self.side)) for length in size]
             starts = [round((whole - part) * self.at) for whole, part in zip(size, lengths, strict=True)]
             window: list[Any] = [slice(start, start + part) for start, part in zip(starts, lengths, strict=True)]
-            smooth = {"mode": "bicubic", "antialias": True} if len(size) == 2 else {"mode": "trilinear"}
-            images = F.interpolate(images[(..., *window)], size=size, align_corners=False, **smooth)
+            images = _enlarged(images[(..., *window)], lengths, size)
         if self.flip:
             images = images.flip(-1 if len(size) == 2 else 2)
         if self.turns % 2 and size[0] != size[1]:  # turned, it would have another size
             return images.flip(2 if len(size) == 2 else 3)
-        return torch.rot90(images, self.turns, dims=(2, 3)) if self.turns else images
+        if self.turns % 4 > 1:  # as torch.rot90 does it, which the older ONNX exporter does not know
+            images = images.flip(2, 3)
+        return images.flip(3).transpose(2, 3) if self.turns % 2 else images
+
+
+def _enlarged(images: Tensor, lengths: Sequence[int], size: Sequence[int]) -> Tensor:
+    if torch.onnx.is_in_onnx_export():  # the older exporter does not know this bicubic interpolation
+        for axis, (part, whole) in enumerate(zip(lengths, size, strict=True), start=2):
+            weights = torch.from_numpy(_resampling(part, whole, cubic=len(size) == 2)).to(images)
+            images = (images.transpose(axis, -1) @ weights).transpose(axis, -1)
+        return images
+    smooth: Any = {"mode": "bicubic", "antialias": True} if len(size) == 2 else {"mode": "trilinear"}
+    return F.interpolate(images, size=size, align_corners=False, **smooth)
+
+
+def _resampling(part: int, whole: int, *, cubic: bool) -> np.ndarray:
+    """Weights ``(part, whole)`` with which torch enlarges an axis: bicubic with antialiasing, or linear."""
+    places = (np.arange(whole) + 0.5) * part / whole - 0.5
+    away = np.abs(places - np.arange(part)[:, None])
+    weights = np.clip(1 - away, 0, None)
+    if cubic:
+        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        weights = np.where(away < 1, near, np.where(away < 2, far, 0.0))
+    return weights / weights.sum(axis=0)
 
 
 def train_views(views: str) -> tuple[View, ...]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from monai_ept.data.views import test_views
 from monai_ept.delta import fingerprint
 from monai_ept.model import TunedViT
+from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.readout import POOLED, read_out
 from monai_ept.networks.tuner import innermost, own_parameters, tuners
 
@@ -96,6 +97,11 @@ class UpperPart(nn.Module):
         super().__init__()
         self.net = net
         self.level = level
+
+    @property
+    def vit(self) -> ViTFace:
+        """The backbone of the network."""
+        return self.net.vit
 
     def forward(self, tokens: Tensor) -> Tensor:
         if self.level > len(self.net.vit.blocks):

@@ -46,7 +46,7 @@ def _rounds(count: int, wanted: int, seed: int) -> list[int]:
     return torch.cat(rounds)[:wanted].tolist()
 
 
-def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor]]:
+def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
     """
     A ``prepare_batch`` for MONAI's engines that shows random views of the images, made on the device.
 
@@ -55,7 +55,9 @@ def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor]]:
     """
     look = RandomViews(views)
 
-    def prepare(batch: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def prepare(
+        batch: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
         images, labels = default_prepare_batch(batch, device, non_blocking, **kwargs)
         return look(torch.as_tensor(images)), labels
 

@@ -270,7 +270,7 @@ class TimmViT(ViTFace):
     def final_norm(self, tokens: Tensor) -> Tensor:
         norms = (getattr(self.module, name, None) for name in self.final_norms)
         used = [norm for norm in norms if norm is not None and not isinstance(norm, nn.Identity)]
-        return used[0](tokens) if used else F.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
+        return used[0](tokens) if used else F.layer_norm(tokens, (self.embed_dim,), eps=1e-6)
 
 
 class MonaiViT(ViTFace):

@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from monai_ept.checks import check_choice
+from monai_ept.networks.fused_attention import FEW_TOKENS
+from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["PRECISIONS", "amp_settings", "at_precision", "autocast"]
 
@@ -83,5 +88,21 @@ class _HalfOnCPU(nn.Module):
         self.network = network
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        with autocast("cpu", "bfloat16"):
+        with autocast("cpu", "bfloat16"), _attention_for_steps(self.network):
             return self.network(*args, **kwargs).float()
+
+
+@contextmanager
+def _attention_for_steps(network: nn.Module) -> Iterator[None]:
+    """Where gradients are wanted, attention without PyTorch's kernel, which takes several times as long backwards."""
+    vit = getattr(unwrap(network), "vit", None)
+    if not torch.is_grad_enabled() or vit is None or vit.num_patches > FEW_TOKENS:
+        yield
+        return
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # or it would compute in float32; not CUDA's alone
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(allowed)

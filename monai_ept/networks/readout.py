@@ -75,7 +75,7 @@ def read_out(vit: ViTFace, x: Tensor, readout: str | int) -> Tensor:
     if readout == POOLED:
         return vit.features(x)
     tokens = vit.block_tokens(x, int(readout))
-    normed = [F.layer_norm(one, one.shape[-1:], eps=1e-6) for one in tokens[:-1]] + [vit.final_norm(tokens[-1])]
+    normed = [F.layer_norm(one, (vit.embed_dim,), eps=1e-6) for one in tokens[:-1]] + [vit.final_norm(tokens[-1])]
     parts = []
     for one in normed:
         if vit.has_class_token:

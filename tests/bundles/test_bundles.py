@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 from PIL import Image
 
 from monai_ept.bundle import find_training
@@ -299,6 +299,39 @@ def test_export(bundle, folder):
     images = torch.randn(3, network.vit.in_channels, *network.vit.img_size)
     exported = torch.jit.load("runs/one.export/model.ts")
     torch.testing.assert_close(exported(images), network(images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(("name", "views"), [("ept_derm", "turned"), ("ept_volume", "upright")])
+def test_a_solved_head_with_its_views_in_every_form(name, views, tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    monkeypatch.chdir(tmp_path)
+    settings = {**SMALL[name], "shots": 2, "recipe": "solve", "views": views, "track": False}
+    monai.bundle.run(config_file=config(name, "train.yaml"), run_dir="runs/one", **settings)
+    monai.bundle.run(config_file=config(name, "inference.yaml"), run_dir="runs/one")
+    training = find_training("runs/one", runs="runs")
+    network = training.network()
+    assert (network.readout, network.views) == (4, views)
+    assert len(rows(next(tmp_path.glob("runs/one.predictions-*/predictions.csv")))) > 1
+
+    monai.bundle.run("export", config_file=config(name, "inference.yaml"), run_dir="runs/one")
+    files = {
+        "ckpt_file": "runs/one.export/model.pt",
+        "meta_file": config(name, "metadata.json"),
+        "config_file": config(name, "inference.yaml"),
+        "run_dir": "runs/one",
+        "input_shape": [1, network.vit.in_channels, *network.vit.img_size],
+    }
+    ckpt_export("network_def", filepath="model.ts", use_trace=True, **files)
+    onnx_export("network_def", filepath="model.onnx", converter_kwargs={"dynamic_axes": {"x": {0: "batch"}}}, **files)
+    images = torch.randn(3, *files["input_shape"][1:])
+    with torch.no_grad():
+        expected = network(images).softmax(-1)
+        torch.testing.assert_close(torch.jit.load("model.ts")(images).softmax(-1), expected, atol=1e-5, rtol=0)
+    session = onnxruntime.InferenceSession("model.onnx")
+    (answer,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer).softmax(-1), expected, atol=1e-5, rtol=0)
 
 
 def causes(error):

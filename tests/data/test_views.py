@@ -46,6 +46,20 @@ def test_up_stays_up_in_upright_views():
     assert not all((view(image)[0, 0].diff(dim=0) > 0).all() for view in train_views("turned"))
 
 
+@pytest.mark.parametrize("size", [(17, 24), (9, 12, 8)], ids=str)
+def test_an_enlarged_crop_is_the_same_in_an_exported_network(size, monkeypatch):
+    images = torch.rand(2, 3, *size)
+    expected = View(0.7, 0.3)(images)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    torch.testing.assert_close(View(0.7, 0.3)(images), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 5])
+def test_turns_are_those_of_torch(turns):
+    images = torch.rand(1, 1, 6, 6)
+    assert torch.equal(View(turns=turns)(images), torch.rot90(images, turns, (2, 3)))
+
+
 def test_an_unknown_set_of_views():
     with pytest.raises(ValueError, match=r"views 'upside' is not known: there is 'one', 'upright', 'turned'"):
         train_views("upside")

@@ -15,6 +15,7 @@ from monai_ept.data import few_shot_split, load_source
 from monai_ept.data.views import train_views
 from monai_ept.engines import Training, recipe_of
 from monai_ept.engines.ridge import Ridge
+from monai_ept.runs.build_network import make_network
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,15 @@ def test_several_labels():
     training = solved(network(data), split)
     assert training.task == "multilabel"
     assert math.isfinite(training.solution.sharpness)
+
+
+def test_volumes():
+    data = load_source("synthetic_volume", num_per_class=4, num_test_per_class=1, img_size=16)
+    net = make_network(data.class_names, spatial_dims=3, img_size=16, patch_size=8, in_channels=1, method="linear")
+    training = solved(net, few_shot_split(data, shots=2, seed=0))
+    assert (net.readout, net.views, training.solution.views) == (4, "upright", 8)
+    assert training.solution.folds == 2
+    assert net.head.fc.weight.shape == (2, 4 * 2 * net.vit.embed_dim)
 
 
 def test_training_goes_on_from_the_solved_head(data, split):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from monai_ept import TunedViT
 from monai_ept.networks.precision import amp_settings, at_precision
+from tests.backbones import timm_vit
 
 
 class TestPrecision:
@@ -34,6 +37,24 @@ class TestPrecision:
         assert seen == [torch.bfloat16]
         assert out.dtype == layer.weight.grad.dtype == torch.float32
         assert at_precision(layer, "cpu", "auto") == (layer, settings)
+
+    def test_steps_on_a_cpu_leave_out_the_kernel_that_is_slow_backwards(self):
+        class Called(TorchDispatchMode):
+            def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+                names.append(function.name())
+                return function(*args, **(kwargs or {}))
+
+        net = TunedViT(timm_vit(), 3, method="ln")
+        network, _ = at_precision(net, "cpu", "bfloat16")
+        images = torch.randn(2, net.vit.in_channels, *net.vit.img_size)
+        found = []
+        for grad in (False, True):
+            names: list[str] = []
+            with torch.set_grad_enabled(grad), Called():
+                found.append(network(images))
+            assert any("flash" in name for name in names) is not grad
+        torch.testing.assert_close(found[1], found[0], atol=0.05, rtol=0.05)
+        assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
     def test_takes_what_the_card_has(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import timm
 import torch
@@ -16,11 +18,15 @@ TIMM = {
     "registers": ("vit_small_patch14_reg4_dinov2", 2),
     "no-class-token": ("vit_base_patch16_siglip_224", 1),
     "eva": ("eva02_tiny_patch14_224", 2),
+    "registers-no-class-token": ("vit_little_patch16_reg4_gap_256", 1),
+    "registers-attention-pooling": ("vit_so150m_patch16_reg4_map_256", 1),
+    "two-class-tokens": ("deit_tiny_distilled_patch16_224", 2),
 }
 
 
-def small(name):
-    return timm.create_model(name, depth=3, embed_dim=48, num_heads=3, img_size=56 if "14" in name else 64)
+def small(name, **settings):
+    size = 56 if "14" in name else 64
+    return timm.create_model(name, **{"depth": 3, "embed_dim": 48, "num_heads": 3, "img_size": size, **settings})
 
 
 @pytest.fixture(params=sorted(TIMM))
@@ -60,12 +66,22 @@ def test_the_class_token_of_the_last_block_is_the_pooled_feature():
     close(read[:, :48], pooled)
 
 
-def test_volumes():
+@pytest.mark.parametrize("classification", [True, False])
+@pytest.mark.parametrize("size", [(16, 16), (32, 16), (16, 16, 16), (16, 8, 24)], ids=str)
+def test_monai(size, classification):
     torch.manual_seed(0)
-    for classification in (True, False):
-        backbone = ViT(1, (16, 16, 16), (8, 8, 8), 48, 96, 3, 3, classification=classification)
-        net = TunedViT(backbone, 2, readout=3, in_channels=1).eval()
-        assert net.features(torch.randn(2, 1, 16, 16, 16)).shape == (2, 3 * 48 * (2 if classification else 1))
+    backbone = ViT(1, size, (8,) * len(size), 48, 96, 3, 3, classification=classification, spatial_dims=len(size))
+    net = TunedViT(backbone, 2, readout=3, in_channels=1, img_size=size, views="turned").eval()
+    images = torch.randn(2, 1, *size)
+    with torch.no_grad():
+        features = net.features(images)
+        _, blocks = net.backbone(images)
+        assert net(images).isfinite().all()
+    assert features.shape == (2, 3 * 48 * (2 if classification else 1))
+    last = net.backbone.norm(blocks[-1])
+    close(features[:, -48:], last[:, int(classification) :].mean(1))
+    if classification:
+        close(features[:, -96:-48], last[:, 0])
 
 
 @pytest.mark.parametrize("layers", ["deep", "shallow"])
@@ -131,12 +147,71 @@ def test_answers_are_the_mean_over_views_in_evaluation_only():
     assert not torch.allclose(alone, together, atol=1e-4)
 
 
-def test_traced_and_exported():
+def volume_network(**settings):
+    backbone = ViT(1, (16, 8, 24), (8, 8, 8), 48, 96, 2, 3, classification=True)
+    return TunedViT(backbone, 3, in_channels=1, img_size=(16, 8, 24), readout=2, **settings).eval()
+
+
+def image_network(**settings):
+    return TunedViT(small("vit_tiny_patch16_224", img_size=(64, 48), depth=2), 3, readout=2, **settings).eval()
+
+
+@pytest.fixture(scope="module", params=["image", "volume"])
+def with_views(request):
     torch.manual_seed(0)
-    net = TunedViT(small("vit_tiny_patch16_224"), 3, views="upright", readout=2).eval()
-    images = torch.randn(2, 3, 64, 64)
+    net = image_network(views="turned") if request.param == "image" else volume_network(views="upright")
+    images = torch.randn(5, net.vit.in_channels, *net.vit.img_size)
     with torch.no_grad():
-        expected = net(images)
-        close(torch.jit.trace(net, images, check_trace=False)(images), expected)
-        close(torch.export.export(net, (images,)).module()(images), expected)
-        close(net.fold()(images), expected)
+        return net, images, net(images)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:Converting a tensor to a Python (boolean|number)")
+def test_traced(with_views):
+    net, images, expected = with_views
+    with torch.no_grad():
+        close(torch.jit.trace(net, images[:2], check_trace=False)(images), expected)
+
+
+def test_exported():
+    torch.manual_seed(0)
+    net = volume_network(views="upright")
+    images = torch.randn(5, 1, 16, 8, 24)
+    program = torch.export.export(net, (images[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with torch.no_grad():
+        close(program.module()(images), net(images))
+
+
+@pytest.mark.parametrize("backbone", sorted(TIMM))
+def test_folded_and_counted(backbone):
+    torch.manual_seed(0)
+    net = TunedViT(small(TIMM[backbone][0]), 3, readout=2, views="upright", prompt_length=5).eval()
+    folded = net.fold()
+    images = torch.randn(2, 3, *net.vit.img_size)
+    with torch.no_grad():
+        close(folded(images), net(images))
+    assert (folded.readout, folded.views) == (2, "upright")
+    assert net.count().head == 3 * 2 * TIMM[backbone][1] * 48 + 3
+    assert folded.count().head == net.count().head
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:You are using the legacy TorchScript")
+def test_the_old_onnx_exporter(with_views):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    net, images, expected = with_views
+    file = io.BytesIO()
+    axes = {"image": {0: "batch"}}
+    torch.onnx.export(net, (images[:2],), file, dynamo=False, input_names=["image"], dynamic_axes=axes)
+    (answer,) = onnxruntime.InferenceSession(file.getvalue()).run(None, {"image": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_new_onnx_exporter(with_views, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    pytest.importorskip("onnxscript", reason="needs the onnx extra")
+    net, images, expected = with_views
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.onnx.export(net, (images[:2],), dynamo=True, verbose=False, dynamic_shapes=shapes).save(str(tmp_path / "net"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "net"))
+    (answer,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), expected, rtol=1e-5, atol=1e-5)
