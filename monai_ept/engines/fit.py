@@ -13,8 +13,7 @@ from warnings import warn
 import torch
 
 from monai_ept.checks import check_choice
-from monai_ept.data import FewShotSplit, Record, RecordSet
-from monai_ept.engines.adaptation import Unlabelled
+from monai_ept.data import FewShotSplit, RecordSet
 from monai_ept.engines.recipe import SETTINGS, Recipe, recipe_of
 from monai_ept.engines.training import Training
 from monai_ept.model import TunedViT
@@ -56,7 +55,6 @@ def fit(
     *,
     recipe: str | Mapping[str, Any] | Recipe = "default",
     data: RecordSet | None = None,
-    unlabelled: RecordSet | Sequence[Record] | Unlabelled | None = None,
     seed: int = 0,
     out_dir: str | Path | None = None,
     resume: bool = False,
@@ -79,8 +77,6 @@ def fit(
         recipe: how to train: "default" (AdamW, 20 epochs, prompts that move), "paper" (the paper's SGD), a ``Recipe``,
             or a mapping of changes such as ``{"epochs": 5, "lr": 1e-3}`` or ``{"name": "paper", "epochs": 5}``.
         data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
-        unlabelled: images that the network is adapted to first, see ``adapt``: a data set, of which the training images
-            are taken, or records; their labels are not read. ``Unlabelled(records, {"steps": 60})`` changes settings.
         seed: of order, augmentation, dropout and the bootstrap.
         out_dir: where to write; by default a folder in ``runs``, under a name in which everything differs that decides
             the result.
@@ -117,14 +113,11 @@ def fit(
         track = {}
     for phase in transforms or {}:
         check_choice("transforms", phase, _PHASES)
-    if unlabelled is not None and not isinstance(unlabelled, Unlabelled):
-        unlabelled = Unlabelled(unlabelled, split=split)
     training = Training(
         net,
         split,
         recipe,
         data=data,
-        unlabelled=unlabelled,
         seed=seed,
         folder=True if out_dir is None else out_dir,
         resume=resume,

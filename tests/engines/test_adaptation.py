@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_ept import DeltaError, TunedViT, adapt, fit
+from monai_ept import DeltaError, TunedViT, adapt
 from monai_ept.data import few_shot_split
 from monai_ept.delta import read_delta
 from monai_ept.engines import Training, Unlabelled
@@ -133,7 +133,7 @@ def test_what_it_refuses(tmp_path):
         adapted(tmp_path / "it", settings={"step": 3})
     net, _ = adapted(tmp_path / "it")
     with pytest.raises(ValueError, match="starts from an adaptation already"):
-        fit(net, split, data=data, unlabelled=data, out_dir=tmp_path / "fit", track=False)
+        Training(net, split, data=data, unlabelled=Unlabelled(data), folder=tmp_path / "fit")
     assert not (tmp_path / "fit").exists()
 
 
@@ -227,9 +227,9 @@ def test_a_training_adapts_first_and_says_what_it_chose(tmp_path, capsys):
     data = pictures()
     split = small_split(data, val="none")
     recipe = {"name": "solve", "readout": 1, "num_resamples": 0}
-    settings = {"data": data, "track": False, "recipe": recipe}
     net = plain_net("ln")
-    result = fit(net, split, unlabelled=Unlabelled(data, QUICK, split), out_dir=tmp_path / "it", **settings)
+    unlabelled = Unlabelled(data, QUICK, split)
+    result = Training(net, split, recipe, data=data, unlabelled=unlabelled, folder=tmp_path / "it").run()
     said = capsys.readouterr().err
     assert "adapting to 24 images without labels" in said
     assert "the adaptation is" in said
