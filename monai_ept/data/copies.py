@@ -9,18 +9,18 @@ import os
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from monai_ept.data.image_content import content_hash, file_blocks, image_files
 from monai_ept.data.read_image import read_image
 from monai_ept.data.records import Record
 
 __all__ = ["exact_copies"]
-
-_BLOCK = 2**20
 
 
 def exact_copies(records: Sequence[Record], *, pixels: bool = False) -> list[list[str]]:
@@ -63,53 +63,47 @@ def _length(image: Any) -> Hashable:
     if isinstance(image, (np.ndarray, torch.Tensor)):
         return tuple(image.shape), str(image.dtype)
     try:
-        return tuple(sorted(_unpacked_length(path) for path in _files(image))) or None
+        return tuple(sorted(_unpacked_length(path) for path in image_files(image))) or None
     except OSError:
         return None
 
 
-def _unpacked_length(path: str) -> int:
+def _unpacked_length(path: Path) -> int:
     """Of a gzip file, modulo 2**32, what it says itself."""
-    if path.lower().endswith(".gz"):
+    if path.suffix.lower() == ".gz":
         return int.from_bytes(_last_bytes(path)[4:], "little")
-    return os.path.getsize(path) % 2**32
+    return path.stat().st_size % 2**32
 
 
 def _checksum(image: Any) -> Hashable:
     if isinstance(image, (np.ndarray, torch.Tensor)):
         return zlib.crc32(np.ascontiguousarray(image).data)
     try:
-        return tuple(sorted(_crc(path) for path in _files(image)))
+        return tuple(sorted(_crc(path) for path in image_files(image)))
     except OSError:
         return None
 
 
-def _crc(path: str) -> int:
-    if path.lower().endswith(".gz"):  # it carries that of what is packed in it
+def _crc(path: Path) -> int:
+    if path.suffix.lower() == ".gz":  # it carries that of what is packed in it
         return int.from_bytes(_last_bytes(path)[:4], "little")
-    value = 0
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            value = zlib.crc32(block, value)
-    return value
+    return reduce(lambda value, block: zlib.crc32(block, value), file_blocks(path), 0)
 
 
 def _content(image: Any) -> Hashable:
     if isinstance(image, (np.ndarray, torch.Tensor)):
-        return hashlib.blake2b(np.ascontiguousarray(image).data).digest()
+        return content_hash(image)
     try:
-        return tuple(sorted(_digest(path) for path in _files(image)))
+        return tuple(sorted(_unpacked_hash(path) for path in image_files(image)))
     except (OSError, EOFError, zlib.error):
         return None
 
 
-def _digest(path: str) -> bytes:
-    import gzip
-
-    digest = hashlib.blake2b()
-    with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+def _unpacked_hash(path: Path) -> bytes:
+    """Of what is in a file, whatever it is called and however it is packed."""
+    digest = hashlib.sha256()
+    for block in file_blocks(path, unpacked=True):
+        digest.update(block)
     return digest.digest()
 
 
@@ -121,20 +115,10 @@ def _decoded(image: Any) -> Hashable:
             return None
     elif not isinstance(image, (np.ndarray, torch.Tensor)):
         return None
-    array = np.ascontiguousarray(image)
-    return array.shape, array.dtype.str, hashlib.blake2b(array.data).digest()
+    return content_hash(image)
 
 
-def _files(image: Any) -> list[str]:
-    """The files of an image; none for what is neither a file nor a folder, for a pipe would never end."""
-    if not isinstance(image, (str, Path)):
-        return []
-    if os.path.isfile(image):
-        return [str(image)]
-    return [entry.path for entry in os.scandir(image) if entry.is_file()] if os.path.isdir(image) else []
-
-
-def _last_bytes(path: str, number: int = 8) -> bytes:
+def _last_bytes(path: Path, number: int = 8) -> bytes:
     with open(path, "rb") as file:
         file.seek(-number, os.SEEK_END)
         return file.read()

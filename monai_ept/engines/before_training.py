@@ -46,9 +46,8 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
         return None
     groups = [str(record["group"]) for record in training.split.train]
     _say(training, f"solving the head on {len(groups)} images")
-    solution = solve_head(
-        net, training.solving_loader, groups, task=training.task, device=training.device, amp=training.recipe.amp
-    )
+    how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
+    solution = solve_head(net, training.solving_loader, groups, **how)
     logger.info(f"solved: penalty {solution.strength:g}, of {solution.folds} folds.")
     if about := solution.about_adapted:
         logger.info(f"{about}.")

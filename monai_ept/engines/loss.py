@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from monai_ept.checks import check_choice, check_number
 from monai_ept.data.records import Record
 
-__all__ = ["SmoothedBCE", "class_weights", "make_loss", "task_of"]
+__all__ = ["SmoothedBCE", "class_weights", "image_weights", "make_loss", "task_of"]
 
 
 def task_of(records: Sequence[Record]) -> str:
@@ -44,20 +43,29 @@ def class_weights(records: Sequence[Record], num_classes: int, *, largest: float
     Returns:
         one weight per class; 1 for a class without any image.
     """
-    total = len(records)
     if task_of(records) == "multilabel":
         labels = torch.tensor([[int(value) for value in record["label"]] for record in records], dtype=torch.float64)
-        positive = labels.sum(0)
+        positive, total = labels.sum(0), len(labels)
         weights = torch.where(positive > 0, (total - positive) / positive.clamp(min=1), torch.ones_like(positive))
         # A label that all images carry has no negatives to be as heavy as.
         weights = torch.where(positive == total, torch.ones_like(weights), weights)
     else:
-        counts = Counter(int(record["label"]) for record in records)
-        weights = torch.tensor(
-            [total / (len(counts) * counts[index]) if counts[index] else 1.0 for index in range(num_classes)],
-            dtype=torch.float64,
-        )
+        found = torch.tensor([int(record["label"]) for record in records])
+        weights = torch.ones(num_classes, dtype=torch.float64)
+        weights[found] = image_weights(nn.functional.one_hot(found, num_classes))
     return weights.clamp(max=largest).float()
+
+
+def image_weights(targets: Tensor) -> Tensor:
+    """
+    How much each image counts, 1 on average, so that every class counts alike, however many images it has.
+
+    Args:
+        targets: ``(images, classes)``, 1 in the column of an image's class.
+    """
+    targets = targets.double()
+    weights = (targets / targets.sum(0).clamp(min=1)).sum(1)
+    return weights / weights.mean()
 
 
 def make_loss(

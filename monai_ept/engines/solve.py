@@ -5,20 +5,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from monai_ept.data.views import train_views
+from monai_ept.engines.loss import image_weights
 from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
 from monai_ept.start import put_state, state_of
 
-__all__ = ["Solution", "solvable_layer", "solve_head", "view_features"]
+__all__ = ["Solution", "solvable_layer", "solve_head", "starts_of", "view_features"]
 
 STRENGTHS = (1.0, 0.3, 3.0)
 """Of the penalty, the usual one first: the others must be better by more than chance."""
@@ -120,6 +121,7 @@ def solve_head(
     task: str,
     device: torch.device,
     amp: str = "off",
+    look: Callable[..., tuple[Tensor, Tensor]] = view_features,
 ) -> Solution:
     """
     Give a network the head that ridge regression finds, with probabilities that images left out have confirmed.
@@ -135,6 +137,7 @@ def solve_head(
         task: "multiclass" or "multilabel".
         device: where the features are computed.
         amp: as in ``at_precision``.
+        look: what gives features as ``view_features`` does, of the network as it is when it is called.
 
     Raises:
         ValueError: when the head has more than one layer.
@@ -143,7 +146,7 @@ def solve_head(
 
     def tried(methods: tuple[Method, ...]) -> _Tried:
         _restart(net, methods)
-        features, labels = view_features(net, loader, device=device, amp=amp)
+        features, labels = look(net, loader, device=device, amp=amp)
         return _try(features.double(), labels, list(groups), task, net)
 
     start, adapted = net.start, None
@@ -151,7 +154,7 @@ def solve_head(
         adapted = state_of(net)
         put_state(net, start.before)
     best: _Tried | None = None
-    for methods in _starts(net):
+    for methods in starts_of(net):
         one = tried(methods)
         best = one if best is None or one.better_than(best) else best
     assert best is not None
@@ -170,7 +173,7 @@ def solve_head(
     return best.solution
 
 
-def _starts(net: TunedViT) -> list[tuple[Method, ...]]:
+def starts_of(net: TunedViT) -> list[tuple[Method, ...]]:
     """The methods as they are, and with each other start that one of them offers."""
     methods = net.methods
     return [
@@ -221,10 +224,7 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
     targets = labels.double()
     if task == "multiclass":
         targets = nn.functional.one_hot(labels.long(), net.num_classes).double()
-    weights = torch.ones(len(targets), dtype=torch.double)
-    if task == "multiclass":  # every class counts alike, however many images it has
-        weights = (targets / targets.sum(0).clamp(min=1)).sum(1)
-        weights = weights / weights.mean()
+    weights = image_weights(targets) if task == "multiclass" else torch.ones(len(targets), dtype=torch.double)
 
     def fit(rows: Tensor, strength: float) -> Ridge:
         views = features.shape[1]

@@ -28,7 +28,7 @@ from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run, result_hash, run_name
 from monai_ept.engines.setting_checks import check_seed, check_settings
-from monai_ept.engines.solve import Solution, solvable_layer
+from monai_ept.engines.solve import Solution, solvable_layer, view_features
 from monai_ept.engines.train_batches import seen_at_random, train_batches
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
@@ -221,9 +221,8 @@ class TrainingParts:
     @cached_property
     def solving_loader(self) -> SeededDataLoader:
         """Batches of training images as they are, in their order, for the head in closed form."""
-        images = (
-            Dataset(_bare(self.split.train), self.transform("eval")) if self.recipe.augment else self.dataset("train")
-        )
+        augmented = self.recipe.augment
+        images = Dataset(_bare(self.split.train), self.transform("eval")) if augmented else self.dataset("train")
         return SeededDataLoader(
             images, batch_size=self.recipe.eval_batch_size, num_workers=self.num_workers, seed=self.seed
         )
@@ -336,6 +335,8 @@ class TrainingParts:
 
     solution: Solution | None = None
     """What solving has chosen, once it is done."""
+    look: Any = staticmethod(view_features)
+    """What solving sees images with; a sweep has one that remembers."""
 
     def learn(self) -> Any:
         """Adapt, solve and train, as far as it is wanted; returns the trainer."""

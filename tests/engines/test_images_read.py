@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import numpy as np
@@ -10,43 +9,18 @@ import pytest
 from PIL import Image
 
 from monai_ept.data import few_shot_split, load_source
+from monai_ept.data.image_content import content_hash
 from monai_ept.engines import Training
 from monai_ept.engines.images_read import image_hashes
 from monai_ept.handlers import CheckpointError
 from tests.engines.scenes import small_net
 
 
-def of(image):
-    return image_hashes([{"image": image, "id": "one"}])["one"]
-
-
-def test_arrays_count_by_their_values():
-    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert of(array) == of(array.copy()) != of(array.T) != of(array.astype(np.int16))
-
-
-def test_files_count_by_their_bytes(tmp_path):
+def test_each_image_by_its_id(tmp_path):
     (tmp_path / "a.png").write_bytes(b"one")
-    before = of(str(tmp_path / "a.png"))
-    os.utime(tmp_path / "a.png", (1, 1))
-    assert of(tmp_path / "a.png") == before
-    (tmp_path / "a.png").write_bytes(b"two")
-    assert of(tmp_path / "a.png") != before
-
-
-def test_a_series_counts_by_all_its_files(tmp_path):
-    for name in "ab":
-        (tmp_path / name).write_bytes(name.encode())
-    before = of(tmp_path)
-    (tmp_path / "b").write_bytes(b"c")
-    assert of(tmp_path) != before
-
-
-def test_pictures_that_are_not_drawn_yet_count_by_their_plan():
-    one, other = (load_source("synthetic_derm", lazy=True, img_size=size, num_per_class=2) for size in (32, 48))
-    again = load_source("synthetic_derm", lazy=True, img_size=32, num_per_class=2)
-    assert image_hashes(one.records) == image_hashes(again.records)
-    assert image_hashes(one.records) != image_hashes(other.records)
+    array = np.zeros((2, 2))
+    records = [{"image": str(tmp_path / "a.png"), "id": "file"}, {"image": array, "id": "array"}]
+    assert image_hashes(records) == {"file": content_hash(tmp_path / "a.png"), "array": content_hash(array)}
 
 
 @pytest.fixture

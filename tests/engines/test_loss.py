@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from monai_ept.engines import class_weights, make_loss, task_of
+from monai_ept.engines.loss import image_weights
 
 
 def records(labels):
@@ -20,6 +21,12 @@ class TestClassWeights:
         weights = class_weights(records(labels), 2)
         assert weights.tolist() == pytest.approx([8 / 12, 8 / 4])
         assert sum(weights[label] for label in labels) / len(labels) == pytest.approx(1)
+
+    def test_an_image_counts_as_its_class_does(self):
+        labels = torch.tensor([0, 0, 0, 2, 2, 3])
+        of_class = class_weights(records(labels.tolist()), 4)
+        each = image_weights(torch.nn.functional.one_hot(labels, 4))
+        assert each.dtype == torch.float64 and torch.equal(each.float(), of_class[labels])
 
     def test_multilabel_positives_weigh_as_much_as_negatives(self):
         rows = [[1, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
-from monai_ept.benchmark.plan.sweep_file import MOST_CELLS, OF_METHOD, Sweep
+from monai_ept.benchmark.plan.sweep_file import MOST_CELLS, OF_METHOD, Sweep, recipe_for
 from monai_ept.engines.recipe import SETTINGS, recipe_of
 from monai_ept.methods import build_methods, method_class
 
@@ -25,15 +25,17 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
         ValueError: when there are too many, a method is listed twice, or a setting is wrong.
     """
     repeats = (sweep.seeds, sweep.samplings, sweep.sources, sweep.backbones, sweep.shots)
-    number = sum(map(_rows, sweep.methods)) * math.prod(map(len, repeats))
+    number = sum(_rows(sweep, entry) for entry in sweep.methods)
     if number > MOST_CELLS:
         raise ValueError(
             f"sweep {sweep.name!r} asks for {number:,} cells, and one may have {MOST_CELLS:,}: "
             "take fewer samplings, values or methods, or make several sweeps of it."
         )
-    rows = [row for entry in sweep.methods for row in _variants(entry)]
+    rows = [(entry, row) for entry in sweep.methods for row in _variants(sweep, entry)]
     cells: dict[str, Cell] = {}
-    for seed, sampling, source, backbone, shots, row in itertools.product(*repeats, rows):
+    for seed, sampling, source, backbone, shots, (entry, row) in itertools.product(*repeats, rows):
+        if sampling not in entry.get("samplings", sweep.samplings) or shots not in entry.get("shots", sweep.shots):
+            continue
         settings = {key: value for key, value in source.items() if key not in ("label", *SPLIT)}
         cell = Cell(
             **row,
@@ -56,9 +58,26 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
     return list(cells.values())
 
 
-def _rows(entry: Mapping[str, Any]) -> int:
-    """How many combinations of its settings an entry of a sweep has, without making them."""
-    return math.prod(len(values) for values in (*_lists(entry).values(), *entry["grid"].values()))
+def _rows(sweep: Sweep, entry: Mapping[str, Any]) -> int:
+    """How many cells an entry of a sweep has, without making them."""
+    repeats = (sweep.seeds, entry.get("samplings", sweep.samplings), sweep.sources, sweep.backbones)
+    factors = (
+        entry.get("shots", sweep.shots),
+        _recipes(sweep, entry),
+        *_lists(entry).values(),
+        *entry["grid"].values(),
+    )
+    return math.prod(map(len, (*repeats, *factors)))
+
+
+def _recipes(sweep: Sweep, entry: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The recipes of an entry, each with what a label says of it: nothing where all are trained by one."""
+    own = entry["recipe"]
+    if not sweep.recipes:
+        return [("", own)]
+    if "name" in own:  # trained by that alone
+        return [("" if entry["label"] else own["name"], own)]
+    return [(one["label"], recipe_for(own, one)) for one in sweep.recipes]
 
 
 def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -72,11 +91,11 @@ def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
     return lists
 
 
-def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What an entry of a sweep says of its cells, for each combination of settings that have a list of values."""
+def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What an entry of a sweep says of its cells, for each recipe and each combination of settings with a list."""
     given = {key: value for key, value in entry.items() if key not in OF_METHOD}
     lists = _lists(entry)
-    for values in itertools.product(*lists.values()):
+    for values, (said, base) in itertools.product(itertools.product(*lists.values()), _recipes(sweep, entry)):
         chosen = dict(zip(lists, values, strict=True))
         settings = {**given, **chosen}
         label = entry["label"] or _label(entry["method"], {} if lists else given)
@@ -87,9 +106,10 @@ def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if chosen:
             label += " " + " ".join(f"{key}={_short(value)}" for key, value in chosen.items())
         group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
+        factors = {**entry["factors"], **chosen, **({"recipe": said} if said else {})}
         for point in itertools.product(*entry["grid"].values()):
             grid = dict(zip(entry["grid"], point, strict=True))
-            recipe = {**entry["recipe"], **{key: value for key, value in grid.items() if key in SETTINGS}}
+            recipe = {**base, **{key: value for key, value in grid.items() if key in SETTINGS}}
             full = {**settings, **{key: value for key, value in grid.items() if key not in SETTINGS}}
             recipe_of(recipe)  # an error now, not after hours
             try:
@@ -99,13 +119,13 @@ def _variants(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {
                 "method": entry["method"],
                 "method_settings": full,
-                "label": label,
+                "label": f"{label}, {said}" if said else label,
                 "group": group,
                 "frozen": entry["frozen"],
                 "adapted": entry.get("adapted"),
                 "recipe": recipe,
                 "grid": grid,
-                "factors": {**entry["factors"], **chosen},
+                "factors": factors,
             }
 
 

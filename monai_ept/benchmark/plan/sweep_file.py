@@ -13,18 +13,18 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from monai_ept.benchmark.plan.adapted_file import adapted_file
 from monai_ept.benchmark.plan.cell import SPLIT
+from monai_ept.benchmark.plan.variables import expand
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
-from monai_ept.delta import read_delta
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
-from monai_ept.start import check_adapted, start_hash
 from monai_ept.yaml_file import load_yaml, read_yaml
 
-__all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "sweep_from", "written_base"]
+__all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "recipe_for", "sweep_from", "written_base"]
 
-OF_METHOD = ("method", "label", "group", "frozen", "adapted", "recipe", "grid", "factors")
+OF_METHOD = ("method", "label", "group", "frozen", "adapted", "recipe", "grid", "factors", "shots", "samplings")
 OF_BACKBONE = ("name", "pretrained", "img_size")
 
 MOST_CELLS = 100_000
@@ -51,12 +51,16 @@ class Sweep:
     val: str = "none"
     reference: str = "linear"
     metric: Any = None
+    recipes: tuple[dict[str, Any], ...] = ()  # each method is trained by each, where there are some
 
     def to_yaml(self) -> str:
         """The sweep as a file that gives the same sweep again."""
         import yaml
 
-        return yaml.safe_dump(json.loads(json.dumps(asdict(self))), sort_keys=False, allow_unicode=True)
+        content = json.loads(json.dumps(asdict(self)))
+        if not self.recipes:
+            del content["recipes"]
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def read_sweep(
@@ -113,7 +117,18 @@ def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sw
     base = recipe_of(base)
     val = check_choice("val", content.get("val") or "none", ("none", "shots", "rest"))
     recipe = _recipe(content.get("recipe") or {}, base)
-    methods = tuple(_method(item, recipe, val) for item in _list("methods", content["methods"]))
+    recipes = _recipes(content.get("recipes"), recipe)
+    shots = _shots(content.get("shots", [1, 5, 10]))
+    samplings = _seeds("samplings", content.get("samplings", 5))
+    methods = tuple(_method(item, recipe, recipes, val) for item in _list("methods", content["methods"]))
+    for entry in methods:
+        for key, whole in (("shots", shots), ("samplings", samplings)):
+            for item in entry.get(key, ()):
+                if item not in whole:
+                    raise ValueError(
+                        f"{key} of method {entry['method']!r} has {item}, which the sweep has not: add it there, "
+                        "or leave it out here."
+                    )
     return Sweep(
         name=name,
         sources=_different("sources", tuple(map(_source, _list("sources", content["sources"])))),
@@ -126,42 +141,16 @@ def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sw
                 )
             ),
         ),
-        shots=_different(
-            "shots", tuple(check_whole("shots", item) for item in _list("shots", content.get("shots", [1, 5, 10])))
-        ),
-        samplings=_seeds("samplings", content.get("samplings", 5)),
+        shots=shots,
+        samplings=samplings,
         seeds=_seeds("seeds", content.get("seeds", 1)),
         recipe=recipe,
         methods=methods,
         val=val,
         reference=_title("reference", content.get("reference") or "linear"),
         metric=content.get("metric"),
+        recipes=recipes,
     )
-
-
-def expand(value: Any) -> Any:
-    """
-    Put environment variables and the home folder into the texts of a setting.
-
-    Raises:
-        ValueError: when a variable is not set.
-
-    Example::
-
-        >>> expand({"dataset_dir": "${DATA}/isic2018"})
-    """
-    if isinstance(value, Mapping):
-        return {key: expand(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [expand(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    full = os.path.expanduser(os.path.expandvars(value))
-    missing = re.search(r"\$(\w+|\{\w+\})", full)
-    if missing:
-        name = missing.group(1).strip("{}")
-        raise ValueError(f"{value!r} needs the environment variable {name}: set it, or write the path itself.")
-    return full
 
 
 def _base(begun: Path) -> Recipe:
@@ -289,6 +278,10 @@ def _backbone(item: Any) -> dict[str, Any]:
     return {key: backbone[key] for key in OF_BACKBONE}
 
 
+def _shots(value: Any) -> tuple[int, ...]:
+    return _different("shots", tuple(check_whole("shots", item) for item in _list("shots", value)))
+
+
 def _recipe(value: Any, base: Recipe) -> dict[str, Any]:
     """All settings of a recipe: one by name, or the base with changes."""
     if isinstance(value, Mapping) and "name" not in value:
@@ -299,26 +292,35 @@ def _recipe(value: Any, base: Recipe) -> dict[str, Any]:
     return recipe.to_dict()
 
 
-def _adapted(value: Any) -> dict[str, Any] | None:
-    """The adaptation that a method starts from, with the hash of its content, which stays when the file has gone."""
-    adapted = check_adapted(value)
-    if adapted is None:
-        return None
-    if adapted["hash"] is None or os.path.isfile(os.path.expanduser(os.path.expandvars(adapted["file"]))):
-        path = expand(adapted["file"])
-        try:
-            read_delta(path, head=False)
-        except FileNotFoundError as error:
-            raise ValueError(str(error)) from None
-        found = start_hash(path)
-        if adapted["hash"] not in (None, found):
-            raise ValueError(f"{path} is not the adaptation that the sweep was begun with: put that back.")
-        adapted["hash"] = found
-    return adapted
+def recipe_for(changes: Any, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    One of a sweep's recipes, complete, with a method's own changes.
+
+    Raises:
+        ValueError: when that is no recipe, or one that a sweep cannot have.
+    """
+    return _recipe(changes, recipe_of({key: value for key, value in recipe.items() if key != "label"}))
 
 
-def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
-    """A method with its recipe complete and all else as written."""
+def _recipes(value: Any, recipe: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The recipes that each method is trained by, complete, each with its label."""
+    found = []
+    for item in [] if value is None else _list("recipes", value):
+        changes = _named(item)
+        if not changes:
+            raise ValueError(f"recipes must be names or mappings of settings, got {item!r}.")
+        label = changes.pop("label", None)
+        complete = _recipe(changes, recipe_of(recipe))
+        found.append({"label": _title("label of a recipe", label or complete["name"]), **complete})
+    labels = [one["label"] for one in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"recipes has {label!r} twice: leave one out, or give each a label.")
+    return _different("recipes", tuple(found))
+
+
+def _method(item: Any, recipe: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]], val: str) -> dict[str, Any]:
+    """A method with all as written but its recipe, which is complete, unless it changes each of several."""
     entry = {"method": item} if isinstance(item, (str, list)) else dict(item) if isinstance(item, Mapping) else {}
     if "method" not in entry:
         raise ValueError(f"method {item!r} must be a name, or a mapping with 'method' and its settings.")
@@ -342,16 +344,21 @@ def _method(item: Any, recipe: Mapping[str, Any], val: str) -> dict[str, Any]:
     frozen = entry.get("frozen", False)
     if not isinstance(frozen, bool):
         raise ValueError(f"frozen must be true or false, got {frozen!r}.")
-    adapted = _adapted(entry.get("adapted"))
+    adapted = adapted_file(entry.get("adapted"))
     if adapted is not None and frozen:
         raise ValueError("frozen leaves a method as it was drawn, and adapted does not: leave one of them out.")
+    own: Any = entry.get("recipe") or {}
+    changes_each = bool(recipes) and isinstance(own, Mapping) and "name" not in own
+    complete = [recipe_for(own, one) for one in (recipes if changes_each else [recipe])]
     return {
         "method": entry["method"],
         **({} if adapted is None else {"adapted": adapted}),
         **{key: None if entry.get(key) is None else _title(key, entry[key]) for key in ("label", "group")},
         "frozen": frozen,
-        "recipe": _recipe(entry.get("recipe") or {}, recipe_of(recipe)),
+        "recipe": dict(own) if changes_each else complete[0],
         "grid": dict(grid),
         "factors": dict(factors),
+        **({} if entry.get("shots") is None else {"shots": _shots(entry["shots"])}),
+        **({} if entry.get("samplings") is None else {"samplings": _seeds("samplings", entry["samplings"])}),
         **settings,
     }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from monai_ept.benchmark.report.build import build_report, save_report
     from monai_ept.benchmark.report.compare_runs import Comparison, compare
     from monai_ept.benchmark.report.content import Report
-    from monai_ept.benchmark.report.from_folder import read_folder
+    from monai_ept.benchmark.report.from_folder import read_folder, read_folders
     from monai_ept.benchmark.report.from_mlflow import read_tracked
     from monai_ept.benchmark.report.results import SweepResults
 
@@ -23,6 +23,7 @@ __all__ = [
     "build_report",
     "compare",
     "read_folder",
+    "read_folders",
     "read_tracked",
     "save_report",
 ]

@@ -13,31 +13,36 @@ __all__ = ["COMMANDS"]
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", nargs="?", help="the sweep's folder")
+    parser.add_argument(
+        "folder", nargs="*", help="the sweep's folder; of several sweeps, which are read as one, theirs"
+    )
     parser.add_argument("--sweep", help="the sweep's name, to read its runs from MLflow instead")
     metric = "metric to compare, or SOURCE=METRIC (the sweep's; balanced accuracy, or mAP for several labels)"
     parser.add_argument("--metric", nargs="+", help=metric)
     parser.add_argument("--reference", help="method to compare with (the sweep's, or linear)")
-    parser.add_argument("--out", help="folder of the report (report/ in the sweep's, or report-<sweep>)")
+    parser.add_argument("--out", help="folder of the report (report/ in the sweep's; report-<sweep> of several)")
     add_tracking_uri(parser)
 
 
 def _report(args: argparse.Namespace) -> None:
     """Read, compute, print the table and write everything."""
     from monai_ept.benchmark.report.build import build_report, save_report
-    from monai_ept.benchmark.report.from_folder import read_folder
+    from monai_ept.benchmark.report.from_folder import common_folder, read_folders
     from monai_ept.benchmark.report.from_mlflow import read_tracked
     from monai_ept.benchmark.report.score_table import brief_table
     from monai_ept.reporting.markdown import table_of
 
     if bool(args.folder) == bool(args.sweep):
         raise ValueError("name either the sweep's folder, or --sweep and its name to read it from MLflow.")
+    home = common_folder(args.folder) if args.folder else None
     if args.folder:
-        sweep = read_folder(args.folder)
-        out = Path(args.out or Path(args.folder) / "report")
+        sweep = read_folders(args.folder)
+        out = (
+            Path(args.folder[0]) / "report" if len(args.folder) == 1 else Path(f"report-{sweep.name}".replace(" ", ""))
+        )
     else:
         sweep = read_tracked(args.sweep, tracking_uri=args.tracking_uri)
-        out = Path(args.out or f"report-{args.sweep}")
+        out = Path(f"report-{args.sweep}")
     report = build_report(sweep, metric=args.metric, reference=args.reference)
     for text in report.reading:
         print(f"- {text}")
@@ -46,7 +51,7 @@ def _report(args: argparse.Namespace) -> None:
     if report.table.reference:
         print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()
-    for path in save_report(report, out, cells=args.folder).values():
+    for path in save_report(report, args.out or out, cells=home).values():
         print(path)
 
 

@@ -178,13 +178,21 @@ def _finished_runs(
     cells = frame_of(filter(None, map(read_run, runs)))
     params = [run.data.params for run in runs]
     return cells.assign(
-        label=cells["method"],
+        label=_labels(list(cells["method"]), [one.get("recipe", "") for one in params]),
         group="",
         sampling=["|".join(str(one.get(name, "")) for name in REPETITION) for one in params],
         seed="",
         split_hash="",
         settings=[{key: one[key] for key in one if not _is_place(key)} for one in params],
     ), [dict(run.data.metrics) for run in runs]
+
+
+def _labels(methods: Sequence[str], recipes: Sequence[str]) -> list[str]:
+    """Methods, and where there are several recipes those that are not the default."""
+    usual = {"", "default"} if len(set(recipes)) > 1 else set(recipes)
+    return [
+        method if recipe in usual else f"{method}, {recipe}" for method, recipe in zip(methods, recipes, strict=True)
+    ]
 
 
 def _is_place(name: str) -> bool:

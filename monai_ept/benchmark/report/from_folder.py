@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from monai_ept.benchmark.report.results import Found, SweepResults, frame_of, with_own_labels
 from monai_ept.reporting.numbers import many
@@ -19,7 +19,7 @@ from monai_ept.yaml_file import load_yaml
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_folder"]
+__all__ = ["common_folder", "read_folder", "read_folders"]
 
 MAPPINGS = ("metrics", "val_metrics", "moved", "count", "seconds", "versions", "grid", "factors")
 
@@ -68,6 +68,46 @@ def read_folder(folder: str | os.PathLike) -> SweepResults:
     )
 
 
+def read_folders(folders: Sequence[str | os.PathLike]) -> SweepResults:
+    """
+    Read several sweeps as one; a cell that two of them have counts once, finished where it is.
+
+    Args:
+        folders: of the sweeps; metric and reference are those of the first.
+
+    Raises:
+        FileNotFoundError: when one is not the folder of a sweep.
+    """
+    import pandas as pd
+
+    if len(folders) == 1:
+        return read_folder(folders[0])
+    sweeps = [read_folder(folder) for folder in folders]
+    home = common_folder(folders)
+    frames = []
+    for folder, sweep in zip(folders, sweeps, strict=True):
+        way = quote(Path(folder).resolve().relative_to(home).as_posix())
+        frames.append(sweep.cells.assign(link=[link and f"{way}/{link}" for link in sweep.cells["link"]]))
+    cells = pd.concat(frames, ignore_index=True)
+    finished_first = (cells["status"] != "finished").sort_values(kind="stable").index
+    kept = cells.loc[finished_first].drop_duplicates("id").sort_index()
+    return SweepResults(
+        name=" + ".join(sweep.name for sweep in sweeps),
+        cells=with_own_labels(kept.reset_index(drop=True)),
+        settings={
+            **{key: value for key, value in sweeps[0].settings.items() if key in ("metric", "reference")},
+            "sweeps": [sweep.settings for sweep in sweeps],
+        },
+        notes=[f"{sweep.name}: {note}" for sweep in sweeps for note in sweep.notes],
+        same_test=_same_test(home, kept),
+    )
+
+
+def common_folder(folders: Sequence[str | os.PathLike]) -> Path:
+    """The folder that holds all of several, or the only one itself."""
+    return Path(os.path.commonpath([Path(folder).resolve() for folder in folders]))
+
+
 def _mapping(path: Path, read: Callable[[str, str], Any]) -> dict[str, Any] | None:
     try:
         content = read(path.read_text(encoding="utf-8"), path.name)
@@ -112,9 +152,9 @@ def _same_test(folder: Path, cells: pd.DataFrame) -> dict[str, bool]:
     import numpy as np
 
     seen: dict[str, set[frozenset[str]]] = defaultdict(set)
-    for identity, source in cells.loc[cells["status"] == "finished", ["id", "source"]].itertuples(index=False):
+    for link, source in cells.loc[cells["status"] == "finished", ["link", "source"]].itertuples(index=False):
         try:
-            with np.load(folder / "cells" / identity / "predictions.npz", allow_pickle=False) as arrays:
+            with np.load(folder / unquote(link) / "predictions.npz", allow_pickle=False) as arrays:
                 seen[source].add(frozenset(map(str, arrays["ids"])))
         except (OSError, ValueError, KeyError):
             continue

@@ -87,6 +87,8 @@ def _plan(sweep: Sweep, args: argparse.Namespace) -> str:
     lines.append(f"  backbones  {', '.join(backbone['name'] for backbone in sweep.backbones)}")
     lines.append(f"  shots      {', '.join(map(str, sweep.shots))}")
     lines.append(f"  samplings  {', '.join(map(str, sweep.samplings))}; seeds {', '.join(map(str, sweep.seeds))}")
+    if sweep.recipes:
+        lines.append(f"  recipes    {', '.join(recipe['label'] for recipe in sweep.recipes)}")
     lines.append("  methods")
     for label, mine in by_label.items():
         grid = {str(cell.grid) for cell in mine if cell.grid}

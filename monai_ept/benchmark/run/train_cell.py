@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from monai_ept.benchmark.run.image_store import RecordImages
 from monai_ept.benchmark.run.worker_cache import FORWARD_BATCH, Workbench, cell_split, tokens_dataset
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
+from monai_ept.data.views import train_views
 from monai_ept.engines import Training, evaluate_table, predict
 from monai_ept.engines.frozen_layers import UpperPart, trained_level
 from monai_ept.handlers.collect_predictions import PredictionTable
@@ -160,7 +162,7 @@ def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSpl
     dataset: Any = images
     if not (recipe.solve or recipe.random_views):  # which look at images
         network, dataset = _shortened(cell, bench, net, images, fixed=not recipe.augment)
-    return Training(
+    training = Training(
         net,
         split,
         recipe,
@@ -171,6 +173,17 @@ def cell_training(cell: Cell, bench: Workbench, net: TunedViT, split: FewShotSpl
         train_set=dataset,
         progress=False,
     )
+    if recipe.solve and bench.reuse:
+        training.look = partial(_look, cell, bench, bench.images(cell, net, split.train))
+    return training
+
+
+def _look(
+    cell: Cell, bench: Workbench, images: RecordImages, net: TunedViT, *_: Any, **__: Any
+) -> tuple[Tensor, Tensor]:
+    """What solving sees of training images: features of all their views, and the labels."""
+    labels = torch.as_tensor([record["label"] for record in images.records])
+    return bench.features(cell, net, images, train_views(net.views)), labels
 
 
 def _predict(
@@ -191,9 +204,9 @@ def _shortened(
     Args:
         fixed: whether an image always looks the same.
     """
-    level = trained_level(net) if bench.reuse else 0
+    pooled = len(net.vit.blocks) + 1
+    level = (trained_level(net) if cell.training_recipe.epochs else pooled) if bench.reuse else 0
     if not fixed:
-        pooled = len(net.vit.blocks) + 1
         # On a card a batch takes as long as an image, so that one by one would be slower than anew.
         if level < pooled or bench.device.type == "cuda":
             return net, images

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a worker keeps over many cells: data, backbones, decoded images, and results of frozen layers."""
+"""What a worker keeps over many cells: data, backbones, decoded images, and results of what is frozen."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.sweep_file import expand
+from monai_ept.benchmark.run.feature_store import FeatureStore, plain_image
 from monai_ept.benchmark.run.image_store import ImageStore, RecordImages, image_key, split_transform
 from monai_ept.data import FewShotSplit, PerSampleRandom, RecordSet, few_shot_split, load_source
 from monai_ept.data.records import Record
+from monai_ept.data.views import View, test_views
 from monai_ept.engines import network_transforms
 from monai_ept.engines.frozen_layers import frozen_tuners, lower_part
 from monai_ept.model import TunedViT
@@ -61,6 +62,7 @@ class Workbench:
         self._backbones: dict[str, nn.Module] = {}
         self._stores: dict[str, ImageStore] = {}
         self._keys: dict[int, str] = {}
+        self._features: FeatureStore | None = None
         self._tokens: OrderedDict[tuple[str, int, str], dict[str, Tensor]] = OrderedDict()
 
     def data(self, cell: Cell) -> RecordSet:
@@ -117,16 +119,18 @@ class Workbench:
         Args:
             cell: the cell.
             net: its network.
-            level: how much of it is frozen, see ``frozen_layers``.
+            level: how much of it is frozen, see ``frozen_layers``; features of all of it are shared by all workers.
             images: transformed without chance.
         """
+        if level > len(net.vit.blocks):
+            return list(self.features(cell, net, images, test_views(net.views), mean=True))
         known = self._known(cell, net, level)
         missing = [at for at, key in enumerate(images.keys) if key not in known]
         net.eval()
         with torch.no_grad(), autocast(self.device, cell.recipe["amp"]):
             for start in range(0, len(missing), FORWARD_BATCH):
                 chosen = missing[start : start + FORWARD_BATCH]
-                batch = torch.stack([_plain(images[at]["image"]) for at in chosen]).to(self.device)
+                batch = torch.stack([plain_image(images[at]["image"]) for at in chosen]).to(self.device)
                 for at, tokens in zip(chosen, lower_part(net, level, batch).float().cpu(), strict=True):
                     known[images.keys[at]] = tokens.clone()
         tokens = [known[key] for key in images.keys]
@@ -135,6 +139,15 @@ class Workbench:
         if _bytes(self._tokens.values()) > TOKENS_AT_MOST:
             self._tokens.clear()
         return tokens
+
+    def features(
+        self, cell: Cell, net: TunedViT, images: RecordImages, views: Sequence[View], *, mean: bool = False
+    ) -> Tensor:
+        """Features of views of images that the network makes as it is now, see ``FeatureStore``."""
+        if self._features is None:
+            self._features = FeatureStore(self.cache / "features", self.device)
+        of = _backbone_name(cell, net.vit.in_channels)
+        return self._features.features(net, images, views, amp=cell.recipe["amp"], mean=mean, of=of)
 
     def augmented(self, cell: Cell, net: TunedViT, images: RecordImages) -> _AugmentedFeatures:
         """
@@ -146,7 +159,7 @@ class Workbench:
 
         def features(image: Tensor) -> Tensor:
             with torch.no_grad(), autocast(self.device, cell.recipe["amp"]):
-                return lower_part(net, level, _plain(image)[None].to(self.device))[0].float().cpu()
+                return lower_part(net, level, plain_image(image)[None].to(self.device))[0].float().cpu()
 
         return _AugmentedFeatures(images, self._known(cell, net, level), features, cell.seed)
 
@@ -257,10 +270,6 @@ def _is_private(folder: Path) -> bool:
 
 def _backbone_name(cell: Cell, in_channels: int) -> str:
     return json.dumps([cell.backbone, cell.pretrained, cell.img_size, in_channels])
-
-
-def _plain(image: Tensor) -> Tensor:
-    return image.as_tensor() if isinstance(image, MetaTensor) else image
 
 
 def _bytes(tables: Any) -> int:

@@ -43,3 +43,63 @@ def test_a_source_that_is_named_twice_is_told_apart_by_its_settings():
     sources = [{"name": "synthetic_derm", "label": "a", "seed": 1}, {"name": "synthetic_derm", "label": "b", "seed": 2}]
     cells = sweep_cells(make(shots=[1], samplings=1, sources=sources, methods=["linear"]))
     assert [cell.source for cell in cells] == ["a", "b"] and cells[0].id != cells[1].id
+
+
+class TestRecipes:
+    """Several recipes, each of which trains each method."""
+
+    def labels(self, *methods, recipes=("default", "solve"), **changes):
+        cells = sweep_cells(make(shots=[1], samplings=1, recipes=list(recipes), methods=list(methods), **changes))
+        return {cell.label: cell for cell in cells}
+
+    def test_each_method_is_trained_by_each(self):
+        cells = self.labels("linear", {"method": "lora", "label": "LoRA"})
+        assert list(cells) == ["linear, default", "linear, solve", "LoRA, default", "LoRA, solve"]
+        assert [cell.training_recipe.name for cell in cells.values()] == ["default", "solve"] * 2
+        assert cells["LoRA, solve"].factors == {"recipe": "solve"}
+
+    def test_their_cells_are_those_of_a_method_with_such_a_recipe(self):
+        recipe = {"name": "solve", "amp": "bfloat16"}
+        cells = self.labels("linear", recipes=[recipe, "paper"])
+        (alone,) = sweep_cells(make(shots=[1], samplings=1, methods=[{"method": "linear", "recipe": recipe}]))
+        assert cells["linear, solve"].id == alone.id
+        assert cells["linear, solve"].recipe == alone.recipe
+
+    def test_one_without_a_name_changes_the_recipe_of_the_sweep(self):
+        cells = self.labels("linear", recipes=[{"label": "usual"}, {"epochs": 3, "label": "short"}], recipe="paper")
+        assert {label: cell.training_recipe.epochs for label, cell in cells.items()} == {
+            "linear, usual": 20,
+            "linear, short": 3,
+        }
+        assert {cell.training_recipe.optimizer for cell in cells.values()} == {"sgd"}
+
+    def test_a_methods_own_changes_hold_in_each_and_its_own_recipe_alone(self):
+        cells = self.labels(
+            {"method": "ept", "recipe": {"amp": "off"}},
+            {"method": "full", "recipe": "paper"},
+            {"method": "ln", "label": "LayerNorm", "recipe": {"name": "paper", "epochs": 2}},
+        )
+        assert list(cells) == ["ept, default", "ept, solve", "full, paper", "LayerNorm"]
+        assert {label: cell.recipe["amp"] for label, cell in cells.items()} == dict.fromkeys(cells, "off")
+        assert [cell.recipe["epochs"] for cell in cells.values()] == [20, 0, 20, 2]
+
+    def test_lists_and_grids_cross_with_them(self):
+        cells = self.labels({"method": "damp", "c": [1.0, 4.6]})
+        assert list(cells) == ["damp c=1, default", "damp c=1, solve", "damp c=4.6, default", "damp c=4.6, solve"]
+        assert cells["damp c=1, solve"].factors == {"c": 1.0, "recipe": "solve"}
+        grid = {"method": "lora", "grid": {"lr": [1e-3, 1e-2]}}
+        cells = sweep_cells(make(shots=[1], samplings=1, recipes=["default", "paper"], val="shots", methods=[grid]))
+        assert [cell.label for cell in cells] == ["lora, default"] * 2 + ["lora, paper"] * 2
+        assert [cell.recipe["lr"] for cell in cells] == [1e-3, 1e-2] * 2
+
+
+def test_a_method_may_have_fewer_samplings_and_shots_than_the_sweep():
+    methods = [
+        "linear",
+        {"method": "full", "label": "Full", "samplings": 1},
+        {"method": "full", "label": "Full", "samplings": [1], "shots": [5]},
+    ]
+    cells = sweep_cells(make(shots=[1, 5], samplings=3, methods=methods))
+    assert sum(cell.label == "linear" for cell in cells) == 6
+    full = [(cell.sampling, cell.shots) for cell in cells if cell.label == "Full"]
+    assert full == [(0, 1), (0, 5), (1, 5)]

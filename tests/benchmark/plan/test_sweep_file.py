@@ -38,9 +38,19 @@ def test_what_is_written_down_is_the_same_sweep():
             {"method": ["ept", {"name": "lora", "rank": 2}], "label": "both", "group": "pairs", "factors": {"x": 1}},
         ],
     )
-    again = sweep_from(yaml.safe_load(sweep.to_yaml()))
-    assert again == sweep
-    assert [cell.id for cell in sweep_cells(again)] == [cell.id for cell in sweep_cells(sweep)]
+    assert "recipes" not in sweep.to_yaml()
+    several = make(
+        recipes=["default", {"name": "solve", "label": "solved", "views": "turned"}],
+        methods=[
+            "linear",
+            {"method": "ept", "recipe": {"amp": "off"}, "samplings": 1},
+            {"method": "ln", "recipe": "paper"},
+        ],
+    )
+    for one in (sweep, several):
+        again = sweep_from(yaml.safe_load(one.to_yaml()))
+        assert again == one
+        assert [cell.to_json() for cell in sweep_cells(again)] == [cell.to_json() for cell in sweep_cells(one)]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +67,14 @@ def test_what_is_written_down_is_the_same_sweep():
         ({"methods": [{"method": ["ept", "lora"], "rank": 3}]}, "put them inside the list"),
         ({"methods": [{"label": "x"}]}, "must be a name, or a mapping with 'method'"),
         ({"recipe": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"recipes": []}, "recipes is empty"),
+        ({"recipes": [3]}, "recipes must be names or mappings of settings, got 3"),
+        ({"recipes": ["paper", {"name": "paper", "epochs": 3}]}, "recipes has 'paper' twice"),
+        ({"recipes": ["paper", {"name": "paper", "label": "x"}]}, "twice: leave one out"),
+        ({"recipes": ["papers"]}, "did you mean 'paper'"),
+        ({"recipes": ["paper", "solve"], "methods": [{"method": "ept", "recipe": {"epochs": 0}}]}, "epochs must be"),
+        ({"methods": [{"method": "ept", "samplings": 3}]}, "samplings of method 'ept' has 2, which the sweep has not"),
+        ({"methods": [{"method": "ept", "shots": [2]}]}, "shots of method 'ept' has 2, which the sweep has not"),
         ({"recipe": {"lr": "fast"}}, "lr must be a number"),
         ({"recipe": "papers"}, "recipe 'papers' is not known: did you mean 'paper'"),
         ({"recipe": {"select": "val"}, "val": "shots"}, "a sweep takes the last epoch"),

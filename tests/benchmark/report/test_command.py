@@ -54,3 +54,25 @@ def test_what_cannot_be_reported_is_one_sentence(arguments, message, tmp_path, c
     assert main(["benchmark", "report", *(folder if one == "FOLDER" else one for one in arguments)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_several_sweeps_in_one_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sweep(tmp_path / "s", SWEEP)
+    write_sweep(tmp_path / "t", {**SWEEP, "name": "t", "methods": ["full"]})
+    assert main(["benchmark", "report", "s", "t"]) == 0
+    assert "| full " in capsys.readouterr().out
+    html = (tmp_path / "report-small+t" / "report.html").read_text()
+    links = re.findall(r'class="id" href="(.*?)"', html)
+    assert len(links) == 6 and all((tmp_path / "report-small+t" / link).is_dir() for link in links)
+
+
+def test_recipes_are_rows_of_the_table_and_points_of_a_figure(tmp_path):
+    content = {**SWEEP, "recipes": ["default", "solve"], "methods": ["linear", {"method": "lora", "label": "LoRA"}]}
+    write_sweep(tmp_path / "s", {**content, "reference": "linear, default"})
+    report = build_report(read_folder(tmp_path / "s"))
+    assert report.table.reference == "linear, default"
+    assert set(report.table.labels) == {"linear, default", "linear, solve", "LoRA, default", "LoRA, solve"}
+    (picture,) = (one for one in report.pictures if "recipe" in one.title)
+    assert picture.title == "Score against the recipe: synthetic_derm"
+    assert b"LoRA" in picture.svg and b"LoRA, " not in picture.svg  # a curve is a method

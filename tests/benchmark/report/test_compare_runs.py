@@ -33,13 +33,13 @@ def database(empty_database, tmp_path_factory):
     uri = f"sqlite:///{shutil.copy(empty_database, folder)}"
     runs = []
 
-    def train(method, shots, seed, value, status="FINISHED", **more):
+    def train(method, shots, seed, value, status="FINISHED", experiment="sweep", **more):
         params = {**SETTINGS, "source": "isic2018", "method": method, "shots": shots, "seed": seed}
         params.update({"split_hash": f"s{seed}", "device": f"gpu{seed}", "train_images": 7 * shots, **more})
         run = open_run(
-            folder / f"{method}-{shots}-{seed}-{len(more)}",
+            folder / f"{experiment}-{method}-{shots}-{seed}-{len(more)}-{more.get('recipe')}",
             f"{method}-{shots}",
-            "sweep",
+            experiment,
             tracking_uri=uri,
             params=params,
             tags={"sweep": "long" if more else "short"},
@@ -56,6 +56,9 @@ def database(empty_database, tmp_path_factory):
     for seed in range(2):
         train("vpt", 5, seed, 0.55 + seed / 100, **{"method.prompt_length": 10})
         train("vpt", 5, seed, 0.57 + seed / 100, **{"method.prompt_length": 50, "x_hash": "1"})
+    for recipe, epochs in (("default", 20), ("solve", 0)):
+        for seed in range(2):
+            train("linear", 5, seed, 0.5 + seed / 100, experiment="recipes", recipe=recipe, epochs=epochs)
     for run, status in runs:  # they upload beside each other
         assert run.close(status)
     return uri
@@ -105,6 +108,12 @@ def test_settings_that_differ_are_never_averaged(database):
         "vpt (prompt_length=10)": 2,
         "vpt (prompt_length=50)": 2,
     }
+
+
+def test_another_recipe_than_the_default_is_part_of_the_name(database):
+    found = rows(compare("recipes", tracking_uri=database))
+    assert {method: row.runs for (method, _), row in found.items()} == {"linear": 2, "linear, solve": 2}
+    assert found["linear, solve", "5"].difference == 0  # to the default, on the same images
 
 
 def test_less_is_better_where_it_is(database):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from monai_ept.benchmark.report import read_folder
+from monai_ept.benchmark.report import build_report, read_folder, read_folders
 from tests.benchmark.report.report_folder import BASE, made_up, write_cell, write_sweep
 
 
@@ -48,3 +48,27 @@ def test_a_sweep_of_the_first_release_is_read_with_its_plan(tmp_path):
     path.write_text(yaml.safe_dump(content))
     sweep = read_folder(tmp_path / "s")
     assert (len(sweep.finished), len(sweep.missing), sweep.notes) == (6, 2, [])
+
+
+def test_several_sweeps_are_read_as_one(tmp_path):
+    """A cell that both have counts once, and a link leads to the folder that its cell is in."""
+    write_sweep(tmp_path / "solved", BASE, missing=lambda cell: cell.name == "linear" and cell.sampling == 0)
+    tuned = {**BASE, "name": "tuned", "samplings": 2, "methods": ["linear", {"method": "full", "label": "Full"}]}
+    write_sweep(tmp_path / "more" / "tuned", {**tuned, "reference": "Full"})
+    sweep = read_folders([tmp_path / "solved", tmp_path / "more" / "tuned"])
+    assert sweep.name == "small + tuned" and sweep.settings["reference"] == "linear"
+    assert sweep.finished.groupby("label").size().to_dict() == {"linear": 4, "bias": 4, "Full": 2}
+    assert len(sweep.cells) == len(sweep.finished) and sweep.same_test == {"synthetic_derm": True}
+    assert all((tmp_path / link / "result.json").is_file() for link in sweep.cells["link"])
+    assert {link.split("/")[0] for link in sweep.cells["link"]} == {"solved", "more"}
+    report = build_report(sweep)
+    scores = {score.label: score for score in report.table.scores.values() if not score.column.is_mean}
+    assert (scores["Full"].score.number, scores["Full"].difference.number) == (2, 2)  # beside the same samplings
+    assert (scores["bias"].difference.number, report.table.reference) == (4, "linear")
+
+
+def test_different_settings_under_one_label_stay_apart_over_sweeps(tmp_path):
+    write_sweep(tmp_path / "a", BASE)
+    write_sweep(tmp_path / "b", {**BASE, "name": "b", "methods": ["linear"], "recipe": {"epochs": 3}})
+    labels = set(read_folders([tmp_path / "a", tmp_path / "b"]).cells["label"])
+    assert labels == {"bias", "linear (recipe.epochs=20)", "linear (recipe.epochs=3)"}

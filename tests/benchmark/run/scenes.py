@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
+from monai_ept.model import TunedViT
 
 # One of its methods fails.
 SWEEP = {
@@ -38,3 +41,11 @@ def cells(methods: list, **changes: object) -> list[Cell]:
         "methods": methods,
     }
     return sweep_cells(sweep_from({**content, **changes}))
+
+
+def count_passes(monkeypatch: Any) -> list[int]:
+    """How many images pass through a network, pass by pass."""
+    passes: list[int] = []
+    plain = TunedViT.features
+    monkeypatch.setattr(TunedViT, "features", lambda net, x: passes.append(len(x)) or plain(net, x))
+    return passes

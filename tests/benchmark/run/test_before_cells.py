@@ -40,3 +40,9 @@ def test_what_lies_on_the_nodes_of_a_cluster_is_not_looked_for_here(tmp_path):
 def test_what_a_sweep_left_that_was_killed_at_once_is_no_other_thing(tmp_path, left):
     (tmp_path / left).mkdir()
     check_sweep(sweep_from(SWEEP), tmp_path, here=False)
+
+
+def test_a_head_that_cannot_be_solved_is_said_before_the_first_cell(tmp_path):
+    sweep = sweep_from({**SWEEP, "recipes": ["default", "solve"], "methods": ["linear", "mlp"]})
+    with pytest.raises(ValueError, match="cell 'mlp, solve' on 'synthetic_derm' cannot be: method mlp has a head of 3"):
+        check_sweep(sweep, tmp_path)

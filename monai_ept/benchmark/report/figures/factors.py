@@ -24,6 +24,7 @@ TITLES = {
     "embed": "Score against the embedding way",
     "c": "Score against the fixed damping c",
     "start": "Score against the start value",
+    "recipe": "Score against the recipe",
 }
 LAYERS = ("prompt_layers", "layers")
 DIRECTIONS = {"bottom": "from the bottom", "top": "from the top"}
@@ -51,7 +52,8 @@ def _factor(table: Scores, backbone: str, source: str, name: str, cells: pd.Data
     for cell in cells.itertuples():
         values[cell.label] = cell.factors[name]
         rest = [f"{key}={plain(item)}" for key, item in sorted(cell.factors.items()) if key != name]
-        groups[cell.label] = " ".join([cell.group or cell.method, *rest])
+        method = cell.label.removesuffix(f", {values[cell.label]}") if name == "recipe" else cell.group or cell.method
+        groups[cell.label] = " ".join([method, *rest])
     if len(set(map(plain, values.values()))) < 2:
         return None
     depths = depths_of(values) if name in LAYERS else {}
