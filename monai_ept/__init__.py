@@ -16,6 +16,7 @@ from monai_ept._moved import find_moved_modules
 
 if TYPE_CHECKING:
     from monai_ept.delta import DeltaError
+    from monai_ept.engines.adaptation import adapt
     from monai_ept.engines.fit import FitResult, fit
     from monai_ept.methods import Method, list_methods, register_method
     from monai_ept.model import EPTWrapper, ParameterCount, TunedViT
@@ -29,6 +30,7 @@ __all__ = [
     "Method",
     "ParameterCount",
     "TunedViT",
+    "adapt",
     "fit",
     "list_methods",
     "register_method",

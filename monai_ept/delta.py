@@ -3,7 +3,8 @@
 """The delta file: what was trained and nothing else, a few kilobytes that know which backbone they belong to.
 
 A delta is a safetensors file. Its tensors are the trained ones and the head; its metadata say how to build the
-network around them. Nothing in it is ever unpickled.
+network around them. Nothing in it is ever unpickled. One without a head, which says so in its metadata, is what
+``adapt`` has learnt from images without labels: a start for a training.
 """
 
 from __future__ import annotations
@@ -85,13 +86,17 @@ def store_temperature(path: str | os.PathLike, temperature: float) -> None:
     write_delta(path, delta.tensors, metadata)
 
 
-def read_delta(path: str | os.PathLike) -> Delta:
+def read_delta(path: str | os.PathLike, *, head: bool = True) -> Delta:
     """
     Read a delta file.
 
+    Args:
+        path: the file.
+        head: whether it is to have a head; without one it is a start for a training and answers nothing yet.
+
     Raises:
         FileNotFoundError: when there is no such file.
-        DeltaError: when the file is damaged, or is none of ours.
+        DeltaError: when the file is damaged, is none of ours, or is of the other kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -118,6 +123,12 @@ def read_delta(path: str | os.PathLike) -> Delta:
             f"delta {path} has format version {version}, this release reads {VERSION}: "
             "install the release of monai_ept that wrote it."
         )
+    if metadata.get("head", True) is not head:
+        raise DeltaError(
+            f"delta {path} has no head: it is what adapt has learnt, a start for a training, see TunedViT.start_from."
+            if head
+            else f"delta {path} has a head, so that it is a trained network and no start: pass what adapt has written."
+        )
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise DeltaError(f"delta {path} holds NaN or infinite values in {name!r}: it comes from a failed training.")
@@ -126,7 +137,10 @@ def read_delta(path: str | os.PathLike) -> Delta:
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
     """Refuse metadata that no delta of ours has; who builds a network from them may rely on what they are."""
-    for key in ("methods", "backbone", "num_classes", "in_channels", "img_size", "patch_size"):
+    head = metadata.get("head", True)
+    if not isinstance(head, bool):
+        raise ValueError(f"head must be true or false, got {shown(head)}.")
+    for key in ("methods", "backbone", *(["num_classes"] if head else []), "in_channels", "img_size", "patch_size"):
         if key not in metadata:
             raise ValueError(f"{key!r} is missing")
     if not isinstance(metadata["methods"], list):
@@ -139,7 +153,8 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     if not isinstance(backbone.get("by_name"), bool):
         raise ValueError(f"the backbone's by_name must be true or false, got {shown(backbone.get('by_name'))}.")
     for key in ("num_classes", "in_channels"):
-        check_whole(key, metadata[key])
+        if key in metadata:
+            check_whole(key, metadata[key])
     sizes = [metadata[key] for key in ("img_size", "patch_size")]
     if not all(isinstance(size, list) for size in sizes) or [*map(len, sizes)] not in ([2, 2], [3, 3]):
         raise ValueError(f"img_size and patch_size must be two or three numbers each, got {shown(sizes)}.")
@@ -148,16 +163,17 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     names = metadata.get("class_names")
     if names is not None and (
         not isinstance(names, list)
-        or len(names) != metadata["num_classes"]
+        or len(names) != metadata.get("num_classes")
         or not all(isinstance(name, str) for name in names)
     ):
-        raise ValueError(f"class_names must be {metadata['num_classes']} texts, got {shown(names)}.")
+        raise ValueError(f"class_names must be {metadata.get('num_classes')} texts, got {shown(names)}.")
     check_number("dropout", metadata.get("dropout", 0.0), least=0, below=1)
     check_number("temperature", metadata.get("temperature", 1.0), above=0)
     check_readout_setting(metadata.get("readout"))
     check_choice("views", metadata.get("views", "one"), VIEW_SETS)
-    if metadata.get("extra") is not None:
-        check_mapping("extra", metadata["extra"], "those of save_delta")
+    for key in ("extra", "start"):
+        if metadata.get(key) is not None:
+            check_mapping(key, metadata[key], "those of save_delta")
 
 
 def _brief(error: BaseException) -> str:

@@ -47,6 +47,7 @@ def describe(net: _Net) -> dict[str, Any]:
         **({} if net.temperature == 1 else {"temperature": net.temperature}),
         **({} if net.readout == POOLED else {"readout": net.readout}),
         **({} if net.views == "one" else {"views": net.views}),
+        **({} if net.start is None else {"start": dict(net.start.about)}),
         "packages": {
             "monai_ept": __version__,
             "monai": monai.__version__,
@@ -59,7 +60,8 @@ def describe(net: _Net) -> dict[str, Any]:
 
 def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     """
-    Let a network take over what was trained elsewhere. Everything is checked before anything changes.
+    Let a network take over what was trained elsewhere. Everything is checked before anything changes. Of a delta
+    without a head the network's own stays.
 
     Args:
         net: the network.
@@ -72,6 +74,9 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     about = delta.metadata
     _check(net, path, about)
     targets = net.delta_tensors()
+    head = about.get("head", True)
+    if not head:
+        targets = {name: target for name, target in targets.items() if not name.startswith("head.")}
     if targets.keys() != delta.tensors.keys():
         odd = sorted(targets.keys() ^ delta.tensors.keys())
         raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
@@ -89,6 +94,8 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     begun = tuple(method.begun() for method in net.methods)
     if about["methods"] == [_as_json(method.settings()) for method in begun]:
         net.set_methods(begun)
+    if not head:
+        return
     net.class_names = net.class_names or about.get("class_names")
     net.temperature = about.get("temperature", 1.0)
     net.views = about.get("views", "one")
@@ -135,7 +142,8 @@ def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None
             f"delta {path} is of method {about['methods']}, this network has {ours}: "
             "build the network with that method, or with TunedViT.from_delta."
         )
-    if about["num_classes"] != net.num_classes:
+    head = about.get("head", True)
+    if head and about["num_classes"] != net.num_classes:
         raise DeltaError(
             f"delta {path} is for {about['num_classes']} classes, this network has {net.num_classes}: "
             "build the network with as many."
@@ -145,7 +153,7 @@ def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None
             f"delta {path} is for classes {', '.join(about['class_names'])}, this network has "
             f"{', '.join(net.class_names)}: the logits would mean something else."
         )
-    if about.get("readout", POOLED) != net.readout:
+    if head and about.get("readout", POOLED) != net.readout:
         raise DeltaError(
             f"delta {path} has a head with readout {about.get('readout', POOLED)!r}, this network has "
             f"{net.readout!r}: build the network with that readout, or with TunedViT.from_delta."

@@ -26,6 +26,7 @@ from monai_ept.methods import Method, build_methods
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.readout import POOLED, check_readout, read_out, readout_width
 from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
+from monai_ept.start import Start, start_in, start_network
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
 
@@ -95,6 +96,9 @@ class TunedViT(nn.Module):
     """
 
     _temperature: Tensor
+
+    start: Start | None = None
+    """The adaptation to images without labels that it starts from, see ``start_from``."""
 
     def __init__(
         self,
@@ -200,6 +204,26 @@ class TunedViT(nn.Module):
             (0.0, 30.0)
         """
         self.set_methods(tuple(method.begin(self.vit) for method in self.methods))
+
+    def start_from(self, path: str | os.PathLike, *, check: bool = True) -> None:
+        """
+        Let the next training start from what ``adapt`` has learnt from images without labels.
+
+        Args:
+            path: what ``adapt`` wrote, a delta without a head.
+            check: let a solved head put the network back as it was if cross-validation on the training images finds
+                that the adaptation does harm, or can say nothing; False uses it whatever they say.
+
+        Raises:
+            DeltaError: when the file is damaged or belongs to another network.
+
+        Example::
+
+            net = TunedViT("vit_tiny_patch16_224", num_classes=7, method=["ln", "bias"], pretrained=True)
+            net.start_from("runs/adapted/adapted.safetensors")
+            fit(net, split, recipe="solve")
+        """
+        start_network(self, path, check=check)
 
     def train(self, mode: bool = True) -> TunedViT:
         """
@@ -416,7 +440,9 @@ class TunedViT(nn.Module):
         Raises:
             DeltaError: when the file is damaged or belongs to another network.
         """
-        take_over(self, path, read_delta(path))
+        delta = read_delta(path)
+        take_over(self, path, delta)
+        self.start = start_in(delta)
 
     @classmethod
     def from_delta(
@@ -467,6 +493,7 @@ class TunedViT(nn.Module):
         except ValueError as error:
             raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
         take_over(net, path, delta)
+        net.start = start_in(delta)
         if not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]
         return net

@@ -24,13 +24,13 @@ FLOORS = [
     "metrics reporting shipped synthetic",
     "data networks",
     "methods",
-    "delta delta_contents model",
+    "delta delta_contents model start",
     "tracking",
     "handlers",
     "runs",
     "engines evaluation",
     "analysis benchmark bundle",
-    "check_command methods_command shipped_command",
+    "adapt_command check_command methods_command shipped_command",
     "__init__ __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

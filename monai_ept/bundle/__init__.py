@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_ept._moved import moved_names
+from monai_ept.bundle.images_to_adapt_to import unlabelled_images
 from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
@@ -42,6 +43,7 @@ __all__ = [
     "save_model",
     "start",
     "trained_or_not",
+    "unlabelled_images",
 ]
 
 __getattr__ = moved_names(__name__)

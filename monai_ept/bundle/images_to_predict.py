@@ -40,7 +40,7 @@ def find_images(path: str | Path, spatial_dims: int = 2) -> list[Record]:
     if root.is_file():
         return [{"image": str(root), "id": root.name}]
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {root}: pass --dataset_dir with images to predict.")
+        raise FileNotFoundError(f"there is no file or folder {root} with images: check the path that was given.")
     find = FindFiles()
     found = [image for image in find.below(root) if _is_image(image)]
     if find.problems:

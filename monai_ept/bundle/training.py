@@ -70,6 +70,8 @@ def announce(training: Training) -> None:
         f"  method    {net.method_name}: "
         f"trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
     )
+    if training.unlabelled is not None:
+        lines.append(f"  adapting  to {len(training.unlabelled.records)} images without labels first")
     settings = {"recipe": recipe.name, **training.settings}
     said = ", ".join(f"{key} {value}" for key, value in settings.items() if value not in ("none", False, 0))
     if not recipe.epochs:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_ept._moved import moved_names
+from monai_ept.engines.adaptation import Adaptation, Adapted, Unlabelled, adapt, adaptation_of
 from monai_ept.engines.fit import fit
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
@@ -30,10 +31,15 @@ from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = [
     "RECIPES",
+    "Adaptation",
+    "Adapted",
     "Evaluation",
     "FitResult",
     "Recipe",
     "Training",
+    "Unlabelled",
+    "adapt",
+    "adaptation_of",
     "amp_settings",
     "at_precision",
     "build_evaluator",

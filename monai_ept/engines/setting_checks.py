@@ -24,6 +24,7 @@ from monai_ept.networks.device import usable_device
 from monai_ept.networks.load_backbone import check_backbone
 from monai_ept.networks.precision import at_precision
 from monai_ept.networks.readout import check_readout_setting
+from monai_ept.start import check_adapted
 
 __all__ = ["check_seed", "check_settings"]
 
@@ -158,6 +159,15 @@ def _experiment(name: str, value: Any) -> None:
     check_run(value)
 
 
+def _adaptation(name: str, value: Any) -> None:
+    from monai_ept.engines.adaptation import adaptation_of
+
+    try:
+        adaptation_of(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def _model_name(name: str, value: Any) -> None:
     from monai_ept.tracking.model_registry import check_model_name
 
@@ -188,6 +198,9 @@ _CHECKS: dict[str, _Check] = {
     "readout": lambda name, value: check_readout_setting(value),
     "views": _or_none(_choice(*VIEW_SETS)),
     "recipe": _recipe,
+    "unlabelled": _or_none(check_text),
+    "adaptation": _adaptation,
+    "adapted": lambda name, value: check_adapted(value),
     "batch_size": _whole(),
     "num_resamples": _whole(0),
     "num_workers": _whole(0),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offse
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
+from monai_ept.start import put_state, state_of
 
 __all__ = ["Solution", "solvable_layer", "solve_head", "starts_of", "view_features"]
 
@@ -36,6 +37,10 @@ class Solution:
         folds: how many the choices come from; 0 where they are the fixed values of one image per class.
         likelihood: mean log likelihood of images left out; None without folds.
         views: how many views of each image were looked at.
+        adapted: whether the network keeps what it has learnt from images without labels; None where it had learnt
+            nothing, or nobody was to ask.
+        other_likelihood: of the network with the adaptation where it is not kept, and without where it is; None
+            without folds.
     """
 
     strength: float
@@ -44,6 +49,26 @@ class Solution:
     folds: int
     likelihood: float | None
     views: int
+    adapted: bool | None = None
+    other_likelihood: float | None = None
+
+    @property
+    def about_adapted(self) -> str:
+        """What has become of the adaptation, in a sentence; empty where there was none to decide on."""
+        if self.adapted is None:
+            return ""
+        if self.likelihood is None or self.other_likelihood is None:
+            return (
+                "the adaptation is not used: one image per class leaves none to confirm it with "
+                "(check=False uses it unasked)"
+            )
+        with_, without = self.likelihood, self.other_likelihood
+        if not self.adapted:
+            with_, without = without, with_
+        return (
+            f"the adaptation is {'kept' if self.adapted else 'not used'}: mean log likelihood of images left out "
+            f"{with_:.3f} with it, {without:.3f} without"
+        )
 
 
 def solvable_layer(net: TunedViT) -> nn.Linear:
@@ -102,10 +127,11 @@ def solve_head(
     Give a network the head that ridge regression finds, with probabilities that images left out have confirmed.
 
     The penalty, the start of EPT's prompts and the sharpness of the probabilities are chosen by leaving whole groups
-    out. Another than the usual value is taken only if it is better by more than one standard error.
+    out. Another than the usual value is taken only if it is better by more than one standard error. What ``adapt`` has
+    learnt is kept unless images left out are likelier without it, by more than one standard error again.
 
     Args:
-        net: the network; its head changes, and the start of its prompts if it is a beginner's.
+        net: the network; its head changes, and the start of its prompts if it is a beginner's, or what it started from.
         loader: batches of all training images in the order of ``groups``, not augmented.
         groups: patient, study or lesion of each image.
         task: "multiclass" or "multilabel".
@@ -117,14 +143,29 @@ def solve_head(
         ValueError: when the head has more than one layer.
     """
     layer = solvable_layer(net)
-    best: _Tried | None = None
-    for methods in starts_of(net):
+
+    def tried(methods: tuple[Method, ...]) -> _Tried:
         _restart(net, methods)
         features, labels = look(net, loader, device=device, amp=amp)
-        tried = _try(features.double(), labels, list(groups), task, net)
-        best = tried if best is None or tried.better_than(best) else best
+        return _try(features.double(), labels, list(groups), task, net)
+
+    start, adapted = net.start, None
+    if start is not None and start.check and start.before is not None:
+        adapted = state_of(net)
+        put_state(net, start.before)
+    best: _Tried | None = None
+    for methods in starts_of(net):
+        one = tried(methods)
+        best = one if best is None or one.better_than(best) else best
     assert best is not None
     _restart(net, best.solution.methods)
+    if adapted is not None:
+        plain = state_of(net)
+        put_state(net, adapted)
+        best = _confirmed(tried(net.methods), best)
+        if not best.solution.adapted:
+            put_state(net, plain)
+            net.start = None
     weight, bias = best.ridge.head(best.solution.sharpness, task)
     with torch.no_grad():
         layer.weight.copy_(weight)
@@ -162,6 +203,15 @@ class _Tried:
 
     def better_than(self, other: _Tried) -> bool:
         return self.loss is not None and other.loss is not None and _better(self.loss, other.loss)
+
+
+def _confirmed(adapted: _Tried, plain: _Tried) -> _Tried:
+    """The plain network if images left out are likelier without the adaptation, or none can say; else the adapted."""
+    if adapted.loss is None or plain.loss is None:
+        return replace(plain, solution=replace(plain.solution, adapted=False))
+    kept = not _better(plain.loss, adapted.loss)
+    one, other = (adapted, plain) if kept else (plain, adapted)
+    return replace(one, solution=replace(one.solution, adapted=kept, other_likelihood=other.solution.likelihood))
 
 
 def _better(loss: Tensor, than: Tensor) -> bool:

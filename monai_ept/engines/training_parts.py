@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +20,15 @@ from torch import distributed, nn
 from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.records import Record
+from monai_ept.engines.adaptation import Unlabelled, described_start
+from monai_ept.engines.before_training import adapt_and_solve
 from monai_ept.engines.images_read import image_hashes
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run, result_hash, run_name
 from monai_ept.engines.setting_checks import check_seed, check_settings
-from monai_ept.engines.solve import Solution, solvable_layer, solve_head, view_features
+from monai_ept.engines.solve import Solution, solvable_layer, view_features
 from monai_ept.engines.train_batches import seen_at_random, train_batches
 from monai_ept.engines.trainer import build_trainer
 from monai_ept.evaluation.evaluator import build_evaluator
@@ -62,6 +63,7 @@ class TrainingParts:
         overwrite: replace the training that is in the folder, once the new one is complete.
         device: CUDA if there is a card, else CPU, by default.
         num_workers: processes that load images; the result is the same for any number.
+        unlabelled: images without labels that the network is adapted to first, see ``adapt``.
         network: what the engines call in the place of ``net``; around it, if need be, stands
             ``DistributedDataParallel``.
         train_set: training images, ready for batches; by default those of the split with ``train_transform``.
@@ -96,6 +98,7 @@ class TrainingParts:
         overwrite: bool = False,
         device: str | torch.device | None = None,
         num_workers: int = 0,
+        unlabelled: Unlabelled | None = None,
         network: nn.Module | None = None,
         train_set: Any = None,
         val_set: Any = None,
@@ -144,7 +147,8 @@ class TrainingParts:
         self._sets = {"train": train_set, "val": val_set, "test": test_set}
         self._transforms = {"train": train_transform, "eval": eval_transform}
         self._tracking = tracking
-        self.settings = self.recipe.described(seed)
+        self.unlabelled = unlabelled
+        self.settings = {**self.recipe.described(seed), **described_start(net, unlabelled, seed)}
         also = {"recipe": self.recipe.name, "augment": self.recipe.augment}
         self.params = describe_run(net, split, {**also, **self.settings})
         loaded = split.origin if data is None else split.origin or data.origin
@@ -335,16 +339,10 @@ class TrainingParts:
     """What solving sees images with; a sweep has one that remembers."""
 
     def learn(self) -> Any:
-        """Solve, train, or both, as the recipe has it; returns the trainer."""
+        """Adapt, solve and train, as far as it is wanted; returns the trainer."""
         trainer = self.trainer
         going_on = self.resume and self.checkpoint is not None and self.checkpoint.last_path.is_file()
-        if self.recipe.solve and not going_on:
-            groups = [str(record["group"]) for record in self.split.train]
-            if self.progress:
-                print(f"solving the head on {len(groups)} images", file=sys.stderr, flush=True)
-            how = {"task": self.task, "device": self.device, "amp": self.recipe.amp, "look": self.look}
-            self.solution = solve_head(self.net, self.solving_loader, groups, **how)
-            logger.info(f"solved: penalty {self.solution.strength:g}, of {self.solution.folds} folds.")
+        self.solution = adapt_and_solve(self, going_on)
         if self.recipe.epochs:
             trainer.run()
         else:  # nothing is trained, and all that watches a training sees its beginning and its end

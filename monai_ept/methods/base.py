@@ -48,6 +48,8 @@ class Method:
     linear_head: ClassVar[bool] = True  # of one layer, which a closed form finds
     solved_lr: ClassVar[float] = 1e-3  # the same where the head is solved before training begins
 
+    adapt_lr: ClassVar[float] = 1e-3  # likewise where it learns from images without labels
+
     @property
     def lr_scale(self) -> float:
         """Factor of the learning rate for what this method trains; the head always has 1."""

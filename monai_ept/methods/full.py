@@ -19,6 +19,7 @@ class Full(Method):
     """Train the whole backbone."""
 
     name: ClassVar[str] = "full"
+    adapt_lr: ClassVar[float] = 5e-5
     adamw_lr: ClassVar[float] = 1e-4
     solved_lr: ClassVar[float] = 1e-4
 

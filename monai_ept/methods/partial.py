@@ -30,6 +30,7 @@ class Partial(Method):
     """
 
     name: ClassVar[str] = "partial"
+    adapt_lr: ClassVar[float] = 5e-5
     adamw_lr: ClassVar[float] = 1e-3
     reference: ClassVar[str] = "Yosinski et al. 2014, arXiv 1411.1792"
 

@@ -20,6 +20,7 @@ class Proj(Method):
     """Train the output projection of every attention: a weight matrix and its bias."""
 
     name: ClassVar[str] = "proj"
+    adapt_lr: ClassVar[float] = 5e-5
     reference: ClassVar[str] = "after Touvron et al. 2022, arXiv 2203.09795 (all of the attention)"
 
     def apply(self, vit: ViTFace) -> None:

@@ -13,6 +13,7 @@ import torch
 from monai_ept.checks import flag
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
+from monai_ept.start import start_as_written
 
 __all__ = ["backbone_recipe", "make_backbone", "make_network"]
 
@@ -32,6 +33,7 @@ def make_network(
     dropout: float = 0.0,
     readout: str | int | None = None,
     views: str | None = None,
+    adapted: Any = None,
     seed: int = 0,
 ) -> TunedViT:
     """
@@ -53,6 +55,7 @@ def make_network(
         dropout: before the head.
         readout: what the head reads, see ``TunedViT``.
         views: over how many views of an image answers are averaged, likewise.
+        adapted: what ``adapt`` wrote, which the network starts from, see ``check_adapted``.
         seed: of everything random.
 
     Raises:
@@ -83,7 +86,9 @@ def make_network(
         )
         torch.manual_seed(seed)
         module = given.pop("backbone", backbone)
-        return TunedViT(module, len(class_names), **{"img_size": img_size, **given}, **common)
+        net = TunedViT(module, len(class_names), **{"img_size": img_size, **given}, **common)
+    start_as_written(net, adapted)
+    return net
 
 
 def make_backbone(

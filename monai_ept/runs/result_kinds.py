@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-__all__ = ["KINDS", "LOCK", "Kind", "others_in", "what_is_in"]
+__all__ = ["ADAPTED_FILE", "KINDS", "LOCK", "Kind", "others_in", "what_is_in"]
+
+ADAPTED_FILE = "adapted.safetensors"
+"""What an adaptation to images without labels writes."""
 
 LOCK = ".lock"
 _ALWAYS = (LOCK, "*.partial", ".DS_Store")
@@ -38,7 +41,7 @@ class Kind:
 
 _TRAINING = (
     *("delta.safetensors", "last.pt", "best.pt", "training.json", "settings.json", "split.json", "history.json"),
-    *("run.json", "tracking", "evaluation", "val", "analysis", "analysis.next", ".analysis.*"),
+    *("run.json", "tracking", "evaluation", "val", "analysis", "analysis.next", ".analysis.*", "adapted"),
 )
 _PLACE = "--run_dir (out_dir of fit)"
 _EVALUATION = (
@@ -54,6 +57,10 @@ KINDS = {
     "analysis": Kind(
         *("an analysis", ("analysis.json", "analysis.html"), ("*.csv", "*.png", "*.html", "*.json", "run")),
         *("--out", "--overwrite", ("run",)),
+    ),
+    "adaptation": Kind(
+        *("an adaptation", (ADAPTED_FILE,), (ADAPTED_FILE, "adapting.pt")),
+        *("--out (out_dir of adapt)", "--overwrite (overwrite=True in Python)"),
     ),
     "predictions": Kind("predictions", ("predictions.csv",), ("predictions.csv",), "--output_dir"),
     "export": Kind("an exported model", ("model.pt",), ("model.pt", "model.ts", "model.onnx"), "--export_dir"),

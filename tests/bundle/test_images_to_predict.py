@@ -49,7 +49,7 @@ def test_links_and_odd_files(tmp_path):
 def test_nothing_to_predict(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no image in .*: it takes PNG, JPEG"):
         find_images(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no file or folder .*: pass --dataset_dir"):
+    with pytest.raises(FileNotFoundError, match="there is no file or folder .* with images"):
         find_images(tmp_path / "nothing")
 
 

@@ -71,6 +71,7 @@ class Cell:
     recipe: dict[str, Any]  # all settings of a ``Recipe``
     img_size: Any = None  # the backbone's own where it is None
     frozen: bool = False  # only the head trains; what the method adds stays as it was initialised
+    adapted: dict[str, Any] | None = None  # the adaptation it starts from: file as written, check, and hash
     group: str | None = None  # cells that stand for one curve or table
     grid: dict[str, Any] = field(default_factory=dict)  # settings that come from a grid
     factors: dict[str, Any] = field(default_factory=dict)  # what varies in an ablation
@@ -99,6 +100,8 @@ class Cell:
         split = {key: value for key, value in self.split.items() if value != SPLIT.get(key)}
         extra = {"img_size": self.img_size, "frozen": self.frozen, "split": split}
         content.update({key: value for key, value in extra.items() if value})
+        if self.adapted is not None:  # by its content, wherever it lies
+            content["adapted"] = {key: self.adapted[key] for key in ("hash", "check")}
         if self.val != "none":
             content["val"] = self.val
         return content

@@ -101,6 +101,8 @@ def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]
         label = entry["label"] or _label(entry["method"], {} if lists else given)
         if entry["frozen"] and not entry["label"]:
             label += " frozen"
+        if entry.get("adapted") and not entry["label"]:
+            label += " adapted"
         if chosen:
             label += " " + " ".join(f"{key}={_short(value)}" for key, value in chosen.items())
         group = entry["group"] or (entry["label"] or _label(entry["method"], {}) if chosen else None)
@@ -119,6 +121,7 @@ def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]
                 "label": f"{label}, {said}" if said else label,
                 "group": group,
                 "frozen": entry["frozen"],
+                "adapted": entry.get("adapted"),
                 "recipe": recipe_of(recipe).for_methods(methods).to_dict(),
                 "grid": grid,
                 "factors": factors,

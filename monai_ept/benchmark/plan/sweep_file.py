@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from monai_ept.benchmark.plan.adapted_file import adapted_file
 from monai_ept.benchmark.plan.cell import SPLIT
+from monai_ept.benchmark.plan.variables import expand
 from monai_ept.checks import check_choice, check_number, check_whole, did_you_mean
 from monai_ept.data import list_sources
 from monai_ept.engines.recipe import Recipe, recipe_of
@@ -22,7 +24,7 @@ from monai_ept.yaml_file import load_yaml, read_yaml
 
 __all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "recipe_for", "sweep_from", "written_base"]
 
-OF_METHOD = ("method", "label", "group", "frozen", "recipe", "grid", "factors", "shots", "samplings")
+OF_METHOD = ("method", "label", "group", "frozen", "adapted", "recipe", "grid", "factors", "shots", "samplings")
 OF_BACKBONE = ("name", "pretrained", "img_size")
 
 MOST_CELLS = 100_000
@@ -149,31 +151,6 @@ def sweep_from(content: Mapping[str, Any], base: str | Recipe = "default") -> Sw
         metric=content.get("metric"),
         recipes=recipes,
     )
-
-
-def expand(value: Any) -> Any:
-    """
-    Put environment variables and the home folder into the texts of a setting.
-
-    Raises:
-        ValueError: when a variable is not set.
-
-    Example::
-
-        >>> expand({"dataset_dir": "${DATA}/isic2018"})
-    """
-    if isinstance(value, Mapping):
-        return {key: expand(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [expand(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    full = os.path.expanduser(os.path.expandvars(value))
-    missing = re.search(r"\$(\w+|\{\w+\})", full)
-    if missing:
-        name = missing.group(1).strip("{}")
-        raise ValueError(f"{value!r} needs the environment variable {name}: set it, or write the path itself.")
-    return full
 
 
 def _base(begun: Path) -> Recipe:
@@ -367,11 +344,15 @@ def _method(item: Any, recipe: Mapping[str, Any], recipes: Sequence[Mapping[str,
     frozen = entry.get("frozen", False)
     if not isinstance(frozen, bool):
         raise ValueError(f"frozen must be true or false, got {frozen!r}.")
+    adapted = adapted_file(entry.get("adapted"))
+    if adapted is not None and frozen:
+        raise ValueError("frozen leaves a method as it was drawn, and adapted does not: leave one of them out.")
     own: Any = entry.get("recipe") or {}
     changes_each = bool(recipes) and isinstance(own, Mapping) and "name" not in own
     complete = [recipe_for(own, one) for one in (recipes if changes_each else [recipe])]
     return {
         "method": entry["method"],
+        **({} if adapted is None else {"adapted": adapted}),
         **{key: None if entry.get(key) is None else _title(key, entry[key]) for key in ("label", "group")},
         "frozen": frozen,
         "recipe": dict(own) if changes_each else complete[0],

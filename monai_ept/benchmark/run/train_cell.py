@@ -70,6 +70,8 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         training = cell_training(cell, bench, net, split, data)
         params: dict[str, Any] = {**training.params, **({"frozen": True} if cell.frozen else {})}
         history = training.train()
+    if training.solution is not None and training.solution.adapted is not None:
+        params["adapted"] = "kept" if training.solution.adapted else "not used"
     tables, evaluations = {}, {}
     names = list(data.class_names)
     with _timed(seconds, "test"):

@@ -32,6 +32,7 @@ from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone
 from monai_ept.networks.device import usable_device
 from monai_ept.networks.precision import autocast
+from monai_ept.start import start_as_written
 
 __all__ = ["Workbench", "cell_data", "cell_split", "default_cache", "tokens_dataset"]
 
@@ -93,6 +94,7 @@ class Workbench:
             backbone_name=cell.backbone,
             **cell.method_settings,
         )
+        start_as_written(net, expand(cell.adapted))
         if cell.frozen:
             net.train_head_only()
         return net.to(self.device)

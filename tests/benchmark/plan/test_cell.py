@@ -53,6 +53,7 @@ def test_an_id_names_what_decides_the_result_and_nothing_else():
         {"sampling": 9},
         {"seed": 9},
         {"frozen": True},
+        {"adapted": {"file": "a", "hash": "x", "check": True}},
         {"val": "shots"},
         {"pretrained": "weights"},
         {"img_size": 64},

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What comes before the first step of a training: adapting to images without labels, and solving the head."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from monai_ept.engines.adaptation import adapt_before
+from monai_ept.engines.solve import Solution, solve_head
+from monai_ept.runs.choice_record import read_choice, write_choice
+
+__all__ = ["adapt_and_solve"]
+
+logger = logging.getLogger(__name__)
+
+_Training = Any  # a ``TrainingParts``, which stands above this module and uses it
+
+
+def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
+    """
+    Adapt and solve, as a training wants it.
+
+    Args:
+        training: the training.
+        going_on: it has had its first steps in another process; what they started from is in its checkpoint.
+
+    Returns:
+        what solving has chosen; None where nothing is solved, or was in another process.
+    """
+    net, work = training.net, training.work
+    if training.unlabelled is not None:
+        adapt_before(
+            *(net, training.unlabelled, training.seed, work),
+            trained=going_on,
+            resume=training.resume,
+            num_workers=training.num_workers,
+            transform=training.transform("eval"),
+            progress=training.progress,
+        )
+    if going_on and read_choice(work).get("adapted") is False:
+        net.start = None
+    if going_on or not training.recipe.solve:
+        return None
+    groups = [str(record["group"]) for record in training.split.train]
+    _say(training, f"solving the head on {len(groups)} images")
+    how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
+    solution = solve_head(net, training.solving_loader, groups, **how)
+    logger.info(f"solved: penalty {solution.strength:g}, of {solution.folds} folds.")
+    if about := solution.about_adapted:
+        logger.info(f"{about}.")
+        _say(training, about)
+        write_choice(work, {"adapted": solution.adapted, "because": about})
+    return solution
+
+
+def _say(training: _Training, text: str) -> None:
+    if training.progress:
+        print(text, file=sys.stderr, flush=True)
