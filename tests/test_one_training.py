@@ -80,6 +80,12 @@ def tensors(path):
 
 
 METHODS = "ept", "lora", ["ept", "ln"]
+SHORT = {
+    "default": {"views": "turned"},  # the bundle's
+    "tune": {"views": "turned", "epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "warmup_steps": 1},
+    "train": {"epochs": 2},
+    "paper": {"epochs": 2},
+}
 QUICK = ("ept", "default"), (["ept", "ln"], "paper")
 
 
@@ -87,11 +93,11 @@ QUICK = ("ept", "default"), (["ept", "ln"], "paper")
     ("method", "recipe"),
     [
         pytest.param(*case, id="-".join(map(str, case)), marks=[] if case in QUICK else pytest.mark.slow)
-        for case in product(METHODS, ("default", "paper"))
+        for case in product(METHODS, SHORT)
     ],
 )
 def test_three_doors_lead_to_one_training(method, recipe, tmp_path):
-    given = method, {"name": recipe, "epochs": 2}
+    given = method, {"name": recipe, **SHORT[recipe]}
     fitted = by_fit(tmp_path / "fit", *given)
     bundled = by_bundle(tmp_path / "bundle", *given)
     swept = by_sweep(tmp_path / "sweep", *given)

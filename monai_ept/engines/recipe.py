@@ -149,8 +149,7 @@ class Recipe:
         """The recipe with its ``solve`` and ``epochs`` said, and without what decides nothing then."""
         solve = all(method.linear_head for method in methods) if self.solve is None else self.solve
         epochs = (0 if solve else 20) if self.epochs is None else self.epochs
-        idle = {} if solve else {"readout": None, "views": None}
-        return self.changed(solve=solve, epochs=epochs, **idle, **({} if epochs else {"augment": False}))
+        return self.changed(solve=solve, epochs=epochs, **({} if solve else {"readout": None, "views": None}))
 
     def prepare(self, network: nn.Module) -> Recipe:
         """

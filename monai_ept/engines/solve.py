@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from monai_ept.data.views import train_views
+from monai_ept.data.views import View, train_views
 from monai_ept.engines.loss import image_weights
 from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 from monai_ept.methods import Method
@@ -19,7 +19,7 @@ from monai_ept.model import TunedViT
 from monai_ept.networks.precision import autocast
 from monai_ept.start import put_state, state_of
 
-__all__ = ["Solution", "solvable_layer", "solve_head", "starts_of", "view_features"]
+__all__ = ["Solution", "image_features", "solvable_layer", "solve_head", "starts_of", "view_features"]
 
 STRENGTHS = (1.0, 0.3, 3.0)
 """Of the penalty, the usual one first: the others must be better by more than chance."""
@@ -100,17 +100,24 @@ def view_features(net: TunedViT, loader: Iterable, *, device: torch.device, amp:
     """
     was = net.training
     net.eval()
-    views, found, labels = train_views(net.views), [], []
+    views, labels = train_views(net.views), []
+    found: list[Tensor] = []
     try:
         for batch in loader:
-            images = batch["image"].to(device)
-            with autocast(device, amp):
-                seen = [net.features(view(images)).float().cpu() for view in views]
-            found.append(torch.stack(seen, dim=1))
+            found.extend(image_features(net, image, views, device=device, amp=amp) for image in batch["image"])
             labels.append(torch.as_tensor(batch["label"]))
     finally:
         net.train(was)
-    return torch.cat(found), torch.cat(labels)
+    return torch.stack(found), torch.cat(labels)
+
+
+def image_features(
+    net: TunedViT, image: Tensor, views: Sequence[View], *, device: torch.device, amp: str = "off"
+) -> Tensor:
+    """Features ``(views, features)`` of one image, which are the same to the bit with no other in the batch."""
+    batch = image[None].to(device)
+    with torch.no_grad(), autocast(device, amp):
+        return net.features(torch.cat([view(batch) for view in views])).float().cpu()
 
 
 def solve_head(

@@ -81,7 +81,8 @@ class Training(TrainingParts):
     def _say_what_stays(self) -> None:
         """Nobody chooses a method for nothing to come of it."""
         chosen = any(method.other_starts(self.net.vit) for method in self.net.methods)
-        if rank() == 0 and not self.recipe.epochs and self.net.count().delta and not chosen:
+        adapted = self.net.start is not None or self.unlabelled is not None
+        if rank() == 0 and not (self.recipe.epochs or chosen or adapted) and self.net.count().delta:
             logger.warning(
                 f"recipe {self.recipe.name} trains nothing of {self.net.method_name}, which stays as it is: "
                 "recipe 'tune' trains it from the solved head."

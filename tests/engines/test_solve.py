@@ -140,12 +140,30 @@ def test_a_head_of_several_layers_is_refused(data, split):
         Training(network(data, "mlp"), split, "solve")
 
 
+def test_the_default_solves_what_can_be_solved_and_trains_what_cannot(data, split):
+    solved_head, trained_head = (Training(network(data, method), split) for method in ("ept", "mlp"))
+    assert (solved_head.recipe.solve, solved_head.recipe.epochs, solved_head.net.readout) == (True, 0, 4)
+    assert (trained_head.recipe.solve, trained_head.recipe.epochs, trained_head.net.readout) == (False, 20, "pooled")
+    told = Training(network(data), split, {"epochs": 2})
+    assert (told.recipe.solve, told.recipe.epochs, told.recipe.lr) == (True, 2, 1e-3)
+    pooled = Training(network(data), split, {"readout": "pooled", "views": "one"})
+    assert (pooled.recipe.solve, pooled.net.readout, pooled.net.views) == (True, "pooled", "one")
+
+
+def test_a_method_that_is_left_as_it_is_is_said(data, split, tmp_path, caplog):
+    settings = {"track": False, "progress": False, "recipe": {"num_resamples": 0}}
+    for method, said in (("lora", 1), ("ept", 0), ("linear", 0)):
+        caplog.clear()
+        fit(network(data, method), split, out_dir=tmp_path / method, **settings)
+        assert caplog.text.count("recipe 'tune' trains it from the solved head") == said, method
+
+
 def test_there_is_no_best_of_no_epochs():
     with pytest.raises(ValueError, match="select='val' chooses among epochs and the recipe has none"):
         recipe_of({"name": "solve", "select": "val"})
 
 
-@pytest.mark.parametrize("recipe", ["default", "paper"])
+@pytest.mark.parametrize("recipe", ["train", "paper"])
 def test_other_recipes_leave_readout_and_views(data, split, recipe):
     training = Training(network(data), split, recipe)
     assert (training.net.readout, training.net.views) == ("pooled", "one")

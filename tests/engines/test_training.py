@@ -54,8 +54,8 @@ def test_the_record_says_how_it_went(tmp_path):
     record = json.loads((tmp_path / "run" / "training.json").read_text())
     assert record == json.loads(json.dumps(dict(result.record), default=str))
     assert record["name"] == "mine" and record["transforms"] == {"interpolation": "bilinear"}
-    assert record["recipe"] == {**RECIPES["default"].to_dict(), **RECIPE, "weight_decay": 0.01}
-    assert record["params"]["recipe"] == "default" and record["params"]["method.start"] == 0
+    assert record["recipe"] == {**RECIPES["train"].to_dict(), **RECIPE, "weight_decay": 0.01}
+    assert record["params"]["recipe"] == "train" and record["params"]["method.start"] == 0
     assert record["class_names"] == list(pictures().class_names) and record["task"] == "multiclass"
 
 

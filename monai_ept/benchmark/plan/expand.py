@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from monai_ept.benchmark.plan.cell import SPLIT, Cell, method_name
 from monai_ept.benchmark.plan.sweep_file import MOST_CELLS, OF_METHOD, Sweep, recipe_for
-from monai_ept.engines.recipe import SETTINGS, recipe_of
+from monai_ept.engines.recipe import SETTINGS, Recipe, recipe_of
 from monai_ept.methods import build_methods, method_class
 
 __all__ = ["sweep_cells"]
@@ -122,10 +122,15 @@ def _variants(sweep: Sweep, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]
                 "group": group,
                 "frozen": entry["frozen"],
                 "adapted": entry.get("adapted"),
-                "recipe": recipe_of(recipe).for_methods(methods).to_dict(),
+                "recipe": _said(recipe_of(recipe).for_methods(methods)),
                 "grid": grid,
                 "factors": factors,
             }
+
+
+def _said(recipe: Recipe) -> dict[str, Any]:
+    """A recipe in plain values, alike for all that lead to the same: what is only solved is never augmented."""
+    return recipe.to_dict() if recipe.epochs else recipe.changed(augment=False).to_dict()
 
 
 def _several(method: Any, key: str, value: Any) -> bool:

@@ -18,8 +18,8 @@ from torch import Tensor
 from monai_ept.benchmark.run.array_store import ArrayStore
 from monai_ept.benchmark.run.image_store import RecordImages
 from monai_ept.data.views import View
+from monai_ept.engines.solve import image_features
 from monai_ept.model import TunedViT
-from monai_ept.networks.precision import autocast
 
 __all__ = ["FeatureStore", "plain_image"]
 
@@ -85,9 +85,7 @@ class FeatureStore:
         return torch.from_numpy(np.stack([self.store[key] for key in keys]))
 
     def _look(self, net: TunedViT, image: Tensor, views: Sequence[View], amp: str) -> Tensor:
-        batch = plain_image(image)[None].to(self.device)
-        with autocast(self.device, amp):
-            return net.features(torch.cat([view(batch) for view in views])).float().cpu()
+        return image_features(net, plain_image(image), views, device=self.device, amp=amp)
 
     def _name(self, net: TunedViT, amp: str) -> str:
         """What the network makes of noise: exactly, since what is rounded may hide a difference, and as it is asked."""
