@@ -68,7 +68,8 @@ def announce(training: Training) -> None:
         )
     lines.append(
         f"  method    {net.method_name}: "
-        f"trains {count.delta:,} numbers and {count.head:,} of the head, of {count.backbone:,}"
+        f"{'trains' if recipe.epochs else 'has'} {count.delta:,} numbers and {count.head:,} of the head, "
+        f"of {count.backbone:,}"
     )
     if training.unlabelled is not None:
         lines.append(f"  adapting  to {len(training.unlabelled.records)} images without labels first")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from monai_ept.data.random_views import RandomViews
 from monai_ept.model import TunedViT
+from monai_ept.networks.backbone import ViTFace
 from monai_ept.start import headless, write_start
 
 __all__ = ["ContrastOfViews", "TwoViews"]
@@ -39,6 +40,11 @@ class TwoViews(nn.Module):
         self.views = views
         width = net.vit.embed_dim
         self.projection = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, PROJECTED))
+
+    @property
+    def vit(self) -> ViTFace:
+        """The backbone of the network."""
+        return self.net.vit
 
     def forward(self, images: Tensor) -> Tensor:
         """Projections ``(images, 2, PROJECTED)``."""
