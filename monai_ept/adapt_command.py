@@ -43,7 +43,8 @@ def _run(args: argparse.Namespace) -> None:
     """Adapt, and say where the result is and what to do with it."""
     from monai_ept.bundle.images_to_predict import find_images
     from monai_ept.data import FewShotSplit, Record, RecordSet, load_source
-    from monai_ept.engines.adaptation import adapt, adaptation_of
+    from monai_ept.engines.adaptation import adapt
+    from monai_ept.engines.adaptation_settings import adaptation_of
     from monai_ept.engines.setting_checks import check_settings
     from monai_ept.runs.build_network import make_network
     from monai_ept.yaml_file import load_yaml

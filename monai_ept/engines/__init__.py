@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from monai_ept._moved import moved_names
-from monai_ept.engines.adaptation import Adaptation, Adapted, Unlabelled, adapt, adaptation_of
+from monai_ept.engines.adaptation import Adapted, Unlabelled, adapt
+from monai_ept.engines.adaptation_settings import Adaptation, adaptation_of
 from monai_ept.engines.fit import fit
 from monai_ept.engines.loss import class_weights, make_loss, task_of
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer

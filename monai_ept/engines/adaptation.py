@@ -22,13 +22,12 @@ import torch
 from monai.data import Dataset
 from torch import distributed
 
-from monai_ept.checks import check_choice, check_mapping, check_number, check_whole, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
 from monai_ept.data.random_views import RandomViews
 from monai_ept.data.records import Record
 from monai_ept.data.unlabelled import without_labels
-from monai_ept.data.views import VIEW_SETS
 from monai_ept.delta import DeltaError, read_delta
+from monai_ept.engines.adaptation_settings import Adaptation, adaptation_of
 from monai_ept.engines.contrast import ContrastOfViews, TwoViews
 from monai_ept.engines.images_read import image_hashes
 from monai_ept.engines.optimizer import cosine_schedule, default_weight_decay
@@ -38,13 +37,13 @@ from monai_ept.files import file_name, full_disk_is_said, plain_json
 from monai_ept.handlers import DeltaCheckpoint, StopOnSignal
 from monai_ept.model import TunedViT
 from monai_ept.networks.device import usable_device
-from monai_ept.networks.precision import PRECISIONS, at_precision
+from monai_ept.networks.precision import at_precision
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
 from monai_ept.runs.result_kinds import ADAPTED_FILE
 from monai_ept.start import put_state, state_of
 
-__all__ = ["Adaptation", "Adapted", "Unlabelled", "adapt", "adapt_before", "adaptation_of", "described_start"]
+__all__ = ["Adapted", "Unlabelled", "adapt", "adapt_before", "described_start"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,83 +52,6 @@ ROUND = 20
 """Steps between two checkpoints at most; a pass over fewer images is one round."""
 LEAST_SIDE = math.sqrt(0.3)
 """Of a view: three tenths of the image's area, which makes the task hard enough to learn from."""
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """
-    How an adaptation to images without labels goes.
-
-    Args:
-        steps: of the optimizer; rounded up to whole passes over the images where these are few.
-        batch_size: images per step, each seen twice; all images where there are fewer.
-        lr: of what the methods train; None takes what suits them, see ``Method.adapt_lr``.
-        temperature: of the contrastive loss.
-        views: "one", "upright" or "turned", what may happen to an image; None takes the network's views, and "upright"
-            where it has no wish.
-        amp: mixed precision, see ``at_precision``.
-        check: whether a solved head may refuse the result, see ``TunedViT.start_from``.
-
-    Raises:
-        ValueError: when a setting is out of range.
-    """
-
-    steps: int = 120
-    batch_size: int = 128
-    lr: float | None = None
-    temperature: float = 0.15
-    views: str | None = None
-    amp: str = "auto"
-    check: bool = True
-
-    def __post_init__(self) -> None:
-        check_whole("steps", self.steps)
-        check_whole("batch_size", self.batch_size, least=2)
-        if self.lr is not None:
-            check_number("lr", self.lr, above=0)
-        check_number("temperature", self.temperature, above=0)
-        if self.views is not None:
-            check_choice("views", self.views, VIEW_SETS)
-        check_choice("amp", self.amp, PRECISIONS)
-        if not isinstance(self.check, bool):
-            raise ValueError(f"check must be true or false, got {self.check!r}.")
-
-    def prepare(self, net: TunedViT) -> Adaptation:
-        """
-        Fill in what depends on the network.
-
-        Raises:
-            ValueError: when its methods train nothing that could be adapted.
-        """
-        if not net.count().delta:
-            raise ValueError(
-                f"method {net.method_name} trains nothing but the head, so that there is nothing to adapt without "
-                "labels: choose another method, [ln, bias] for one."
-            )
-        lr = min(method.adapt_lr for method in net.methods) if self.lr is None else self.lr
-        return dataclasses.replace(self, lr=lr, views=self.views or ("upright" if net.views == "one" else net.views))
-
-
-def adaptation_of(wanted: Mapping[str, Any] | Adaptation | None) -> Adaptation:
-    """
-    Settings from what a user or a configuration file says.
-
-    Args:
-        wanted: an ``Adaptation``, or a mapping of changes to the usual one; None or a value of None changes nothing.
-
-    Raises:
-        ValueError: for an unknown setting, or a value out of range.
-    """
-    if isinstance(wanted, Adaptation):
-        return wanted
-    known = [field.name for field in dataclasses.fields(Adaptation)]
-    changes = check_mapping("adaptation", wanted or {}, "{'steps': 60}")
-    for key in changes:
-        if key not in known:
-            raise ValueError(f"an adaptation has no {key!r}: {did_you_mean(key, known)}")
-    if changes.get("amp") is False:  # YAML reads a plain off so
-        changes["amp"] = "off"
-    return Adaptation(**{key: value for key, value in changes.items() if value is not None})
 
 
 class Unlabelled:

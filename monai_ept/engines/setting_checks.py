@@ -18,6 +18,7 @@ from torch import nn
 from monai_ept.checks import check_choice, check_mapping, check_number, check_text, check_whole, flag, shown
 from monai_ept.data import list_sources
 from monai_ept.data.views import VIEW_SETS
+from monai_ept.engines.adaptation_settings import adaptation_of
 from monai_ept.engines.recipe import recipe_of
 from monai_ept.methods import build_methods
 from monai_ept.networks.device import usable_device
@@ -160,8 +161,6 @@ def _experiment(name: str, value: Any) -> None:
 
 
 def _adaptation(name: str, value: Any) -> None:
-    from monai_ept.engines.adaptation import adaptation_of
-
     try:
         adaptation_of(value)
     except ValueError as error:
