@@ -49,10 +49,18 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
     solution = solve_head(net, training.solving_loader, groups, **how)
     logger.info(f"solved: penalty {solution.strength:g}, of {solution.folds} folds.")
+    methods = [method.settings() for method in solution.methods]  # with the start that was chosen
+    choice = {
+        "penalty": solution.strength,
+        "sharpness": solution.sharpness,
+        "folds": solution.folds,
+        "methods": methods,
+    }
     if about := solution.about_adapted:
         logger.info(f"{about}.")
         _say(training, about)
-        write_choice(work, {"adapted": solution.adapted, "because": about})
+        choice.update(adapted=solution.adapted, because=about)
+    write_choice(work, choice)
     return solution
 
 

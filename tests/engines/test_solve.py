@@ -16,6 +16,7 @@ from monai_ept.data.views import train_views
 from monai_ept.engines import Training, recipe_of
 from monai_ept.engines.ridge import Ridge
 from monai_ept.runs.build_network import make_network
+from monai_ept.runs.choice_record import read_choice
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,9 @@ def test_twice_the_same_bytes(data, split, tmp_path):
 def test_a_finished_training_like_any_other(data, split, tmp_path):
     net = network(data, "ept", prompt_length=3)
     result = fit(net, split, recipe="solve", out_dir=tmp_path / "run", track=False, progress=False)
+    chosen = read_choice(result.folder)
+    assert chosen["folds"] == 3 and chosen["penalty"] in (0.3, 1.0, 3.0)
+    assert chosen["methods"] == [method.settings() for method in net.methods]
     assert result.epoch == 0 and result.history == []
     assert all(path.is_file() for path in result.paths.values())
     assert 0 <= result.metrics["balanced_accuracy"] <= 1
