@@ -251,7 +251,7 @@ def test_a_recipe_without_a_solved_head_uses_it_as_it_is(tmp_path):
     net = plain_net("ln")
     path = scrambled(net, tmp_path / "bad.safetensors")
     net.start_from(path)
-    training = Training(net, small_split(pictures()), {"epochs": 1, "lr": 1e-6}, progress=False)
+    training = Training(net, small_split(pictures()), {"name": "train", "epochs": 1, "lr": 1e-6}, progress=False)
     training.train()
     start = read_delta(path, head=False).tensors
     assert all(torch.allclose(values(net)[name], one, atol=1e-4) for name, one in start.items())
