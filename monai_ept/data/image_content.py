@@ -27,7 +27,7 @@ def content_hash(image: Any) -> str:
     """
     digest = hashlib.sha256()
     if isinstance(image, (str, os.PathLike)):
-        for path in image_files(image) or [Path(image)]:
+        for path in image_files(image) if Path(image).exists() else [Path(image)]:
             digest.update(path.name.encode(errors="surrogateescape"))
             try:
                 for block in file_blocks(path):
