@@ -154,7 +154,7 @@ CASES = [
         call=lambda at: find_images(at / "data"),
     ),
     BadInput(
-        "predict-nowhere", ["there is no file or folder", "--dataset_dir"], call=lambda at: find_images(at / "data")
+        "predict-nowhere", ["there is no file or folder", "check the path"], call=lambda at: find_images(at / "data")
     ),
     BadInput(
         "predict-a-pipe",
