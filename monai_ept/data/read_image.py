@@ -87,7 +87,6 @@ def read_image(path: str | Path, spatial_dims: int | None = None) -> MetaTensor:
         with warnings.catch_warnings():
             # Plain X-rays have no position in space; MONAI warns about it on every read.
             warnings.filterwarnings("ignore", message="PydicomReader: ImageOrientationPatient", category=UserWarning)
-            warnings.filterwarnings("error", message="slice: .*does not have InstanceNumber", category=UserWarning)
             reader = _reader(kind)
             array, meta = reader.get_data(reader.read(str(path)))
         # Torch knows native byte order only, and does not like memory it may not write to.
@@ -148,6 +147,13 @@ class _DicomReader(PydicomReader):
     """
 
     frames = 1
+
+    def _combine_dicom_series(self, data: Any, filenames: Any) -> Any:
+        slices = list(data)
+        for one, name in zip(slices, filenames, strict=True):
+            if not hasattr(one, "InstanceNumber"):  # MONAI warns and passes over it
+                raise ValueError(f"slice {str(name)!r} has no InstanceNumber, which says where it belongs")
+        return super()._combine_dicom_series(slices, filenames)
 
     def _get_array_data(self, img: Any, filename: Any) -> Any:
         interpretation = str(getattr(img, "PhotometricInterpretation", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -11,6 +12,7 @@ from PIL import Image
 
 from monai_ept.data.read_image import check_file, file_kind, read_image
 from tests.data.conftest import write_image
+from tests.dicom_files import write_dicom
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
@@ -100,3 +102,21 @@ def test_kinds() -> None:
         "a.x": "image",
     }
     assert {name: file_kind(name) for name in kinds} == kinds
+
+
+def test_a_slice_without_a_place_is_refused_whatever_other_threads_do_with_warnings(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    for place in (1, 2, 3):
+        write_dicom(tmp_path / "s" / f"{place}.dcm", np.full((6, 8), place, dtype=np.uint8), slice_number=place)
+    last = pydicom.dcmread(tmp_path / "s" / "3.dcm")
+    del last.InstanceNumber
+    last.save_as(tmp_path / "s" / "3.dcm")
+
+    def said(_: int) -> str:
+        with pytest.raises(ValueError) as caught:
+            read_image(tmp_path / "s", 3)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(8) as pool:
+        (sentence,) = set(pool.map(said, range(64)))
+    assert "cannot be read" in sentence and "3.dcm" in sentence and "InstanceNumber" in sentence
