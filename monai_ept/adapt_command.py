@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from monai_ept.command_line import Command, name_value_pairs
+from monai_ept.command_line import Command, yaml_options
 
 __all__ = ["COMMAND"]
 
@@ -63,9 +63,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.source is None:
         records = find_images(args.images)
     else:
-        pairs = name_value_pairs("--option", args.option)
-        options = {name: load_yaml(value, f"--option {name}") for name, value in pairs.items()}
-        records = data = load_source(args.source, args.images, **options)
+        records = data = load_source(args.source, args.images, **yaml_options("--option", args.option))
         split = None if args.split is None else FewShotSplit.load(args.split, data)
     net = make_network(
         ["any", "other"],  # the head has no part in it

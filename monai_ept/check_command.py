@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from monai_ept.command_line import Command, name_value_pairs
+from monai_ept.command_line import Command, yaml_options
 
 __all__ = ["COMMAND"]
 
@@ -29,10 +29,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     """Print the report; the exit status is 1 if a training would refuse the data."""
     from monai_ept.data.report import check_data
-    from monai_ept.yaml_file import load_yaml
 
-    pairs = name_value_pairs("--option", args.option)
-    options = {name: load_yaml(value, f"--option {name}") for name, value in pairs.items()}
+    options = yaml_options("--option", args.option)
     report = check_data(args.data, args.source, near=not args.fast, out=args.out, **options)
     print(report.text)
     if report.refused:

@@ -13,8 +13,9 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Command", "add_tracking_uri", "name_value_pairs", "with_hyphens"]
+__all__ = ["Command", "add_tracking_uri", "name_value_pairs", "with_hyphens", "yaml_options"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,22 @@ def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
         if "=" not in one:
             raise ValueError(f"{flag} {one!r} has no value: write it as NAME=VALUE.")
     return dict(one.split("=", 1) for one in given)
+
+
+def yaml_options(flag: str, given: Sequence[str]) -> dict[str, Any]:
+    """
+    What ``NAME=VALUE`` arguments say whose values are YAML.
+
+    Args:
+        flag: the option that they belong to, for the error.
+        given: the arguments.
+
+    Raises:
+        ValueError: for one without a value, or with one that is no YAML.
+    """
+    from monai_ept.yaml_file import load_yaml
+
+    return {name: load_yaml(value, f"{flag} {name}") for name, value in name_value_pairs(flag, given).items()}
 
 
 def with_hyphens(argv: Sequence[str]) -> list[str]:

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_ept.checks import check_choice, check_number, check_whole
+from monai_ept.data.meta_data import plain_image
 from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
 from monai_ept.delta_contents import check_claims, describe, take_over
@@ -248,6 +248,7 @@ class TunedViT(nn.Module):
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``, the mean over ``views``."""
         if self.training or self.views == "one":
             return self.head(self.features(x)) / self._temperature
+        x = plain_image(x)  # before the views, which are several operations each
         logits = [self.head(self.features(view(x, self.vit.img_size))) for view in test_views(self.views)]
         return torch.stack(logits).mean(dim=0) / self._temperature
 
@@ -265,9 +266,7 @@ class TunedViT(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Features of images as they are, which the head reads: ``(batch, embed_dim)`` unless ``readout`` is set."""
-        if isinstance(x, MetaTensor):
-            # The meta data have no use inside, and cost a lot of Python per operation.
-            x = x.as_tensor()
+        x = plain_image(x)
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
             self._check_images(x)
         return read_out(self.vit, x, self.readout)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from monai_ept.command_line import Command, add_tracking_uri, name_value_pairs
+from monai_ept.command_line import Command, add_tracking_uri, yaml_options
 
 __all__ = ["COMMAND"]
 
@@ -43,9 +43,7 @@ def _run(args: argparse.Namespace) -> None:
     from monai_ept.delta import store_temperature
     from monai_ept.files import full_disk_is_said
     from monai_ept.runs.result_folder import ResultFolder
-    from monai_ept.yaml_file import load_yaml
 
-    options = name_value_pairs("--option", args.option)
     trained = find_network_and_images(
         run=args.training,
         delta=args.delta,
@@ -53,7 +51,7 @@ def _run(args: argparse.Namespace) -> None:
         source=args.source,
         dataset_dir=args.dataset_dir,
         split=args.split,
-        options={name: load_yaml(value, f"--option {name}") for name, value in options.items()},
+        options=yaml_options("--option", args.option),
         tracking_uri=args.tracking_uri,
         out_dir=args.out or "analysis",
     )

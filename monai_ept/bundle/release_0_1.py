@@ -134,8 +134,11 @@ def begin_training(
     if tracking is not None and evaluator is not None:
         tracking.attach_evaluator(evaluator, prefix="val")
     said = dict(training or {})
-    name = network_settings.get("recipe") or "default"
-    recipe = {"name": {"default": "train"}.get(name, name), **{key: said[key] for key in SETTINGS if key in said}}
+    name = network_settings.get("recipe")
+    recipe = {
+        "name": "train" if name in (None, "default") else name,
+        **{key: said[key] for key in SETTINGS if key in said},
+    }
     origin = {
         "name": bundle,
         "data": data_settings,

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from monai_ept.checks import check_choice, check_number
+from monai_ept.data.meta_data import plain_image
 from monai_ept.data.views import VIEW_SETS
 
 __all__ = ["RandomViews"]
@@ -63,7 +64,7 @@ class RandomViews(Transform):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Views of a batch ``(batch, channels, *size)`` of floating point numbers, of the same size."""
-        images = self._lit(self._seen(images))
+        images = self._lit(self._seen(plain_image(images)))
         return self._blurred(images) if self.blur else images
 
     def _seen(self, images: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.losses import ContrastiveLoss
 from torch import Tensor, nn
 
@@ -48,8 +47,6 @@ class TwoViews(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Projections ``(images, 2, PROJECTED)``."""
-        if isinstance(images, MetaTensor):
-            images = images.as_tensor()
         both = torch.cat([self.views(images), self.views(images)])
         features = self.net.vit.features(both).float()
         with torch.autocast(features.device.type, enabled=False):

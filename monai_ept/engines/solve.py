@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from monai_ept.data.meta_data import plain_image
 from monai_ept.data.views import View, train_views
 from monai_ept.engines.loss import image_weights
 from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
@@ -87,7 +88,6 @@ def solvable_layer(net: TunedViT) -> nn.Linear:
     return layers[0]
 
 
-@torch.no_grad()
 def view_features(net: TunedViT, loader: Iterable, *, device: torch.device, amp: str = "off") -> tuple[Tensor, Tensor]:
     """
     Features ``(images, views, features)`` of all training views, and the labels.
@@ -115,7 +115,7 @@ def image_features(
     net: TunedViT, image: Tensor, views: Sequence[View], *, device: torch.device, amp: str = "off"
 ) -> Tensor:
     """Features ``(views, features)`` of one image, which are the same to the bit with no other in the batch."""
-    batch = image[None].to(device)
+    batch = plain_image(image)[None].to(device)
     with torch.no_grad(), autocast(device, amp):
         return net.features(torch.cat([view(batch) for view in views])).float().cpu()
 

@@ -59,6 +59,6 @@ def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
         batch: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
         images, labels = default_prepare_batch(batch, device, non_blocking, **kwargs)
-        return look(torch.as_tensor(images)), labels
+        return look(images), labels
 
     return prepare

@@ -136,7 +136,8 @@ class TrainingParts:
         self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
         self.device = usable_device(device)
         self.net = net.to(self.device)
-        if recipe.for_methods(net.methods).solve:
+        recipe = recipe.for_methods(net.methods)
+        if recipe.solve:
             solvable_layer(net)
         self.recipe = recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed

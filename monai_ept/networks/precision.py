@@ -92,12 +92,15 @@ class _HalfOnCPU(nn.Module):
             return self.network(*args, **kwargs).float()
 
 
+def _trains(module: nn.Module) -> bool:
+    return any(param.requires_grad for param in module.parameters())
+
+
 @contextmanager
 def _attention_for_steps(network: nn.Module) -> Iterator[None]:
     """Where gradients pass it, attention without PyTorch's kernel, which takes several times as long backwards."""
     vit = getattr(unwrap(network), "vit", None)
-    few = torch.is_grad_enabled() and vit is not None and vit.num_patches <= FEW_TOKENS
-    if vit is None or not few or not any(param.requires_grad for param in vit.module.parameters()):
+    if not torch.is_grad_enabled() or vit is None or vit.num_patches > FEW_TOKENS or not _trains(vit.module):
         yield
         return
     allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()

@@ -5,7 +5,7 @@
     python tools/measure/solved_volume.py $MONAI_EPT_DATA/medmnist adrenalmnist3d.npz \\
         --pretrained $MONAI_EPT_DATA/weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors
 
-Each sampling of few-shot images is one pair. Its thirty samplings take a few minutes on a free core.
+Each sampling of few-shot images is one pair.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import torch
 from monai.data import Dataset
 from torch import Tensor
 
-from monai_ept.data import SeededDataLoader, few_shot_split, load_source
+from monai_ept.data import few_shot_split, load_source
 from monai_ept.data.views import test_views
 from monai_ept.engines import Training, network_transforms
+from monai_ept.engines.solve import image_features
 from monai_ept.metrics import classification_metrics
 from monai_ept.model import TunedViT
 from monai_ept.reporting.statistics import estimate
@@ -33,13 +34,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@torch.no_grad()
-def view_features(net: TunedViT, records: Any) -> Tensor:
+def tested_features(net: TunedViT, records: Any) -> Tensor:
     """Features ``(images, views, features)`` of what a test takes the mean over."""
-    loader = SeededDataLoader(Dataset(records, network_transforms(net)), batch_size=16, num_workers=0, seed=0)
-    with torch.autocast("cpu", torch.bfloat16):
-        seen = [[net.features(view(batch["image"])) for view in test_views(net.views)] for batch in loader]
-    return torch.cat([torch.stack(views, 1).float() for views in seen])
+    images, views = Dataset(records, network_transforms(net)), test_views(net.views)
+    how: dict[str, Any] = {"device": torch.device("cpu"), "amp": "bfloat16"}
+    return torch.stack([image_features(net, one["image"], views, **how) for one in images])
 
 
 def main() -> None:
@@ -81,7 +80,7 @@ def main() -> None:
                 ).train()
                 net.eval()
                 if name not in features:
-                    features[name] = view_features(net, records)
+                    features[name] = tested_features(net, records)
                 with torch.no_grad():
                     probabilities = net.head(features[name]).mean(1).softmax(-1)
                 found = classification_metrics(probabilities, labels, inputs="probabilities", num_bins=10)

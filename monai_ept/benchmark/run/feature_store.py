@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from torch import Tensor
 
 from monai_ept.benchmark.run.array_store import ArrayStore
@@ -21,7 +20,7 @@ from monai_ept.data.views import View
 from monai_ept.engines.solve import image_features
 from monai_ept.model import TunedViT
 
-__all__ = ["FeatureStore", "plain_image"]
+__all__ = ["FeatureStore"]
 
 AT_ONCE = 16  # images between two visits to the index: what a kill may cost
 
@@ -49,7 +48,6 @@ class FeatureStore:
         # Workers that begin together begin with different images, and find what the others have done.
         self._order = random.Random(os.getpid())
 
-    @torch.no_grad()
     def features(
         self, net: TunedViT, images: RecordImages, views: Sequence[View], *, amp: str, mean: bool = False, of: str = ""
     ) -> Tensor:
@@ -85,15 +83,10 @@ class FeatureStore:
         return torch.from_numpy(np.stack([self.store[key] for key in keys]))
 
     def _look(self, net: TunedViT, image: Tensor, views: Sequence[View], amp: str) -> Tensor:
-        return image_features(net, plain_image(image), views, device=self.device, amp=amp)
+        return image_features(net, image, views, device=self.device, amp=amp)
 
     def _name(self, net: TunedViT, amp: str) -> str:
         """What the network makes of noise: exactly, since what is rounded may hide a difference, and as it is asked."""
         noise = torch.rand(net.vit.in_channels, *net.vit.img_size, generator=torch.Generator().manual_seed(0))
         seen = [self._look(net, noise, [View()], precision) for precision in dict.fromkeys(("off", amp))]
         return hashlib.sha256(b"".join(one.numpy().tobytes() for one in seen)).hexdigest()
-
-
-def plain_image(image: Tensor) -> Tensor:
-    """An image without MONAI's meta data, which cost a lot of Python per operation."""
-    return image.as_tensor() if isinstance(image, MetaTensor) else image

@@ -21,9 +21,10 @@ from torch.utils.data import Dataset
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.sweep_file import expand
-from monai_ept.benchmark.run.feature_store import FeatureStore, plain_image
+from monai_ept.benchmark.run.feature_store import FeatureStore
 from monai_ept.benchmark.run.image_store import ImageStore, RecordImages, image_key, split_transform
 from monai_ept.data import FewShotSplit, PerSampleRandom, RecordSet, few_shot_split, load_source
+from monai_ept.data.meta_data import plain_image
 from monai_ept.data.records import Record
 from monai_ept.data.views import View, test_views
 from monai_ept.engines import network_transforms
