@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""ROC and precision-recall curves with bootstrap bands over groups."""
+"""ROC and precision-recall curves with bootstrap bands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from monai_ept.metrics.bootstrap import group_weights
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["Curve", "Curves", "curves_of"]
@@ -48,14 +45,7 @@ class Curves:
     share: float  # of images that carry the class: the precision of guessing
 
 
-def curves_of(
-    scores: np.ndarray,
-    truth: np.ndarray,
-    *,
-    groups: Sequence[Any] | None = None,
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> Curves | None:
+def curves_of(scores: np.ndarray, truth: np.ndarray, *, weights: np.ndarray | None = None) -> Curves | None:
     """
     ROC and precision-recall curve of one class.
 
@@ -65,9 +55,7 @@ def curves_of(
     Args:
         scores: probability of the class for each image.
         truth: which of them carry it.
-        groups: patient, study or lesion of each image: whole groups are drawn.
-        num_resamples: of the bootstrap; 0 leaves the bands out.
-        seed: of the bootstrap.
+        weights: how often each resample draws each image, see ``group_weights``; None leaves the bands out.
 
     Returns:
         the curves; None when every image carries the class, or none does.
@@ -80,10 +68,10 @@ def curves_of(
     ends = np.append(np.flatnonzero(np.diff(sorted_scores)), len(truth) - 1)  # images of one score count together
     values = _curves(np.ones((1, len(truth))), sorted_truth, ends)
     drawn = [np.empty((0, *value.shape[1:])) for value in values]
-    if num_resamples:
-        weights = group_weights(range(len(truth)) if groups is None else groups, num_resamples, seed)[:, order]
+    if weights is not None:
         parts = [
-            _curves(weights[first : first + AT_ONCE], sorted_truth, ends) for first in range(0, num_resamples, AT_ONCE)
+            _curves(weights[first : first + AT_ONCE, order], sorted_truth, ends)
+            for first in range(0, len(weights), AT_ONCE)
         ]
         drawn = [np.concatenate(several) for several in zip(*parts, strict=True)]
     roc, precision, auc, average = values
@@ -117,4 +105,4 @@ def _curves(weights: np.ndarray, truth: np.ndarray, ends: np.ndarray) -> tuple[n
 
 def _banded(y: np.ndarray, drawn: np.ndarray, area: float, areas: np.ndarray) -> Curve:
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0) if len(drawn) else np.full((2, len(GRID)), np.nan)
-    return Curve(GRID, y, low, high, percentile_interval(float(area), areas))
+    return Curve(GRID, y, low, high, percentile_interval(float(area), areas.tolist()))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from monai_ept.checks import check_choice, check_mapping, check_number, check_text, did_you_mean, shown
-from monai_ept.metrics.bootstrap import group_weights
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["CHOSEN", "PositiveClass", "binary_metrics", "choose_threshold", "is_class"]
@@ -153,12 +152,10 @@ def binary_metrics(
     threshold: float,
     *,
     prevalence: float | None = None,
-    groups: Sequence[Any] | None = None,
-    num_resamples: int = 1000,
-    seed: int = 0,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Interval]:
     """
-    What claiming the positive class from a threshold on is worth, with bootstrap intervals over groups.
+    What claiming the positive class from a threshold on is worth, with bootstrap intervals.
 
     Args:
         scores: probability of the positive class for each image.
@@ -166,9 +163,7 @@ def binary_metrics(
         threshold: claimed from this probability on.
         prevalence: share of positives elsewhere; adds "ppv_at_prevalence" and "npv_at_prevalence", which follow from
             sensitivity and specificity by Bayes' rule.
-        groups: patient, study or lesion of each image.
-        num_resamples: of the bootstrap; 0 gives values alone.
-        seed: of the bootstrap.
+        weights: how often each resample draws each image, see ``group_weights``; None gives values alone.
 
     Returns:
         "sensitivity", "specificity", "ppv" (positive predictive value) and "npv", each NaN where it is not defined.
@@ -176,7 +171,7 @@ def binary_metrics(
     Example::
 
         >>> found = binary_metrics(np.array([0.9, 0.6, 0.3, 0.1]), np.array([True, False, True, False]), 0.5,
-        ...                        prevalence=0.1, num_resamples=0)
+        ...                        prevalence=0.1)
         >>> found["sensitivity"].value, round(found["ppv_at_prevalence"].value, 3)
         (0.5, 0.1)
     """
@@ -184,11 +179,10 @@ def binary_metrics(
     truth = np.asarray(truth, dtype=bool)
     cells = np.stack([truth & claimed, truth & ~claimed, ~truth & claimed, ~truth & ~claimed], axis=1).astype(float)
     values = _of_counts(cells.sum(axis=0), prevalence)
-    if not num_resamples:
+    if weights is None:
         return {name: Interval(float(value)) for name, value in values.items()}
-    weights = group_weights(range(len(truth)) if groups is None else groups, num_resamples, seed)
     drawn = _of_counts((weights @ cells).T, prevalence)
-    return {name: percentile_interval(float(value), drawn[name]) for name, value in values.items()}
+    return {name: percentile_interval(float(value), drawn[name].tolist()) for name, value in values.items()}
 
 
 def _of_counts(counts: np.ndarray, prevalence: float | None) -> dict[str, np.ndarray]:
