@@ -169,7 +169,7 @@ class Training(TrainingParts):
             [str(record["group"]) for record in self.split.train],
             task=self.task,
             device=self.device,
-            solved=self.recipe.solve and self.recipe.epochs > 0,
+            solved=bool(self.recipe.solve and self.recipe.epochs),
         )
         return evaluate_records(
             self.net,

@@ -100,6 +100,10 @@ class Evaluation:
     def recorded(self) -> dict[str, Any]:
         """What a run in MLflow shows: numbers and intervals. What concerns one class stands in the report."""
         numbers = {name: value for name, value in self.metrics.items() if isinstance(value, (int, float))}
+        for name, row in self.metrics.get("positive", {}).get("metrics", {}).items():
+            numbers[f"positive_{name}"] = row["value"]
+        for name, row in self.metrics.get("baseline", {}).get("metrics", {}).items():
+            numbers[f"baseline_{name}"] = row["baseline"]
         return {**numbers, **self.intervals}
 
 
