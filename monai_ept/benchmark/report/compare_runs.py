@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ept.benchmark.report.figures.ranks import draw_ranks
-from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run
+from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run, values_under
 from monai_ept.benchmark.report.results import frame_of, with_own_labels
 from monai_ept.benchmark.report.scores import PLACE, Score, Scores, score_cells
 from monai_ept.files import usable_folder, write_whole
@@ -201,7 +201,7 @@ def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
         best = max(PREFERRED, key=lambda name: sum(name in one for one in metrics))
         if best in there:
             return best
-    tests = sorted(name for name in there if name.startswith("test/") and name.count("/") == 1)
+    tests = sorted(f"test/{name}" for name in values_under(dict.fromkeys(there, 0.0), "test/"))
     raise ValueError(f"no run has metric {wanted or PREFERRED[0]!r}; there is {', '.join(tests) or 'none'}.")
 
 
