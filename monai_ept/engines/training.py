@@ -18,16 +18,8 @@ from monai_ept._moved import moved_names
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records
 from monai_ept.files import full_disk_is_said, write_whole
-from monai_ept.runs.fit_result import (
-    CHECKPOINT_FILE,
-    DELTA_FILE,
-    HISTORY_FILE,
-    RECORD_FILE,
-    SPLIT_FILE,
-    FitResult,
-    read_record,
-    write_record,
-)
+from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
+from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
 
 __all__ = ["Training", "rank"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ept.metrics.checked_batch import ArrayLike, Inputs, Task, check_batch, name_missing
-from monai_ept.metrics.classification import measure, metric_names
+from monai_ept.metrics.classification import mean_of, metric_names, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["bootstrap_interval", "draw_groups", "group_weights", "rows_of_groups"]
@@ -34,8 +34,9 @@ def bootstrap_interval(
 ) -> dict[str, Interval]:
     """Percentile bootstrap over the test images: how far a metric would move with another test set of this size.
 
-    It says nothing about another choice of the few training images; that takes several splits. A resample in which a
-    metric is undefined (a rare class drew no image and no other class is left) is left out of the percentiles.
+    It says nothing about another choice of the few training images; that takes several splits. A mean is over the same
+    classes in every resample, those for which the metric is defined on all images. Where a rare class has drawn no
+    image, its value is that of the next resample that has drawn one.
 
     Args:
         y_pred: as in :py:func:`classification_metrics`, and so are y, inputs, task, class_names, threshold, num_bins
@@ -74,14 +75,26 @@ def bootstrap_interval(
     members = list(rows_of_groups(range(len(batch.onehot)) if groups is None else groups).values())
     if groups is not None and len(groups) != len(batch.onehot):
         raise ValueError(f"groups has {len(groups)} entries, but there are {len(batch.onehot)} images.")
-    samples = [
-        [measure(name, resample)[0] for name in names]
-        for resample in map(batch.take, draw_groups(members, num_resamples, seed))
-    ]
-    return {
-        name: percentile_interval(measure(name, batch)[0], drawn, confidence)
-        for name, drawn in zip(names, zip(*samples, strict=True), strict=True)
-    }
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for resample in map(batch.take, draw_groups(members, num_resamples, seed)):
+        for name in names:
+            drawn[name].append(terms(name, resample))
+    found = {}
+    for name in names:
+        whole = terms(name, batch)
+        fixed = _filled(np.stack(drawn[name])[:, ~np.isnan(whole)])
+        found[name] = percentile_interval(mean_of(whole), [float(row.mean()) for row in fixed], confidence)
+    return found
+
+
+def _filled(drawn: np.ndarray) -> np.ndarray:
+    """Values ``(resamples, classes)`` with each that is not defined replaced by the next of its class that is."""
+    drawn = np.ascontiguousarray(drawn)
+    for values in drawn.T:
+        defined = np.flatnonzero(~np.isnan(values))
+        if 0 < len(defined) < len(values):
+            values[:] = values[defined[np.searchsorted(defined, np.arange(len(values))) % len(defined)]]
+    return drawn
 
 
 def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:
