@@ -47,7 +47,7 @@ def draw_curves(folder: str | Path, curves: Mapping[str, Curves], positive: Mapp
         figure = figure_of(7.4, 3.7)
         grid = figure.subplots(1, 2)[None]
     else:
-        figure, grid = panels(len(shown), 7 if len(shown) <= 7 else math.ceil(len(shown) / 2), 1.9, 1.85, rows_each=2)
+        figure, grid = panels(len(shown), 4, 2.1, 2.0, rows_each=2)
     for (name, both), (upper, lower) in zip(shown, grid, strict=True):
         roc, precise = both.roc, both.precision_recall
         upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))

@@ -13,7 +13,7 @@ from monai_ept.metrics.checked_batch import ArrayLike, Inputs, Task, check_batch
 from monai_ept.metrics.classification import mean_of, metric_names, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 
-__all__ = ["bootstrap_interval", "draw_groups", "group_weights", "rows_of_groups"]
+__all__ = ["bootstrap_interval", "draw_groups", "fixed_means", "group_weights", "rows_of_groups"]
 
 
 def bootstrap_interval(
@@ -82,19 +82,31 @@ def bootstrap_interval(
     found = {}
     for name in names:
         whole = terms(name, batch)
-        fixed = _filled(np.stack(drawn[name])[:, ~np.isnan(whole)])
-        found[name] = percentile_interval(mean_of(whole), [float(row.mean()) for row in fixed], confidence)
+        found[name] = percentile_interval(mean_of(whole), fixed_means(whole, drawn[name]), confidence)
     return found
 
 
-def _filled(drawn: np.ndarray) -> np.ndarray:
-    """Values ``(resamples, classes)`` with each that is not defined replaced by the next of its class that is."""
-    drawn = np.ascontiguousarray(drawn)
-    for values in drawn.T:
+def fixed_means(whole: np.ndarray, drawn: Sequence[np.ndarray]) -> list[float]:
+    """
+    The mean over classes of every resample, always over the same classes.
+
+    Args:
+        whole: values of all images, a value per class: those that are not NaN count.
+        drawn: the same of each resample; what is not defined there is taken from the next resample in which it is.
+
+    Example::
+
+        >>> fixed_means(np.array([0.5, 1.0, np.nan]), [np.array([0.5, np.nan, 0.0]), np.array([0.0, 1.0, 0.0])])
+        [0.75, 0.5]
+    """
+    if not len(drawn):
+        return []
+    counted = np.ascontiguousarray(np.stack(drawn)[:, ~np.isnan(whole)])
+    for values in counted.T:
         defined = np.flatnonzero(~np.isnan(values))
         if 0 < len(defined) < len(values):
             values[:] = values[defined[np.searchsorted(defined, np.arange(len(values))) % len(defined)]]
-    return drawn
+    return [float(row.mean()) for row in counted]
 
 
 def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.metrics.bootstrap import draw_groups, rows_of_groups
+from monai_ept.metrics.bootstrap import draw_groups, fixed_means, rows_of_groups
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Task, check_batch, name_missing
-from monai_ept.metrics.classification import lower_is_better, measure, metric_names
+from monai_ept.metrics.classification import METRICS, lower_is_better, mean_of, metric_names, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["PairedComparison", "compare_models", "say_comparison"]
@@ -127,16 +127,17 @@ def compare_models(
     members = list(rows_of_groups(range(len(one.onehot)) if groups is None else groups).values())
     # All images of one patient say nothing about another one: every resample would be the same.
     drawn = draw_groups(members, num_resamples if len(members) > 1 else 0, seed)
-    samples = [[_difference(name, one.take(rows), other.take(rows), column) for name in names] for rows in drawn]
+    samples = [[_differences(name, one.take(rows), other.take(rows), column) for name in names] for rows in drawn]
     grouped = len(members) < len(one.onehot)
     found = {}
     for index, name in enumerate(names):
-        difference = _difference(name, one, other, column)
+        first_value, second_value = (mean_of(_terms(name, batch, column)) for batch in (one, other))
+        drawn_differences = fixed_means(_differences(name, one, other, column), [sample[index] for sample in samples])
         found[name] = PairedComparison(
             name,
-            _value(name, one, column),
-            _value(name, other, column),
-            percentile_interval(difference, [sample[index] for sample in samples]),
+            first_value,
+            second_value,
+            percentile_interval(second_value - first_value, drawn_differences),
             *(("", math.nan, GROUPED) if grouped else _test(name, one, other, column)),
         )
     return found
@@ -178,14 +179,16 @@ NO_TEST = "no test fits this metric, so there is only the interval"
 TOO_FEW = f"fewer than {FEWEST} images with or without the class, so there is only the interval"
 
 
-def _value(name: str, batch: CheckedBatch, column: int | None) -> float:
-    """The scalar, or the positive class's value where there is one."""
-    scalar, per_class = measure(name, batch)
-    return scalar if column is None or per_class is None else float(per_class[column])
+def _terms(name: str, batch: CheckedBatch, column: int | None) -> np.ndarray:
+    """What the scalar is the mean of, or the positive class's value where there is one."""
+    if column is None:
+        return terms(name, batch)
+    values = METRICS[name](batch)
+    return terms(name, batch) if isinstance(values, float) else values[column : column + 1]
 
 
-def _difference(name: str, first: CheckedBatch, second: CheckedBatch, column: int | None) -> float:
-    return _value(name, second, column) - _value(name, first, column)
+def _differences(name: str, first: CheckedBatch, second: CheckedBatch, column: int | None) -> np.ndarray:
+    return np.asarray(_terms(name, second, column) - _terms(name, first, column))
 
 
 def _test(name: str, first: CheckedBatch, second: CheckedBatch, column: int | None) -> tuple[str, float, str]:
