@@ -100,7 +100,7 @@ class Comparison:
                 write_whole(folder / "comparison.csv", self.frame.to_csv(index=False, lineterminator="\n")),
                 write_whole(folder / "comparison.md", self.to_markdown()),
                 save_figure(
-                    draw_ranks(self.table, self.metric.removeprefix("test/"), score_text), folder / "comparison.png"
+                    draw_ranks(self.table, self.metric.removeprefix("test/"), _score_text), folder / "comparison.png"
                 ),
             ]
 
@@ -238,7 +238,7 @@ def _is_better(best: Score, other: Score) -> bool:
     return gain.interval.low > 0
 
 
-def score_text(found: Score) -> str:
+def _score_text(found: Score) -> str:
     """A score with what is known of its spread, as plain text."""
     value, low, high = found.score.interval
     if found.few:
@@ -249,7 +249,7 @@ def score_text(found: Score) -> str:
 
 
 def _bold(found: Score) -> str:
-    return f"**{score_text(found)}**" if found.best else score_text(found)
+    return f"**{_score_text(found)}**" if found.best else _score_text(found)
 
 
 def _gain(found: Score) -> str:

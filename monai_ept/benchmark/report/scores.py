@@ -353,11 +353,10 @@ def _left_out(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> list[str]:
 
 
 def _other_images(pairs: pd.DataFrame, reference: str) -> list[str]:
-    names = pairs[["label", *PLACE]].drop_duplicates().sort_values(["label", *PLACE])
     return [
         f"{label} and {reference} were trained on other images in cells of the same sampling "
-        f"({source}, {shots}-shot, {backbone}); those are not compared."
-        for label, backbone, source, shots in names.itertuples(index=False)
+        f"({source} at {', '.join(sorted(set(shots), key=by_number))} shots, {backbone}); those are not compared."
+        for (label, backbone, source), shots in pairs.groupby(["label", "backbone", "source"])["shots"]
     ]
 
 

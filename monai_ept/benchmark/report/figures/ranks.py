@@ -53,8 +53,9 @@ def _panel(axes: Any, scores: list[Score], reference: str, text_of: Callable[[Sc
             axes.axvline(value, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
             axes.set_title(f"dashed: {reference}", loc="right", fontsize=11, color="#555555")
         axes.plot(found.few, [row] * len(found.few), "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
-        spread = [[value - low], [high - value]] if found.score.interval.known else None
-        axes.errorbar(value, row, xerr=spread, fmt="o", color=colour, markersize=7, elinewidth=2, zorder=3)
+        if found.score.interval.known:  # of a biased measure, such as ECE, the bootstrap's need not hold the value
+            axes.plot([low, high], [row, row], color=colour, linewidth=2, zorder=3)
+        axes.plot(value, row, "o", color=colour, markersize=7, zorder=3)
         text = f"{value:.3f}" if found.few else text_of(found)
         look = {"color": colour, "fontweight": "bold" if found.best else "normal"}
         axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", **look)
