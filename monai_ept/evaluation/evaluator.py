@@ -14,6 +14,7 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from monai_ept.data.records import Record
+from monai_ept.evaluation.beside_baseline import beside_baseline
 from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities, positive_numbers, threshold_of
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery
@@ -170,6 +171,7 @@ def evaluate_table(
     seed: int = 0,
     positive: PositiveClass | Mapping[str, Any] | str | None = None,
     threshold: float | None = None,
+    baseline: tuple[str, PredictionTable] | None = None,
 ) -> Evaluation:
     """
     As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``).
@@ -186,6 +188,8 @@ def evaluate_table(
         positive: the class that is looked for, see ``PositiveClass``; its numbers are ``metrics["positive"]``.
         threshold: it is claimed from this probability on, which validation images have chosen; by default the
             operating point that ``positive`` gives.
+        baseline: the name of another model, and its predictions of the same images in the same order, which these are
+            compared with: ``metrics["baseline"]``.
     """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
@@ -216,6 +220,11 @@ def evaluate_table(
         }
     if looked_for is not None and threshold is not None:
         metrics["positive"] = positive_numbers(table, names, looked_for, threshold, weights)
+    if baseline is not None:
+        drawn_groups = None if groups is None else [groups[identity] for identity in table.ids]
+        metrics["baseline"] = beside_baseline(
+            table, *baseline, task=task, class_names=names, groups=drawn_groups, num_resamples=num_resamples, seed=seed
+        )
     if folder is None:
         return Evaluation(metrics, intervals, table)
     curves = class_curves(table, names, weights)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monai_ept.metrics.bootstrap import AT_ONCE
 from monai_ept.metrics.interval import Interval, percentile_interval
+from monai_ept.metrics.weighted_terms import areas, claimed_counts
 
 __all__ = ["Curve", "Curves", "curves_of"]
 
 GRID = np.linspace(0, 1, 101)
-AT_ONCE = 100  # resamples, so that many images need no more memory than few
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,11 @@ def curves_of(scores: np.ndarray, truth: np.ndarray, *, weights: np.ndarray | No
     truth = np.asarray(truth, dtype=bool)
     if truth.all() or not truth.any():
         return None
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    sorted_scores, sorted_truth = np.asarray(scores)[order], truth[order]
-    ends = np.append(np.flatnonzero(np.diff(sorted_scores)), len(truth) - 1)  # images of one score count together
-    values = _curves(np.ones((1, len(truth))), sorted_truth, ends)
+    scores = np.asarray(scores)
+    values = _curves(scores, truth, np.ones((1, len(truth))))
     drawn = [np.empty((0, *value.shape[1:])) for value in values]
     if weights is not None:
-        parts = [
-            _curves(weights[first : first + AT_ONCE, order], sorted_truth, ends)
-            for first in range(0, len(weights), AT_ONCE)
-        ]
+        parts = [_curves(scores, truth, weights[first : first + AT_ONCE]) for first in range(0, len(weights), AT_ONCE)]
         drawn = [np.concatenate(several) for several in zip(*parts, strict=True)]
     roc, precision, auc, average = values
     return Curves(
@@ -82,25 +78,19 @@ def curves_of(scores: np.ndarray, truth: np.ndarray, *, weights: np.ndarray | No
     )
 
 
-def _curves(weights: np.ndarray, truth: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, ...]:
+def _curves(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Both curves on the grid, and both areas, of every row of weights that has images with the class and without."""
-    positive, negative = weights * truth, weights * ~truth
-    usable = (positive.sum(axis=1) > 0) & (negative.sum(axis=1) > 0)
-    hits = positive[usable].cumsum(axis=1)[:, ends]
-    alarms = negative[usable].cumsum(axis=1)[:, ends]
+    both = ((weights * truth).sum(axis=1) > 0) & ((weights * ~truth).sum(axis=1) > 0)
+    hits, alarms = claimed_counts(scores, truth, weights[both])
     recall, false_rate = hits / hits[:, -1:], alarms / alarms[:, -1:]
     with np.errstate(invalid="ignore"):
         precision = np.where(hits + alarms > 0, hits / (hits + alarms), 1.0)
-    start = np.zeros((len(hits), 1))
-    rising, across = np.hstack([start, recall]), np.hstack([start, false_rate])
     roc, precise = np.empty((len(hits), len(GRID))), np.empty((len(hits), len(GRID)))
     for row in range(len(hits)):
-        roc[row] = np.interp(GRID, across[row], rising[row])  # where it rises straight up, what it rises to
-        first = np.searchsorted(recall[row], GRID - 1e-12).clip(max=len(ends) - 1)
-        precise[row] = precision[row, first]
-    auc = ((across[:, 1:] - across[:, :-1]) * (rising[:, 1:] + rising[:, :-1])).sum(axis=1) / 2
-    average = (np.diff(rising, axis=1) * precision).sum(axis=1)
-    return roc, precise, auc, average
+        across, rising = np.append(0.0, false_rate[row]), np.append(0.0, recall[row])
+        roc[row] = np.interp(GRID, across, rising)  # where it rises straight up, what it rises to
+        precise[row] = precision[row, np.searchsorted(recall[row], GRID - 1e-12).clip(max=precision.shape[1] - 1)]
+    return roc, precise, *areas(hits, alarms)
 
 
 def _banded(y: np.ndarray, drawn: np.ndarray, area: float, areas: np.ndarray) -> Curve:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.metrics.bootstrap import draw_groups, fixed_means, rows_of_groups
+from monai_ept.metrics.bootstrap import fixed_means, resampled_terms, rows_of_groups
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Task, check_batch, name_missing
 from monai_ept.metrics.classification import METRICS, lower_is_better, mean_of, metric_names, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
@@ -126,18 +126,19 @@ def compare_models(
 
     members = list(rows_of_groups(range(len(one.onehot)) if groups is None else groups).values())
     # All images of one patient say nothing about another one: every resample would be the same.
-    drawn = draw_groups(members, num_resamples if len(members) > 1 else 0, seed)
-    samples = [[_differences(name, one.take(rows), other.take(rows), column) for name in names] for rows in drawn]
+    drawn = resampled_terms([one, other], names, members, num_resamples if len(members) > 1 else 0, seed)
     grouped = len(members) < len(one.onehot)
     found = {}
-    for index, name in enumerate(names):
-        first_value, second_value = (mean_of(_terms(name, batch, column)) for batch in (one, other))
-        drawn_differences = fixed_means(_differences(name, one, other, column), [sample[index] for sample in samples])
+    for name in names:
+        part = _part(name, one, column)
+        before, after = (terms(name, batch)[part] for batch in (one, other))
+        resamples = (drawn[1][name] - drawn[0][name])[:, part]
+        first_value, second_value = mean_of(before), mean_of(after)
         found[name] = PairedComparison(
             name,
             first_value,
             second_value,
-            percentile_interval(second_value - first_value, drawn_differences),
+            percentile_interval(second_value - first_value, fixed_means(after - before, resamples)),
             *(("", math.nan, GROUPED) if grouped else _test(name, one, other, column)),
         )
     return found
@@ -179,16 +180,11 @@ NO_TEST = "no test fits this metric, so there is only the interval"
 TOO_FEW = f"fewer than {FEWEST} images with or without the class, so there is only the interval"
 
 
-def _terms(name: str, batch: CheckedBatch, column: int | None) -> np.ndarray:
-    """What the scalar is the mean of, or the positive class's value where there is one."""
-    if column is None:
-        return terms(name, batch)
-    values = METRICS[name](batch)
-    return terms(name, batch) if isinstance(values, float) else values[column : column + 1]
-
-
-def _differences(name: str, first: CheckedBatch, second: CheckedBatch, column: int | None) -> np.ndarray:
-    return np.asarray(_terms(name, second, column) - _terms(name, first, column))
+def _part(name: str, batch: CheckedBatch, column: int | None) -> slice:
+    """Which of a metric's terms are compared: the positive class's, where it has a value for each class."""
+    if column is None or isinstance(METRICS[name](batch), float):
+        return slice(None)
+    return slice(column, column + 1)
 
 
 def _test(name: str, first: CheckedBatch, second: CheckedBatch, column: int | None) -> tuple[str, float, str]:
