@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monai_ept.benchmark.report.scores import Column, Score, Scores
+from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.axes import TOP, equal_spans, tidy
 from monai_ept.reporting.figure import AHEAD, BEHIND, GREY, INK, figure_of
 
@@ -35,7 +36,8 @@ def draw_ranks(table: Scores, metric: str, text_of: Callable[[Score], str]) -> A
         axes.set_title(", ".join(table.where(column.backbone, column.title)), loc="left")
     equal_spans(list(grid), "x", top=TOP)
     figure.get_layout_engine().set(h_pad=0.1)
-    figure.supxlabel("\n".join([metric.replace("_", " "), *_legend(table)]), fontsize=11)
+    words = metric.replace("_", " ") + ", less is better" * lower_is_better(metric)
+    figure.supxlabel("\n".join([words, *_legend(table)]), fontsize=11)
     return figure
 
 

@@ -99,7 +99,9 @@ def _name_lines(figure: Any, reference: str) -> None:
     """What the lines are that every panel has, above all of them."""
     from matplotlib.lines import Line2D
 
-    lines = {"the method of the title": {"color": COLOURS[0], "marker": "o", "linewidth": 1.8}}
+    lines: dict[str, dict[str, Any]] = {
+        "the method of the title": {"color": COLOURS[0], "marker": "o", "linewidth": 1.8}
+    }
     if reference:
         lines[reference] = {"color": GREY, "linestyle": "--", "linewidth": 1.6}
     lines["all other methods"] = {"color": FAINT, "linewidth": 1}
