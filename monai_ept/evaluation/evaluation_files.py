@@ -15,6 +15,7 @@ from monai_ept.evaluation.reliability import draw_reliability
 from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import Interval
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.reporting.csv_file import write_csv
 
 __all__ = ["write_metrics", "write_per_class", "write_report"]
@@ -30,6 +31,7 @@ def write_report(
     task: str,
     expected_ids: Sequence[str] | None = None,
     figures: bool = True,
+    sets: PredictionSets | None = None,
 ) -> dict[str, Path]:
     """
     Write all of it.
@@ -43,6 +45,7 @@ def write_report(
         task: "multiclass" or "multilabel".
         expected_ids: ids that must all be there.
         figures: draw the figures too.
+        sets: what makes prediction sets, which stand beside the predictions then.
 
     Raises:
         ValueError: when predictions are not complete.
@@ -58,7 +61,7 @@ def write_report(
     remove_partials(folder, "*")  # of a process that was killed while it wrote here
     counts = confusion_counts(table.probabilities, table.labels, task)
     paths = {
-        "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids),
+        "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids, sets=sets),
         **write_metrics(folder, metrics, intervals),
         "per_class": write_per_class(folder, metrics, class_names),
         "confusion_matrix": write_confusion_matrix(folder, counts, class_names),

@@ -16,9 +16,12 @@ from torch import nn
 from monai_ept.data.records import Record
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.evaluation.prediction_sets import measure_sets
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks.precision import at_precision
+from monai_ept.networks.unwrap_network import unwrap
 from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict"]
@@ -123,7 +126,8 @@ def evaluate(
         WriteError: when the folder cannot be written.
     """
     table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
-    return evaluate_table(table, task=task, **settings)
+    sets = getattr(unwrap(network), "prediction_sets", None)
+    return evaluate_table(table, task=task, **{"sets": sets, **settings})
 
 
 def evaluate_records(
@@ -166,6 +170,7 @@ def evaluate_table(
     folder: str | Path | None = None,
     num_resamples: int = 1000,
     seed: int = 0,
+    sets: PredictionSets | None = None,
 ) -> Evaluation:
     """
     As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``).
@@ -179,12 +184,16 @@ def evaluate_table(
         folder: where the report goes; without it nothing is written.
         num_resamples: of the bootstrap; 0 leaves the intervals out.
         seed: of the bootstrap.
+        sets: what makes prediction sets, whose measures are ``metrics["prediction_sets"]`` then.
     """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
     names = tuple(class_names) if class_names else tuple(f"class_{i}" for i in range(table.probabilities.shape[1]))
     given: dict[str, Any] = {"inputs": "probabilities", "task": task, "class_names": names}
     metrics = classification_metrics(table.probabilities, table.labels, **given)
+    if sets is not None:
+        drawn: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed}
+        metrics["prediction_sets"] = measure_sets(sets, table, groups, task=task, class_names=names, **drawn)
     intervals: dict[str, Interval] = {}
     if num_resamples:
         intervals = bootstrap_interval(
@@ -198,5 +207,6 @@ def evaluate_table(
         )
     paths = {}
     if folder is not None:
-        paths = write_report(folder, table, metrics, intervals, class_names=names, task=task, expected_ids=expected_ids)
+        about: dict[str, Any] = {"class_names": names, "task": task, "expected_ids": expected_ids, "sets": sets}
+        paths = write_report(folder, table, metrics, intervals, **about)
     return Evaluation(metrics, intervals, table, paths)
