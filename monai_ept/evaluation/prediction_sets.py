@@ -18,7 +18,7 @@ from monai_ept.reporting.figure import BLUE, INK, RED, Picture, figure_of
 from monai_ept.reporting.numbers import decimal, many, percent
 from monai_ept.reporting.page import Section
 
-__all__ = ["about_sets", "measure_sets", "prediction_sets_section", "set_columns"]
+__all__ = ["about_sets", "draw_sets", "measure_sets", "prediction_sets_section", "set_columns"]
 
 NONE = (
     "No prediction sets: the network carries no threshold; a training with validation images, or with a solved head, "
@@ -45,12 +45,12 @@ def set_columns(
     """Columns of ``predictions.csv`` by name, a cell for each image; see ``write_predictions``."""
     held, sure = sets.decide(probabilities, task)
 
-    def named(rows: np.ndarray) -> list[str]:
+    def named(rows: Any) -> list[str]:
         return [";".join(name for name, there in zip(class_names, row, strict=True) if there) for row in rows]
 
-    whole = sure.reshape(len(sure), -1).all(axis=1)
+    whole: Any = sure.reshape(len(sure), -1).all(axis=1)
     columns = {"set": named(held), "sure": ["yes" if one else "not sure" for one in whole]}
-    return columns if task == "multiclass" else {**columns, "not_sure": named(np.logical_not(sure))}
+    return columns if task == "multiclass" else {**columns, "not_sure": named(~sure)}
 
 
 def measure_sets(
@@ -144,8 +144,8 @@ def about_sets(found: Mapping[str, Any] | None, task: str, why: str = "") -> lis
     promised, of_groups = percent(sets.coverage, 0), many(sets.groups, "group")
     if sets.threshold is None:
         return [
-            f"No guarantee can be given: to promise {promised} takes images of {fewest_groups(sets.coverage)} patients "
-            f"(or other groups) to calibrate on, and there were {sets.groups}. Every set holds all classes."
+            f"No guarantee can be given: to promise {promised} takes images of at least "
+            f"{fewest_groups(sets.coverage)} patients (or other groups) to calibrate on, and there were {sets.groups}. Every set holds all classes."
         ]
     what = "the set holds the right class" if task == "multiclass" else "yes, no or not sure is true of a label"
     low, high = coverage_range(sets.coverage, sets.groups)
