@@ -112,7 +112,7 @@ def finish_evaluation(
         FileExistsError: when there is a result in the folder already.
         WriteError: when the folder cannot be written.
     """
-    sets = training.prediction_sets
+    sets = training.prediction_sets if part == "test" else None  # others have made them
     with ResultFolder(output_dir, "evaluation", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         result = evaluate_table(
             table,
@@ -128,7 +128,8 @@ def finish_evaluation(
         place.deliver()
         result.paths.update({name: place.find(path) for name, path in result.paths.items()})
     print(f"\n{metrics_table(result.metrics, result.intervals)}\n")
-    print("\n".join(about_sets(result.metrics.get("prediction_sets"), training.task)))
+    if part == "test":
+        print("\n".join(about_sets(result.metrics.get("prediction_sets"), training.task)))
     print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
     if tracking is not None:
         sent = tracking.finish(result.recorded, {part: list(result.paths.values())}, prefix=part)
