@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import percentile_interval
-from monai_ept.metrics.bootstrap import draw_groups, rows_of_groups
+from monai_ept.metrics.bootstrap import rows_of_groups
 from monai_ept.metrics.conformal import PredictionSets, coverage_range, fewest_groups
 from monai_ept.reporting.axes import short, tidy
 from monai_ept.reporting.figure import BLUE, INK, RED, Picture, figure_of
@@ -56,12 +56,10 @@ def set_columns(
 def measure_sets(
     sets: PredictionSets,
     table: PredictionTable,
-    groups: Mapping[str, Any] | None = None,
-    *,
-    task: str,
     class_names: Sequence[str],
-    num_resamples: int = 1000,
-    seed: int = 0,
+    task: str,
+    groups: Mapping[str, Any] | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """
     How often the sets hold the truth on labelled images, as ``metrics.json`` has it.
@@ -69,11 +67,10 @@ def measure_sets(
     Args:
         sets: what makes them.
         table: predictions with labels.
-        groups: patient, study or lesion by image id: whole groups are resampled.
-        task: "multiclass" or "multilabel".
         class_names: one name per class.
-        num_resamples: of the bootstrap; 0 leaves the intervals out.
-        seed: of the bootstrap.
+        task: "multiclass" or "multilabel".
+        groups: patient, study or lesion by image id.
+        weights: how often each image is in each resample, ``(resamples, images)``; without them there are no intervals.
 
     Returns:
         "calibration", what the sets come from; "coverage" (each group counts once, as in what is promised), "set_size",
@@ -89,43 +86,35 @@ def measure_sets(
     else:
         covered = ~sure | (held == table.labels.astype(bool))
         outcomes = list(zip(covered.T, sure.T, strict=True))
-    images = np.stack([np.ones(len(held)), held.sum(axis=1), *map(_each, (covered, sure, covered & sure))], axis=1)
-    names = range(len(held)) if groups is None else [groups[identity] for identity in table.ids]
-    rows = rows_of_groups(names)
-    # Of each group: one, its share of images that are covered, and sums over its images.
-    sums = np.stack([[1.0, images[own, 2].mean(), *images[own].sum(axis=0)] for own in rows.values()])
-    drawn = [
-        _measures(sums[one].sum(axis=0)) for one in draw_groups([*np.arange(len(sums))[:, None]], num_resamples, seed)
-    ]
-    measures = {}
-    for name, value in _measures(sums.sum(axis=0)).items():
-        interval = percentile_interval(value, [one[name] for one in drawn])
-        measures[name] = {"value": value, **({"low": interval.low, "high": interval.high} if drawn else {})}
-    per_class = {
+    share = np.ones(len(held))  # of its group
+    for own in rows_of_groups(table.ids if groups is None else [groups[one] for one in table.ids]).values():
+        share[own] = 1 / len(own)
+    # Of each image, with several labels the mean of their decisions.
+    is_covered, is_sure, is_right = (one.reshape(len(held), -1).mean(axis=1) for one in (covered, sure, covered & sure))
+    every = np.ones(len(held))
+    shares = {
+        "coverage": (share * is_covered, share),
+        "set_size": (held.sum(axis=1), every),
+        "not_sure": (1 - is_sure, every),
+        "accuracy_sure": (is_right, is_sure),
+    }
+    found: dict[str, Any] = {"calibration": sets.record}
+    for name, (part, whole) in shares.items():
+        with np.errstate(invalid="ignore"):  # nothing may be sure
+            found[name] = {"value": float(np.divide(part.sum(), whole.sum()))}
+            if weights is not None:
+                interval = percentile_interval(found[name]["value"], (weights @ part) / (weights @ whole))
+                found[name].update(low=interval.low, high=interval.high)
+    found["per_class"] = {
         name: {
-            "sure_right": int((sure & covered).sum()),
-            "held": int((~sure & covered).sum()),
-            "missed": int((~sure & ~covered).sum()),
-            "sure_wrong": int((sure & ~covered).sum()),
+            "sure_right": int((is_sure & is_held).sum()),
+            "held": int((~is_sure & is_held).sum()),
+            "missed": int((~is_sure & ~is_held).sum()),
+            "sure_wrong": int((is_sure & ~is_held).sum()),
         }
-        for name, (covered, sure) in zip(class_names, outcomes, strict=True)
+        for name, (is_held, is_sure) in zip(class_names, outcomes, strict=True)
     }
-    return {"calibration": sets.record, **measures, "per_class": per_class}
-
-
-def _each(of_labels: np.ndarray) -> np.ndarray:
-    """Of each image, the mean over its labels where there are several decisions."""
-    return np.asarray(of_labels.reshape(len(of_labels), -1).mean(axis=1))
-
-
-def _measures(sums: np.ndarray) -> dict[str, float]:
-    groups, share, images, size, _, sure, right = sums.tolist()
-    return {
-        "coverage": share / groups,
-        "set_size": size / images,
-        "not_sure": 1 - sure / images,
-        "accuracy_sure": right / sure if sure else float("nan"),
-    }
+    return found
 
 
 def about_sets(found: Mapping[str, Any] | None, task: str, why: str = "") -> list[str]:
@@ -143,9 +132,10 @@ def about_sets(found: Mapping[str, Any] | None, task: str, why: str = "") -> lis
     assert sets is not None
     promised, of_groups = percent(sets.coverage, 0), many(sets.groups, "group")
     if sets.threshold is None:
+        everything = "every set holds all classes" if task == "multiclass" else "no label is decided"
         return [
-            f"No guarantee can be given: to promise {promised} takes images of at least "
-            f"{fewest_groups(sets.coverage)} patients (or other groups) to calibrate on, and there were {sets.groups}. Every set holds all classes."
+            f"No guarantee can be given: to promise {promised} takes images of at least {fewest_groups(sets.coverage)} "
+            f"patients (or other groups) to calibrate on, and there were {sets.groups}; {everything}."
         ]
     what = "the set holds the right class" if task == "multiclass" else "yes, no or not sure is true of a label"
     low, high = coverage_range(sets.coverage, sets.groups)

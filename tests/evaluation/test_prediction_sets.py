@@ -12,6 +12,7 @@ from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.evaluator import evaluate_table
 from monai_ept.evaluation.prediction_sets import about_sets, measure_sets, prediction_sets_section
 from monai_ept.handlers import PredictionTable
+from monai_ept.metrics import group_weights
 from monai_ept.metrics.conformal import PredictionSets
 from tests.evaluation.predictions import read
 
@@ -27,7 +28,8 @@ PATIENTS = {"1": "p", "2": "p", "3": "p", "4": "q", "5": "r"}
 
 def measured(**changes):
     sets = dataclasses.replace(SETS, **changes)
-    return measure_sets(sets, TABLE, PATIENTS, task="multiclass", class_names=NAMES, num_resamples=200)
+    weights = group_weights([PATIENTS[identity] for identity in TABLE.ids], 200, seed=0)
+    return measure_sets(sets, TABLE, NAMES, "multiclass", PATIENTS, weights)
 
 
 def test_by_hand():
@@ -51,7 +53,7 @@ def test_by_hand():
 def test_labels_by_hand():
     sets = PredictionSets(0.9, (0.8, 0.3), groups=20, images=20, source="left out")
     table = PredictionTable(["1", "2"], np.array([[0.9, 0.9], [0.5, 0.1]]), np.array([[1, 0], [0, 0]]))
-    found = measure_sets(sets, table, task="multilabel", class_names=["x", "y"], num_resamples=0)
+    found = measure_sets(sets, table, ["x", "y"], "multilabel")
     # x of the second image is not sure; y of the first is wrong for sure.
     assert [found[name] for name in ("coverage", "not_sure", "accuracy_sure", "set_size")] == [
         {"value": 3 / 4},
@@ -67,9 +69,7 @@ def test_an_evaluation_has_them_in_a_place_of_their_own(tmp_path):
     given = {"class_names": NAMES, "groups": PATIENTS, "num_resamples": 50}
     plain = evaluate_table(TABLE, folder=tmp_path / "plain", **given)
     found = evaluate_table(TABLE, folder=tmp_path / "sets", sets=SETS, **given)
-    assert {
-        key: value for key, value in found.metrics.items() if key != "prediction_sets"
-    }.keys() == plain.metrics.keys()
+    assert found.metrics.keys() == {*plain.metrics, "prediction_sets"}
     first, second = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("plain", "sets"))
     said = second.pop("prediction_sets")
     assert first == second
