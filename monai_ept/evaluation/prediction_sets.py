@@ -141,8 +141,8 @@ def about_sets(found: Mapping[str, Any] | None, task: str, why: str = "") -> lis
     low, high = coverage_range(sets.coverage, sets.groups)
     said = [
         f"Promised: for {promised} of new patients' images {what}. Here: {_with_interval(found['coverage'])}.",
-        f"Calibrated on {many(sets.images, 'image')} of {of_groups} ({IMAGES[sets.source]}): so many give from "
-        f"{percent(low, 0)} to {percent(high, 0)}, by the luck of which they were.",
+        f"Calibrated on {many(sets.images, 'image')} of {of_groups} ({IMAGES[sets.source]}); with that many, it comes "
+        f"out between {percent(low, 0)} and {percent(high, 0)}, depending on which they are.",
     ]
     least, most = found["coverage"].get("low"), found["coverage"].get("high")
     if most is not None and most < low:
@@ -182,14 +182,14 @@ def prediction_sets_section(found: Mapping[str, Any] | None, task: str, why: str
         else "What comes of all images for each label; the numbers are the share that is not wrong for sure, and the "
         "line is what is promised for each label."
     )
-    figure = draw_sets(found, task)
     return Section(
         "Prediction sets",
         sentences=said,
-        pictures=[Picture.drawn(["prediction-sets"], "", caption, figure)],
+        pictures=[Picture.drawn(["prediction-sets"], "", caption, draw_sets(found, task))],
         notes=[
             "The promise is for images like those of calibration, from the same place and with the classes in the same "
-            "shares: not for another hospital, not for a class that was never seen, and not for each class by itself."
+            "shares: not for another hospital, not for a class that was never seen, and not for the images of one "
+            f"{'class' if task == 'multiclass' else 'label'} by themselves."
         ],
     )
 
@@ -200,7 +200,7 @@ def draw_sets(found: Mapping[str, Any], task: str) -> Any:
     if task == "multiclass":
         per_class = {ALL: {key: sum(counts[key] for counts in per_class.values()) for key in PARTS}, **per_class}
     looks = PARTS if task == "multiclass" else {**PARTS, "held": ("not sure", PARTS["held"][1])}
-    figure = figure_of(7.2, 0.34 * len(per_class) + 1.25)
+    figure = figure_of(5.4, 0.3 * len(per_class) + 1.35)
     axes = figure.add_subplot()
     rows, left = np.arange(len(per_class)), np.zeros(len(per_class))
     totals = np.asarray([sum(counts.values()) for counts in per_class.values()])
@@ -220,5 +220,5 @@ def draw_sets(found: Mapping[str, Any], task: str) -> Any:
     axes.set(xlim=(0, 100), ylim=(len(per_class) - 0.5, -0.5), xlabel="% of the images")
     tidy(axes, labelsize=9)
     (first, *handles), (name, *names) = axes.get_legend_handles_labels()
-    figure.legend([*handles, first], [*names, name], loc="outside upper center", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend([*handles, first], [*names, name], loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
     return figure
