@@ -236,4 +236,6 @@ def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) 
 
 def _settings(training: Mapping[str, Any], repeat: str) -> Section:
     rows = [[str(key), str(value)] for key, value in sorted(training["params"].items())]
-    return Section("Settings, and how to repeat it", code=repeat, tables=[Table(["setting", "value"], rows)], folded=True)
+    return Section(
+        "Settings, and how to repeat it", code=repeat, tables=[Table(["setting", "value"], rows)], folded=True
+    )
