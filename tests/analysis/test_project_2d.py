@@ -23,7 +23,19 @@ def test_projections():
     points = plane(features)
     np.testing.assert_allclose(points, plane(features * 7), rtol=1e-6)  # no unit
     assert points[:, 0].var() > points[:, 1].var() and plane(features[:, :1]).shape == (90, 2)
-    np.testing.assert_array_equal(tsne(features[:30]), tsne(features[:30]))
+
+
+def test_a_projection_lies_as_its_start_does():
+    """Three clusters that begin from left to right, and from right to left: so they end, whatever their features say."""
+    labels = np.repeat(np.arange(3), 12)
+    features = np.random.default_rng(0).normal(size=(36, 6)) + 9 * np.eye(3, 6)[labels]
+    start = np.stack([labels, np.zeros(36)], axis=1) + np.random.default_rng(1).normal(size=(36, 2)) / 9
+    for sign in (1, -1):
+        found = tsne(features, start * [sign, 1])
+        centres = [found[labels == k, 0].mean() for k in range(3)]
+        assert centres == sorted(centres)[::sign]
+        np.testing.assert_array_equal(found, tsne(features, start * [7 * sign, 7], seed=3))  # of whatever size
+    assert np.isfinite(tsne(np.ones((9, 4)), np.zeros((9, 2)))).all()
 
 
 def test_a_projection_is_turned_and_not_stretched():
@@ -42,5 +54,5 @@ def test_contours_hold_the_share_of_points_that_they_say():
     assert density.sum() * cell == pytest.approx(1, abs=0.01)
     # Of a normal distribution, the region that holds half of it is known.
     assert (density >= levels[1]).sum() * cell == pytest.approx(2 * np.pi * 2 * np.log(2), rel=0.15)
-    assert density_levels(points[:5], xs, ys) is None
+    assert density_levels(points[:29], xs, ys) is None and density_levels(points[:30], xs, ys) is not None
     assert density_levels(np.stack([np.arange(20.0)] * 2, axis=1), xs, ys) is None
