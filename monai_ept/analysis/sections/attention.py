@@ -93,7 +93,8 @@ def attention_section(
     about: dict[str, Any] = {"volume": " (middle slice of the volume)" if len(maps.grid) == 3 else ""}
     pictures = []
     if out.draws:
-        pictures.append(out.picture(WORDS, "kept_layers", draw_kept_layers(maps, class_names)))
+        flat = is_flat(_apart_by_layer(maps))
+        pictures.append(out.picture(WORDS, "kept_layers", draw_kept_layers(maps, class_names), flat=flat))
         flat = is_flat(_mean_maps(maps))
         pictures.append(out.picture(WORDS, "kept_maps", draw_kept_maps(maps), flat=flat, **about))
         if (maps.counts > 0).sum() > 1:
@@ -160,8 +161,7 @@ def draw_kept_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     left.set_xticks(layers)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
 
-    present = _present(maps)
-    apart = (maps.class_means[present] - maps.mean)[..., maps.num_prefix :].mean(axis=-1)
+    present, apart = _present(maps), _apart_by_layer(maps)
     title = "kept by patches of a class, against all images"
     if is_flat(apart):
         title = f"classes: no pattern (all within {points(span_of(apart))})"
@@ -215,10 +215,12 @@ def draw_kept_maps(maps: ScalingMaps) -> Any:
 def draw_kept_classes(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     """By how much each class's mean map over layers and images differs from that of all images, in one scale."""
     present, apart = _present(maps), _apart(maps)
-    figure, grid = panels(len(present), 4 if len(present) <= 8 else 5, 2.1, 2.05)
+    # Grey panels say one thing together and may be small.
+    columns, size = (9, 1.15) if is_flat(apart) else (4 if len(present) <= 8 else 5, 2.1)
+    figure, grid = panels(len(present), columns, size, size + (0.3 if is_flat(apart) else 0))
     colours = colours_about_zero(apart)
     for k, one, (axes,) in zip(present, apart, grid, strict=True):
-        mean = f"{decimal(100 * one.mean(), 2, signed=True)} on average"
+        mean = f"mean {decimal(100 * one.mean(), 2, signed=True)}"
         _bare(axes, f"{short(class_names[k])} ({maps.counts[k]})", mean)
         image = axes.imshow(100 * one, **colours)
     say_scale(figure, image, [column[0] for column in grid], apart, "percentage points")
@@ -266,6 +268,11 @@ def _present(maps: ScalingMaps) -> list[int]:
 def _apart(maps: ScalingMaps) -> np.ndarray:
     """By how much the maps of classes that are there, means over layers, differ from the map of all images."""
     return maps.to_map(maps.class_means[_present(maps)]).mean(axis=1) - _mean_maps(maps).mean(axis=0)
+
+
+def _apart_by_layer(maps: ScalingMaps) -> np.ndarray:
+    """The same by layer and as means over patches, ``(classes, layers)``."""
+    return (maps.class_means[_present(maps)] - maps.mean)[..., maps.num_prefix :].mean(axis=-1)
 
 
 def _example_layers(maps: ScalingMaps) -> list[int]:

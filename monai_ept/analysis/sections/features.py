@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from monai_ept.analysis.project_2d import FEWEST_POINTS, density_levels, first_c
 from monai_ept.analysis.sections.output import Output
 from monai_ept.reporting.axes import quiet, robust_limits, short
 from monai_ept.reporting.figure import BLUE, GREY, INK, class_colours, figure_of, panels
-from monai_ept.reporting.numbers import measured
+from monai_ept.reporting.numbers import decimal, measured
 from monai_ept.reporting.page import Cell, Section, Table
 from monai_ept.reporting.prose import sentences
 
@@ -133,9 +134,11 @@ def _table(changes: Mapping[str, Change]) -> Table:
             verdict = Cell("better", kind="good") if better else Cell("worse", kind="bad")
         elif one.clear:
             verdict = Cell("lower" if one.difference < 0 else "higher")
-        difference, low, high = (measured(value, signed=True) for value in (one.difference, one.low, one.high))
+        # One digit more where a difference would be lost.
+        written = partial(decimal, digits=4) if 0 < abs(one.difference) < 0.005 else measured
+        difference, low, high = (written(value, signed=True) for value in (one.difference, one.low, one.high))
         interval = Cell(difference, below=[] if np.isnan(one.low) else [f"{low} to {high}"])
-        rows.append([Cell(title, below=[what]), measured(one.pretrained), measured(one.tuned), interval, verdict])
+        rows.append([Cell(title, below=[what]), written(one.pretrained), written(one.tuned), interval, verdict])
     return Table(["measure", "pretrained", "tuned", "difference, 95 % interval", ""], rows, numbers=(1, 2, 3))
 
 

@@ -78,7 +78,7 @@ def say_scale(figure: Any, image: Any, axes: Any, values: np.ndarray, unit: str 
 
 def colour_bar(figure: Any, image: Any, axes: Any, unit: str, fraction: float = 0.05) -> None:
     """A bar beside axes, without a frame."""
-    bar = figure.colorbar(image, ax=axes, fraction=fraction, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, fraction=fraction, pad=0.02, aspect=max(20, 5 * figure.get_figheight()))
     bar.set_label(unit, fontsize=8.5)
     bar.ax.tick_params(labelsize=8, length=2)
     bar.outline.set_visible(False)

@@ -33,7 +33,11 @@ def test_what_is_said_of_distances_follows_from_the_numbers():
     assert "classes became tighter: 83.3 % of it lies within classes before, 81.5 % after" in said[1]
     assert "difference −1.8 points, 95 % interval −3.0 to −1.0" in said[1]
     assert "is not told apart, from 0.100 to 0.050" in said[2]
-    assert "before and after is not told apart: balanced" in said[3] and "guessing gives 0.250" in said[3]
+    assert "before and after are not told apart: balanced" in said[3] and "guessing gives 0.250" in said[3]
+    assert (
+        "rose from 0.1000 to 0.1004 (difference +0.0004, 95 % interval +0.0003 to"
+        in about_distances({**CHANGES, "silhouette": Change(0.1, 0.1004, 0.0003, 0.0005)}, 4)[2]
+    )
     assert "fell from 0.100" in about_distances({**CHANGES, "silhouette": Change(0.1, 0.05, -0.1, -0.02)}, 4)[2]
     assert "does better:" in about_distances({**CHANGES, "separability": Change(0.5, 0.6, 0.01, 0.2)}, 4)[3]
     other = {**CHANGES, "within": Change(100, 110, -1, 30), "within_share": Change(0.8, 0.801, -0.01, 0.02)}
