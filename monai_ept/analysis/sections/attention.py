@@ -162,6 +162,9 @@ def draw_kept_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
 
     present, apart = _present(maps), _apart_by_layer(maps)
+    if not present:
+        right.set_axis_off()
+        return figure
     title = "kept by patches of a class, against all images"
     if is_flat(apart):
         title = f"classes: no pattern (all within {points(span_of(apart))})"
