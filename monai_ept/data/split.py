@@ -15,8 +15,9 @@ from typing import Any
 from monai_ept.data.keep_together import joined_groups
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
 from monai_ept.files import usable_folder, write_whole
+from monai_ept.metrics.positive_class import PositiveClass
 
-__all__ = ["PARTS", "FewShotSplit", "describe", "leaks"]
+__all__ = ["PARTS", "FewShotSplit", "describe", "leaks", "meaning"]
 
 PARTS = ("train", "val", "test")
 
@@ -53,7 +54,10 @@ class FewShotSplit:
         source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
         summary: counts by class, what was left out, and every warning.
-        origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.
+        origin: how the data set was loaded, see ``RecordSet``; no part of what the split is, and neither are these:
+        class_names: of the data set; empty for a split made by hand.
+        task: of the data set; None for a split made by hand.
+        positive: the class that is looked for, see ``RecordSet``.
     """
 
     train: list[Record]
@@ -64,6 +68,9 @@ class FewShotSplit:
     settings: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    class_names: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    task: str | None = field(default=None, repr=False, compare=False)
+    positive: PositiveClass | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name))}" for name in PARTS)
@@ -130,12 +137,17 @@ class FewShotSplit:
         by_id = {record["id"]: record for record in data.records}
         records: dict[str, Any] = {name: [by_id[identity] for identity in ids] for name, ids in parts.items()}
         about = {key: content[key] for key in ("source", "source_hash", "settings", "summary")}
-        return cls(**records, **about, origin=data.origin)
+        return cls(**records, **about, **meaning(data))
 
     @classmethod
     def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
         """Read a saved split, see :py:meth:`from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"), data)
+
+
+def meaning(data: RecordSet) -> dict[str, Any]:
+    """What a split takes over from its data set."""
+    return {name: getattr(data, name) for name in ("origin", "class_names", "task", "positive")}
 
 
 def describe(records: Sequence[Record], data: RecordSet) -> dict[str, Any]:
