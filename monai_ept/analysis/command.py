@@ -25,7 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
     images.add_argument("--split", metavar="FILE", help="the split (that of the run)")
     images.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the split (%(default)s)")
-    images.add_argument("--max-images", type=int, default=500, help="a random choice of so many (%(default)s)")
+    images.add_argument("--max-images", type=int, default=500, help="so many of them, drawn by class (%(default)s)")
     parser.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
     parser.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
     parser.add_argument("--overwrite", action="store_true", help="replace an analysis that is in that folder")
