@@ -16,6 +16,7 @@ from monai_ept.bundle.untrained import Untrained
 from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
 from monai_ept.evaluation.evaluator import Evaluation
+from monai_ept.evaluation.prediction_sets import about_sets, set_columns
 from monai_ept.files import file_name, full_disk_is_said, write_whole
 from monai_ept.handlers import MLflowTracking, PredictionTable
 from monai_ept.model import TunedViT
@@ -111,6 +112,7 @@ def finish_evaluation(
         FileExistsError: when there is a result in the folder already.
         WriteError: when the folder cannot be written.
     """
+    sets = training.prediction_sets if part == "test" else None  # others have made them
     with ResultFolder(output_dir, "evaluation", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         result = evaluate_table(
             table,
@@ -121,10 +123,13 @@ def finish_evaluation(
             folder=place.begin(),
             num_resamples=num_resamples,
             seed=seed,
+            sets=sets,
         )
         place.deliver()
         result.paths.update({name: place.find(path) for name, path in result.paths.items()})
     print(f"\n{metrics_table(result.metrics, result.intervals)}\n")
+    if part == "test":
+        print("\n".join(about_sets(result.metrics.get("prediction_sets"), training.task)))
     print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
     if tracking is not None:
         sent = tracking.finish(result.recorded, {part: list(result.paths.values())}, prefix=part)
@@ -162,6 +167,7 @@ def finish_predictions(
     """
     good = [index for index, identity in enumerate(table.ids) if identity not in errors]
     readable = PredictionTable([table.ids[index] for index in good], np.asarray(table.probabilities)[good])
+    sets = training.prediction_sets
     with ResultFolder(output_dir, "predictions", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         path = write_predictions(
             place.begin(),
@@ -170,12 +176,15 @@ def finish_predictions(
             training.task,
             expected_ids=[record["id"] for record in records],
             errors=errors,
+            sets=sets,
         )
         place.deliver()
         path = place.find(path)
-    for identity, probabilities in list(zip(readable.ids, readable.probabilities, strict=True))[:10]:
+    beside = {} if sets is None else set_columns(sets, readable.probabilities, training.class_names, training.task)
+    for index, (identity, probabilities) in enumerate(zip(readable.ids[:10], readable.probabilities, strict=False)):
         best = int(probabilities.argmax())
-        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}")
+        unsure = f", not sure: {beside['set'][index]}" if beside and beside["sure"][index] != "yes" else ""
+        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}{unsure}")
     if len(readable) > 10:
         print(f"  … and {len(readable) - 10} more")
     for identity, reason in errors.items():

@@ -15,7 +15,9 @@ from ignite.engine import Events
 from torch import distributed
 
 from monai_ept._moved import moved_names
+from monai_ept.delta import store_prediction_sets
 from monai_ept.engines.baseline import linear_baseline
+from monai_ept.engines.set_calibration import calibrate_sets
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.class_numbers import threshold_of
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records, predict
@@ -47,6 +49,7 @@ class Training(TrainingParts):
     """
 
     evaluation: Evaluation | None = None
+    no_sets = ""  # why the network makes no prediction sets, in a sentence; empty where it does
     sent = True  # whether MLflow has everything, once the training is finished
 
     def run(self) -> FitResult:
@@ -70,6 +73,7 @@ class Training(TrainingParts):
         with self.place, full_disk, self.stop, self.tracking:
             self.begin()
             self.learn()
+            self.calibrate()
             return self.finish()
 
     def _say_what_stays(self) -> None:
@@ -101,6 +105,12 @@ class Training(TrainingParts):
             return  # it is there, and the checkpoint says if it fits
         self.split.save(work / SPLIT_FILE)
         write_record(work, **self.record)
+
+    def calibrate(self) -> None:
+        """Find what makes prediction sets, and put it into the delta file."""
+        self.no_sets = calibrate_sets(self)
+        if rank() == 0 and self.place is not None and not self.no_sets:
+            store_prediction_sets(self.place.work / DELTA_FILE, self.net.prediction_sets)
 
     def finish(self) -> FitResult:
         """
@@ -169,7 +179,7 @@ class Training(TrainingParts):
             [str(record["group"]) for record in self.split.train],
             task=self.task,
             device=self.device,
-            solved=self.recipe.solve and self.recipe.epochs > 0,
+            solved=bool(self.recipe.solve and self.recipe.epochs),
         )
         return evaluate_records(
             self.net,
