@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from monai_ept.engines.set_calibration import calibrate_sets
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.class_numbers import threshold_of
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records, predict
+from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import full_disk_is_said, write_whole
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
@@ -145,6 +146,8 @@ class Training(TrainingParts):
             written["checkpoint"] = work / CHECKPOINT_FILE
         if rank() == 0:
             write_whole(written["history"], json.dumps(history, indent=1) + "\n")
+            if self.evaluation is not None:
+                written["page"] = self._page(self.evaluation, history)
             report = {} if self.evaluation is None else self.evaluation.paths
             recorded = {} if self.evaluation is None else self.evaluation.recorded
             self.sent = self.tracking.finish(recorded, _artifacts(written, report))
@@ -197,6 +200,34 @@ class Training(TrainingParts):
             baseline=baseline,
         )
 
+    def _page(self, evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> Path:
+        """``report.html`` beside everything else."""
+        assert self.place is not None
+        return write_report_page(
+            self.place.work,
+            evaluation,
+            title=f"{self.split.source}: {self.place.folder.name}",
+            class_names=self.class_names,
+            task=self.task,
+            training=read_record(self.place.work),
+            split=self.split,
+            history=history,
+            no_sets=self.no_sets,
+            repeat=_repeat(self.origin.get("name"), self.place.folder, self.recipe.name),
+        )
+
+
+def _repeat(bundle: str | None, folder: Path, recipe: str) -> str:
+    """How the same training is started again."""
+    if bundle:
+        return (
+            f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
+        )
+    return (
+        f"done = FitResult.load({str(folder)!r})\ndata = done.data()\n"
+        "fit(net, done.split(data), recipe=Recipe.from_dict(done.record['recipe']), seed=done.record['seed'])"
+    )
+
 
 def rank() -> int:
     """The number of this process among those that train together."""
@@ -211,4 +242,5 @@ def _artifacts(paths: Mapping[str, Path], report: Mapping[str, Path]) -> dict[st
         "config": [paths["record"]],
         "training": [paths["history"]],
         "evaluation": list(report.values()),
+        "report": [paths["page"]] if "page" in paths else [],
     }

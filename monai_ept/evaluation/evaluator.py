@@ -18,6 +18,7 @@ from monai_ept.evaluation.beside_baseline import beside_baseline
 from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities, positive_numbers, threshold_of
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.evaluation.mistakes import worst_mistakes
 from monai_ept.evaluation.prediction_sets import measure_sets
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
@@ -164,6 +165,10 @@ def evaluate_records(
     evaluation = evaluate(network, data_loader, folder=folder, **about, **settings)
     shown = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
     evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, transform=shown, **about)
+    worst = worst_mistakes(records, evaluation.table, task)
+    if worst:
+        drawn = {"transform": shown, "name": "mistakes", **about}
+        evaluation.paths["mistakes"] = draw_gallery(folder, worst, evaluation.table, **drawn)
     return evaluation
 
 

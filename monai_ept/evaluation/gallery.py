@@ -29,6 +29,7 @@ def draw_gallery(
     transform: Any,
     number: int = 24,
     threshold: float = 0.5,
+    name: str = "images",
 ) -> Path:
     """
     Draw ``images.png``: images spread evenly over the records, each with its prediction; wrong ones in red, with what
@@ -44,6 +45,7 @@ def draw_gallery(
         transform: makes an image in [0, 1] of a record, ``network_transforms(net, mean=0.0, std=1.0)``.
         number: of images, at most.
         threshold: for multi-label decisions.
+        name: of the file, without its end.
 
     Raises:
         ValueError: when a record has no prediction.
@@ -68,7 +70,7 @@ def draw_gallery(
         said, right = _caption(table.probabilities[index], label, class_names, task, threshold)
         axes.set_title(said, fontsize=8, color=BLUE if right else RED, loc="left", pad=3)
     _legend(figure, task, threshold, labelled=table.labels is not None)
-    return save_figure(figure, Path(folder) / "images.png")
+    return save_figure(figure, Path(folder) / f"{name}.png")
 
 
 def _legend(figure: Any, task: str, threshold: float, *, labelled: bool) -> None:

@@ -37,9 +37,8 @@ def draw_history(history: Sequence[Mapping[str, Any]]) -> Any:
     tidy(axes, "y", labelsize=9)
     if validated:
         axes = panels[1]
-        name = (
-            next(iter(validated[-1]["val"])) if "balanced_accuracy" not in validated[-1]["val"] else "balanced_accuracy"
-        )
+        names = validated[-1]["val"]
+        name = "map" if "exact_match" in names else "balanced_accuracy"
         values = [row["val"][name] for row in validated]
         axes.plot([row["epoch"] for row in validated], values, "o-", color=RED, markersize=3.5)
         axes.set(xlabel="epoch", ylabel=f"{name.replace('_', ' ')} of validation images", ylim=(0, 1.02))
