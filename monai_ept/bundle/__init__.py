@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from monai_ept._moved import moved_names
 from monai_ept.bundle.images_to_adapt_to import unlabelled_images
-from monai_ept.bundle.images_to_evaluate import images_to_evaluate, other_predictions
+from monai_ept.bundle.images_to_evaluate import labelled_images, other_predictions
 from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
@@ -34,8 +34,8 @@ __all__ = [
     "finish_evaluation",
     "finish_predictions",
     "flag",
-    "images_to_evaluate",
     "join_processes",
+    "labelled_images",
     "leave_processes",
     "load_data",
     "local_device",

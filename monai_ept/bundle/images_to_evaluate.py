@@ -22,13 +22,13 @@ from monai_ept.runs.fit_result import SPLIT_FILE, FitResult
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.training_record import read_json
 
-__all__ = ["EXTERNAL", "images_to_evaluate", "other_predictions"]
+__all__ = ["EXTERNAL", "labelled_images", "other_predictions"]
 
 EXTERNAL = "external"
 """Instead of a part of the training's own data: every image of another labelled set."""
 
 
-def images_to_evaluate(
+def labelled_images(
     training: FitResult,
     part: str,
     dataset_dir: str | os.PathLike | None = None,

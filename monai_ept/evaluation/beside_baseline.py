@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from monai_ept.handlers.collect_predictions import PredictionTable
+from monai_ept.metrics.classification import metric_names
 from monai_ept.metrics.paired_tests import PairedComparison, compare_models, say_comparison
 
-__all__ = ["COMPARED", "beside_baseline", "compare_tables"]
+__all__ = ["KEY_METRIC", "beside_baseline", "compare_tables"]
 
-COMPARED = {"multiclass": ("balanced_accuracy", "accuracy", "auc"), "multilabel": ("map", "accuracy", "auc")}
-"""Metrics that models are compared in, the one that decides first."""
+KEY_METRIC = {"multiclass": "balanced_accuracy", "multilabel": "map"}
+"""The metric that decides which of two models is ahead."""
 
 
 def compare_tables(
@@ -40,7 +41,7 @@ def compare_tables(
         second.probabilities,
         second.labels,  # type: ignore[arg-type]  # which evaluate_table has looked for
         task=task,  # type: ignore[arg-type]
-        metrics=COMPARED[task],
+        metrics=metric_names(task),
         **settings,
     )
 
@@ -56,7 +57,7 @@ def beside_baseline(table: PredictionTable, name: str, other: PredictionTable, *
         settings: of ``compare_tables``.
     """
     found = compare_tables(other, table, **settings)
-    key = found[COMPARED[settings["task"]][0]]
+    key = found[KEY_METRIC[settings["task"]]]
     rows = {
         metric: {
             "baseline": one.first,

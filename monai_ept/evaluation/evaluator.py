@@ -30,8 +30,8 @@ from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict", "show_images"]
 
-WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
-"""Metrics that get an interval; kappa takes too long to resample for many labels."""
+WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "ece")
+"""Metrics that get an interval; resamples have a larger calibration error than the images themselves."""
 
 
 def build_evaluator(

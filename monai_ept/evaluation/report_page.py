@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.data.split import FewShotSplit
+from monai_ept.evaluation.beside_baseline import KEY_METRIC
 from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.evaluation.history_picture import draw_history
 from monai_ept.evaluation.prediction_sets import about_sets, prediction_sets_section
 from monai_ept.files import write_whole
+from monai_ept.metrics.classification import lower_is_better
 from monai_ept.reporting.figure import Picture
 from monai_ept.reporting.metrics_table import metric_rows
 from monai_ept.reporting.numbers import many, measured, number, percent, signed
@@ -24,7 +26,6 @@ __all__ = ["PAGE_FILE", "write_report_page"]
 PAGE_FILE = "report.html"
 FEW = 10
 """Test images of a class below which its numbers say little."""
-KEY = {"multiclass": "balanced_accuracy", "multilabel": "map"}
 _Pictures = Sequence[tuple[str, str, str, int | None]]
 
 PICTURES: _Pictures = (
@@ -92,6 +93,7 @@ def write_report_page(
     sections = [
         _numbers(evaluation),
         *([beside] if beside is not None else []),
+        *([_positive(metrics["positive"])] if "positive" in metrics else []),
         _classes(metrics, class_names),
         *(Section(heading, pictures=[one]) for heading, one in pictures),
         prediction_sets_section(metrics.get("prediction_sets"), task, no_sets),
@@ -119,7 +121,7 @@ def _subtitle(metrics: Mapping[str, Any], training: Mapping[str, Any] | None) ->
 
 def _short(evaluation: Evaluation, task: str, no_sets: str) -> list[str]:
     """What somebody with ten seconds reads."""
-    metrics, key = evaluation.metrics, KEY[task]
+    metrics, key = evaluation.metrics, KEY_METRIC[task]
     found = evaluation.intervals.get(key)
     ends = f" (95 % interval {number(found.low)} to {number(found.high)})" if found and found.known else ""
     guess = f"; guessing gives {number(1 / len(metrics['support']))}" if task == "multiclass" else ""
@@ -165,11 +167,12 @@ def _numbers(evaluation: Evaluation) -> Section:
         head += ["value", "difference", "95 % interval"]
         groups = [("this network", 2), (baseline["name"], 1), ("this network − the other", 2)]
     rows: list[list[str | Cell]] = []
-    for name, value, interval in metric_rows(metrics, evaluation.intervals):
+    alone = {name: value for name, value in metrics.items() if name != "positive"}
+    for name, value, interval in metric_rows(alone, evaluation.intervals):
         row: list[str | Cell] = [name.strip().replace("_", " "), value, interval]
         if baseline is not None:
             beside = baseline["metrics"].get(name)
-            row += ["", "", ""] if beside is None else _beside(beside)
+            row += ["", "", ""] if beside is None else _beside(name, beside)
         rows.append(row)
     notes = [
         "Intervals are a bootstrap over the test images (whole patients where they are known): how far a number would "
@@ -180,11 +183,39 @@ def _numbers(evaluation: Evaluation) -> Section:
     return Section("Numbers", tables=[Table(head, rows, numbers=range(1, len(head)), groups=groups)], notes=notes)
 
 
-def _beside(row: Mapping[str, float]) -> list[str | Cell]:
+def _beside(name: str, row: Mapping[str, float]) -> list[str | Cell]:
     known = "low" in row
-    kind = "same" if not known or row["low"] <= 0 <= row["high"] else "good" if row["difference"] > 0 else "bad"
+    better = (row["difference"] < 0) == lower_is_better(name)
+    kind = "same" if not known or row["low"] <= 0 <= row["high"] else "good" if better else "bad"
     ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
     return [f"{row['baseline']:.3f}", Cell(signed(row["difference"]), kind=kind), ends]
+
+
+def _positive(positive: Mapping[str, Any]) -> Section:
+    name, share = positive["class"], positive["prevalence"]
+    means = {
+        "sensitivity": f"of images with {name}, how many are claimed",
+        "specificity": "of images without it, how many are not",
+        "ppv": "of claimed images, how many have it",
+        "npv": "of images that are not claimed, how many do not have it",
+        "ppv_at_prevalence": f"PPV where {percent(share or 0, 2)} of all have it",
+        "npv_at_prevalence": f"NPV where {percent(share or 0, 2)} of all have it",
+    }
+    rows = [
+        [means[key], "–" if row["value"] is None or math.isnan(row["value"]) else f"{row['value']:.3f}", _ends(row)]
+        for key, row in positive["metrics"].items()
+    ]
+    notes = [
+        f"{positive['images']} of these {positive['of']} images have it: PPV and NPV are those of this share, of no "
+        "other, unless a prevalence is given."
+    ]
+    small = f"claimed from a probability of {measured(positive['threshold'])} on ({positive['threshold_is']})"
+    table = Table(["share", "value", "95 % interval"], rows, numbers=(1, 2))
+    return Section(f"{name} against the rest", small=small, tables=[table], notes=notes)
+
+
+def _ends(row: Mapping[str, float]) -> str:
+    return f"{row['low']:.3f} to {row['high']:.3f}" if "low" in row and not math.isnan(row["low"]) else ""
 
 
 def _classes(metrics: Mapping[str, Any], class_names: Sequence[str]) -> Section:

@@ -114,7 +114,7 @@ def test_evaluate_writes_the_report(net, tmp_path):
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     interval = found.intervals["auc"]
     assert [float(rows["auc"][k]) for k in ("value", "low", "high")] == pytest.approx(list(interval), rel=1e-6)
-    assert rows["kappa"]["low"] == ""
+    assert rows["ece"]["low"] == ""
     content = json.loads(found.paths["metrics"].read_text())
     assert content["support"] == dict.fromkeys(CLASSES, 12)
     with open(found.paths["confusion_matrix"], newline="") as file:
