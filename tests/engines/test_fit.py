@@ -291,8 +291,9 @@ def test_own_transforms(tmp_path):
         "progress": False,
     }
     fit(net, small_split(data), out_dir=tmp_path / "new", transforms={"eval": mine}, **given)
-    split = small_split(data)  # the linear head that it is compared with looks at training images as they are
-    assert set(seen) == {record["id"] for record in (*split.train, *split.test)}
+    # The linear head beside it looks at training images as they are, prediction sets at validation images.
+    split = small_split(data)
+    assert set(seen) == {record["id"] for record in (*split.train, *split.val, *split.test)}
     with pytest.warns(DeprecationWarning, match="write transforms=.*'train': .* instead"):
         fit(net, small_split(data), out_dir=tmp_path / "old", train_transform=mine, **given)
     assert {record["id"] for record in small_split(data).train} <= set(seen)
