@@ -220,9 +220,7 @@ class Training(TrainingParts):
 def _repeat(bundle: str | None, folder: Path, recipe: str) -> str:
     """How the same training is started again."""
     if bundle:
-        return (
-            f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
-        )
+        return f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
     return (
         f"done = FitResult.load({str(folder)!r})\ndata = done.data()\n"
         "fit(net, done.split(data), recipe=Recipe.from_dict(done.record['recipe']), seed=done.record['seed'])"

@@ -28,7 +28,7 @@ from monai_ept.networks.precision import at_precision
 from monai_ept.networks.unwrap_network import unwrap
 from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict"]
+__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict", "show_images"]
 
 WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
 """Metrics that get an interval; kappa takes too long to resample for many labels."""
@@ -163,13 +163,36 @@ def evaluate_records(
     settings["expected_ids"] = [record["id"] for record in records]
     about: dict[str, Any] = {"task": task, "class_names": class_names}
     evaluation = evaluate(network, data_loader, folder=folder, **about, **settings)
-    shown = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
-    evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, transform=shown, **about)
-    worst = worst_mistakes(records, evaluation.table, task)
-    if worst:
-        drawn = {"transform": shown, "name": "mistakes", **about}
-        evaluation.paths["mistakes"] = draw_gallery(folder, worst, evaluation.table, **drawn)
+    show_images(evaluation, network, records, folder=folder, transform_settings=transform_settings, **about)
     return evaluation
+
+
+def show_images(
+    evaluation: Evaluation,
+    network: nn.Module,
+    records: Sequence[Record],
+    *,
+    folder: str | Path,
+    task: str,
+    class_names: Sequence[str],
+    transform_settings: Mapping[str, Any] | None = None,
+) -> None:
+    """
+    Draw ``images.png``, a look at the images, and ``mistakes.png``, the worst of them, beside an evaluation.
+
+    Args:
+        evaluation: gets their paths.
+        network: says how its images are made.
+        records: the images.
+        folder: where to.
+        task and class_names: as in :py:func:`evaluate_table`.
+        transform_settings: what the images' transforms were given beyond the network's own.
+    """
+    about: dict[str, Any] = {"task": task, "class_names": class_names}
+    about["transform"] = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
+    evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, **about)
+    if worst := worst_mistakes(records, evaluation.table, task):
+        evaluation.paths["mistakes"] = draw_gallery(folder, worst, evaluation.table, name="mistakes", **about)
 
 
 def evaluate_table(

@@ -128,7 +128,8 @@ def _short(evaluation: Evaluation, task: str, no_sets: str) -> list[str]:
     baseline = metrics.get("baseline")
     if baseline is not None:
         rows = baseline["metrics"][key]
-        verdict = "Ahead of" if baseline["ahead"] else "Not ahead of"
+        behind = rows.get("high", 0) < 0
+        verdict = "Ahead of" if baseline["ahead"] else "Behind" if behind else "Not ahead of"
         within = f" ({number(rows['low'])} to {number(rows['high'])})" if "low" in rows else ""
         said.append(f"{verdict} {baseline['name']}: {name} {signed(rows['difference'])}{within}.")
     positive = metrics.get("positive")
@@ -159,8 +160,10 @@ def _numbers(evaluation: Evaluation) -> Section:
     metrics = evaluation.metrics
     baseline = metrics.get("baseline")
     head = ["metric", "value", "95 % interval"]
+    groups: list[tuple[str, int]] = []
     if baseline is not None:
-        head += [baseline["name"], "difference", "95 % interval"]
+        head += ["value", "difference", "95 % interval"]
+        groups = [("this network", 2), (baseline["name"], 1), ("this network − the other", 2)]
     rows: list[list[str | Cell]] = []
     for name, value, interval in metric_rows(metrics, evaluation.intervals):
         row: list[str | Cell] = [name.strip().replace("_", " "), value, interval]
@@ -174,7 +177,7 @@ def _numbers(evaluation: Evaluation) -> Section:
     ]
     if baseline is not None:
         notes.append(f"{baseline['said'].rstrip('.')}.")
-    return Section("Numbers", tables=[Table(head, rows, numbers=range(1, len(head)))], notes=notes)
+    return Section("Numbers", tables=[Table(head, rows, numbers=range(1, len(head)), groups=groups)], notes=notes)
 
 
 def _beside(row: Mapping[str, float]) -> list[str | Cell]:
