@@ -109,14 +109,20 @@ def _subtitle(metrics: Mapping[str, Any], training: Mapping[str, Any] | None) ->
     said = [f"{metrics['num_images']:,} test images"]
     if training is None:
         return said
-    params = training["params"]
+    params = _params(training)
     said.append(f"{params.get('train_images', '?')} images to train on")
     recipe = training.get("recipe") or {}
     if recipe:
         epochs = recipe.get("epochs")
         how = f"{epochs} epochs of {recipe['optimizer']}" if epochs else "the head solved, nothing trained"
         said.append(f"recipe {recipe['name']}: {how}")
-    return [*said, f"method {params['method']}", f"backbone {params['backbone']}", f"seed {training.get('seed')}"]
+    method, backbone = (params.get(key, "?") for key in ("method", "backbone"))
+    return [*said, f"method {method}", f"backbone {backbone}", f"seed {training.get('seed', params.get('seed'))}"]
+
+
+def _params(training: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What decides the result; release 0.1 wrote it in two places."""
+    return training.get("params") or {**(training.get("network") or {}), **training.get("training", {})}
 
 
 def _short(evaluation: Evaluation, task: str, no_sets: str) -> list[str]:
@@ -269,7 +275,7 @@ def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) 
 
 
 def _settings(training: Mapping[str, Any], repeat: str) -> Section:
-    rows = [[str(key), str(value)] for key, value in sorted(training["params"].items())]
+    rows = [[str(key), str(value)] for key, value in sorted(_params(training).items())]
     return Section(
         "Settings, and how to repeat it", code=repeat, tables=[Table(["setting", "value"], rows)], folded=True
     )

@@ -291,7 +291,8 @@ def test_own_transforms(tmp_path):
         "progress": False,
     }
     fit(net, small_split(data), out_dir=tmp_path / "new", transforms={"eval": mine}, **given)
-    split = small_split(data)  # all: training images for the linear head beside it, validation for sets
+    # The linear head beside it looks at training images as they are, prediction sets at validation images.
+    split = small_split(data)
     assert set(seen) == {record["id"] for record in (*split.train, *split.val, *split.test)}
     with pytest.warns(DeprecationWarning, match="write transforms=.*'train': .* instead"):
         fit(net, small_split(data), out_dir=tmp_path / "old", train_transform=mine, **given)
