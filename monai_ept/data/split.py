@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.data.keep_together import joined_groups
-from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
+from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.split_summary import PARTS, SplitSummary
 from monai_ept.files import usable_folder, write_whole
 
-__all__ = ["PARTS", "FewShotSplit", "describe", "leaks"]
-
-PARTS = ("train", "val", "test")
+__all__ = ["FewShotSplit", "leaks"]
 
 
 def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]) -> list[str]:
@@ -52,7 +51,7 @@ class FewShotSplit:
         source: name of the data set.
         source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
-        summary: counts by class, what was left out, and every warning.
+        summary: counts by class, what was left out, and every warning; it prints as a table.
         origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.
     """
 
@@ -64,6 +63,9 @@ class FewShotSplit:
     settings: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", SplitSummary(self.summary))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name))}" for name in PARTS)
@@ -136,17 +138,3 @@ class FewShotSplit:
     def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
         """Read a saved split, see :py:meth:`from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"), data)
-
-
-def describe(records: Sequence[Record], data: RecordSet) -> dict[str, Any]:
-    """Counts for a split's summary: images, groups, and both by class."""
-    groups: dict[str, list[str]] = {name: [] for name in data.class_names}
-    for record in records:
-        for index in positive_classes(record["label"]):
-            groups[data.class_names[index]].append(record["group"])
-    return {
-        "images": len(records),
-        "groups": len({record["group"] for record in records}),
-        "images_by_class": {name: len(of_images) for name, of_images in groups.items()},
-        "groups_by_class": {name: len(set(of_images)) for name, of_images in groups.items()},
-    }
