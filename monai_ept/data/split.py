@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from monai_ept._moved import moved_names
 from monai_ept.data.keep_together import joined_groups
 from monai_ept.data.records import DataError, Record, RecordSet
 from monai_ept.data.split_summary import PARTS, SplitSummary
@@ -138,3 +139,6 @@ class FewShotSplit:
     def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
         """Read a saved split, see :py:meth:`from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"), data)
+
+
+__getattr__ = moved_names(__name__)
