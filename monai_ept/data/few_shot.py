@@ -15,7 +15,7 @@ from monai_ept.checks import check_choice, check_whole
 from monai_ept.data.keep_together import contradictions, copies_of, joined_groups, one_of_each
 from monai_ept.data.near_copies import near_copies_of
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
-from monai_ept.data.split import FewShotSplit, leaks
+from monai_ept.data.split import FewShotSplit, leaks, meaning
 from monai_ept.data.split_summary import PARTS, describe
 
 __all__ = ["few_shot_split"]
@@ -244,7 +244,7 @@ def _split(
     notes += [f"class {name!r} has no image in test" for name, count in images.items() if not count]
     summary = {**counts, **more, "warnings": notes}
     train, val, test = parts
-    return FewShotSplit(train, val, test, data.name, data.source_hash, settings, summary, data.origin)
+    return FewShotSplit(train, val, test, data.name, data.source_hash, settings, summary, **meaning(data))
 
 
 def _groups(records: Iterable[Record]) -> set[str]:

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from monai_ept.metrics.positive_class import PositiveClass
+
 __all__ = ["TASKS", "DataError", "Record", "RecordSet", "Task", "positive_classes", "records_hash"]
 
 Record = dict[str, Any]
@@ -82,6 +84,7 @@ class RecordSet:
         copies: ids of records that are one image, byte for byte, see :py:func:`monai_ept.data.copies.exact_copies`;
             None where nobody has looked, and then a split looks itself.
         origin: how ``load_source`` was called, for the record of a training; None for records made by hand.
+        positive: the class that is looked for, if somebody has said which.
 
     Example::
 
@@ -99,9 +102,12 @@ class RecordSet:
     origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     wider: Mapping[str, str] = field(default_factory=dict, repr=False)
     copies: Sequence[Sequence[str]] | None = field(default=None, repr=False, compare=False)
+    positive: PositiveClass | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
+        if self.positive is not None:
+            self.positive.check(self.class_names)
 
     def __len__(self) -> int:
         return len(self.records)

@@ -17,8 +17,9 @@ from monai_ept.data.keep_together import joined_groups
 from monai_ept.data.records import DataError, Record, RecordSet
 from monai_ept.data.split_summary import PARTS, SplitSummary
 from monai_ept.files import usable_folder, write_whole
+from monai_ept.metrics.positive_class import PositiveClass
 
-__all__ = ["FewShotSplit", "leaks"]
+__all__ = ["FewShotSplit", "leaks", "meaning"]
 
 
 def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]) -> list[str]:
@@ -53,7 +54,10 @@ class FewShotSplit:
         source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
         summary: counts by class, what was left out, and every warning; it prints as a table.
-        origin: how the data set was loaded, see ``RecordSet``; no part of what the split is.
+        origin: how the data set was loaded, see ``RecordSet``; no part of what the split is, and neither are these:
+        class_names: of the data set; empty for a split made by hand.
+        task: of the data set; None for a split made by hand.
+        positive: the class that is looked for, see ``RecordSet``.
     """
 
     train: list[Record]
@@ -64,6 +68,9 @@ class FewShotSplit:
     settings: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    class_names: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    task: str | None = field(default=None, repr=False, compare=False)
+    positive: PositiveClass | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "summary", SplitSummary(self.summary))
@@ -133,12 +140,17 @@ class FewShotSplit:
         by_id = {record["id"]: record for record in data.records}
         records: dict[str, Any] = {name: [by_id[identity] for identity in ids] for name, ids in parts.items()}
         about = {key: content[key] for key in ("source", "source_hash", "settings", "summary")}
-        return cls(**records, **about, origin=data.origin)
+        return cls(**records, **about, **meaning(data))
 
     @classmethod
     def load(cls, path: str | Path, data: RecordSet) -> FewShotSplit:
         """Read a saved split, see :py:meth:`from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"), data)
+
+
+def meaning(data: RecordSet) -> dict[str, Any]:
+    """What a split takes over from its data set."""
+    return {name: getattr(data, name) for name in ("origin", "class_names", "task", "positive")}
 
 
 __getattr__ = moved_names(__name__)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from warnings import warn
 import torch
 
 from monai_ept.checks import check_choice
-from monai_ept.data import FewShotSplit, RecordSet
+from monai_ept.data import FewShotSplit
 from monai_ept.data.report import about_split
+from monai_ept.data.split import meaning
 from monai_ept.engines.recipe import SETTINGS, Recipe, recipe_of
 from monai_ept.engines.training import Training, rank
+from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.runs.fit_result import FitResult
 
@@ -35,6 +38,7 @@ def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResul
         settings = {key: given.pop(key) for key in SETTINGS if key in given}
         record = {key: given.pop(key) for key in _TRACK if key in given}
         transforms = {phase: given.pop(f"{phase}_transform", None) for phase in _PHASES}
+        data = given.pop("data", None)
         if settings:
             name = given.get("recipe", "train")  # what fit did then
             warn(f"fit: write recipe={ {'name': name, **settings} } instead.", DeprecationWarning, stacklevel=2)
@@ -45,6 +49,10 @@ def _old_arguments(function: Callable[..., FitResult]) -> Callable[..., FitResul
         if any(transform is not None for transform in transforms.values()):
             warn(f"fit: write transforms={transforms} instead.", DeprecationWarning, stacklevel=2)
             given["transforms"] = transforms
+        if data is not None:  # a split made from it knows as much
+            split = args[1] if len(args) > 1 else given["split"]
+            split = replace(split, **{**meaning(data), "origin": split.origin or data.origin})
+            args, given["split"] = args[:1], split
         return function(*args, **given)
 
     return call
@@ -56,7 +64,7 @@ def fit(
     split: FewShotSplit,
     *,
     recipe: str | Mapping[str, Any] | Recipe = "default",
-    data: RecordSet | None = None,
+    positive: PositiveClass | Mapping[str, Any] | str | None = None,
     seed: int = 0,
     out_dir: str | Path | None = None,
     resume: bool = False,
@@ -79,7 +87,9 @@ def fit(
         recipe: how to train: "default" (the head solved in closed form, nothing trained), "tune" (the method trained
             from there), "train" (AdamW, 20 epochs, from a drawn head), "paper" (the paper's SGD), a ``Recipe``, or a
             mapping of changes such as ``{"epochs": 5, "lr": 1e-3}`` or ``{"name": "paper", "epochs": 5}``.
-        data: the data set of the split, for class names and task; the network's names and the labels' kind otherwise.
+        positive: the class that is looked for, such as ``"melanoma"``, whose sensitivity, specificity and predictive
+            values the report has; or ``{"name": "melanoma", "operating_point": "youden", "prevalence": 0.02}``, see
+            ``PositiveClass``. That of the data by default; never guessed.
         seed: of order, augmentation, dropout and the bootstrap.
         out_dir: where to write; by default a folder in ``runs``, under a name in which everything differs that decides
             the result.
@@ -120,7 +130,7 @@ def fit(
         net,
         split,
         recipe,
-        data=data,
+        positive=positive,
         seed=seed,
         folder=True if out_dir is None else out_dir,
         resume=resume,

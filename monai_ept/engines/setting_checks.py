@@ -16,18 +16,21 @@ from typing import Any
 from torch import nn
 
 from monai_ept.checks import check_choice, check_mapping, check_number, check_text, check_whole, flag, shown
-from monai_ept.data import list_sources
+from monai_ept.data import FewShotSplit, RecordSet, list_sources
 from monai_ept.data.views import VIEW_SETS
 from monai_ept.engines.adaptation_settings import adaptation_of
+from monai_ept.engines.loss import task_of
 from monai_ept.engines.recipe import recipe_of
 from monai_ept.methods import build_methods
+from monai_ept.metrics.positive_class import PositiveClass
+from monai_ept.model import TunedViT
 from monai_ept.networks.device import usable_device
 from monai_ept.networks.load_backbone import check_backbone
 from monai_ept.networks.precision import at_precision
 from monai_ept.networks.readout import check_readout_setting
 from monai_ept.start import check_adapted
 
-__all__ = ["check_seed", "check_settings"]
+__all__ = ["check_seed", "check_settings", "meaning_of"]
 
 _Check = Callable[[str, Any], Any]
 
@@ -213,3 +216,24 @@ _CHECKS: dict[str, _Check] = {
     "register": _or_none(_model_name),
     "tags": _mapping("{'study': 'first'}"),
 }
+
+
+def meaning_of(
+    net: TunedViT, split: FewShotSplit, data: RecordSet | None, positive: PositiveClass | Mapping[str, Any] | str | None
+) -> tuple[str, tuple[str, ...], PositiveClass | None]:
+    """
+    Task, class names and positive class of a training: of the data, of a split made from data, or of the network.
+
+    Raises:
+        ValueError: when network and data have different numbers of classes, or the positive class cannot be.
+    """
+    about = data if data is not None else split
+    if about.class_names and len(about.class_names) != net.num_classes:
+        raise ValueError(
+            f"data has {len(about.class_names)} classes and the network {net.num_classes}: build it with as many."
+        )
+    names = tuple(about.class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
+    wanted = PositiveClass.of(positive) or about.positive
+    if wanted is not None:
+        wanted.check(names, validated=bool(split.val))
+    return about.task or task_of(split.train), names, wanted

@@ -15,19 +15,13 @@ from ignite.engine import Events
 from torch import distributed
 
 from monai_ept._moved import moved_names
+from monai_ept.engines.baseline import linear_baseline
 from monai_ept.engines.training_parts import TrainingParts
-from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records
+from monai_ept.evaluation.class_numbers import threshold_of
+from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records, predict
 from monai_ept.files import full_disk_is_said, write_whole
-from monai_ept.runs.fit_result import (
-    CHECKPOINT_FILE,
-    DELTA_FILE,
-    HISTORY_FILE,
-    RECORD_FILE,
-    SPLIT_FILE,
-    FitResult,
-    read_record,
-    write_record,
-)
+from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
+from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
 
 __all__ = ["Training", "rank"]
 
@@ -132,18 +126,7 @@ class Training(TrainingParts):
         else:
             if self.progress:
                 print(f"testing on {len(self.split.test)} images", file=sys.stderr, flush=True)
-            self.evaluation = evaluate_records(
-                self.net,
-                self.eval_loader("test"),
-                self.split.test,
-                folder=work / "evaluation",
-                task=self.task,
-                class_names=self.class_names,
-                num_resamples=self.recipe.num_resamples,
-                seed=self.seed,
-                device=self.device,
-                transform_settings=self.origin.get("transforms"),
-            )
+            self.evaluation = self._test(work / "evaluation")
         history = self.trainer.state.history
         best = self.evaluator.state.best_metric_epoch if self.recipe.select == "val" else self.trainer.state.epoch
         written = {"delta": work / DELTA_FILE, "split": work / SPLIT_FILE}
@@ -171,6 +154,37 @@ class Training(TrainingParts):
             folder=self.place.folder,
             paths=paths,
             record=read_record(self.place.folder) if rank() == 0 else {},
+        )
+
+    def _test(self, folder: Path) -> Evaluation:
+        """Metrics on test images, beside those of a linear head, and the report."""
+        threshold = None
+        if self.positive is not None and self.positive.is_chosen:
+            validation = predict(self.net, self.eval_loader("val"), task=self.task, device=self.device)
+            threshold = threshold_of(self.positive, validation, self.class_names)
+        baseline = linear_baseline(
+            self.net,
+            self.solving_loader,
+            self.eval_loader("test"),
+            [str(record["group"]) for record in self.split.train],
+            task=self.task,
+            device=self.device,
+            solved=self.recipe.solve and self.recipe.epochs > 0,
+        )
+        return evaluate_records(
+            self.net,
+            self.eval_loader("test"),
+            self.split.test,
+            folder=folder,
+            task=self.task,
+            class_names=self.class_names,
+            num_resamples=self.recipe.num_resamples,
+            seed=self.seed,
+            device=self.device,
+            transform_settings=self.origin.get("transforms"),
+            positive=self.positive,
+            threshold=threshold,
+            baseline=baseline,
         )
 
 

@@ -23,11 +23,11 @@ from monai_ept.data.records import Record
 from monai_ept.engines.adaptation import Unlabelled, described_start
 from monai_ept.engines.before_training import adapt_and_solve
 from monai_ept.engines.images_read import image_hashes
-from monai_ept.engines.loss import class_weights, make_loss, task_of
+from monai_ept.engines.loss import class_weights, make_loss
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.engines.run_description import describe_run, result_hash, run_name
-from monai_ept.engines.setting_checks import check_seed, check_settings
+from monai_ept.engines.setting_checks import check_seed, check_settings, meaning_of
 from monai_ept.engines.solve import Solution, solvable_layer, view_features
 from monai_ept.engines.train_batches import seen_at_random, train_batches
 from monai_ept.engines.trainer import build_trainer
@@ -35,12 +35,14 @@ from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.files import file_name
 from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOnSignal
 from monai_ept.metrics.classification import metric_names
+from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.networks.device import usable_device
-from monai_ept.runs.fit_result import CHECKPOINT_FILE, DELTA_FILE, read_record, with_absolute_path
+from monai_ept.runs.fit_result import CHECKPOINT_FILE
 from monai_ept.runs.folder_exchange import settle
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
+from monai_ept.runs.training_record import DELTA_FILE, read_record, with_absolute_path
 from monai_ept.tracking.dataset_input import dataset_of
 
 __all__ = ["TrainingParts"]
@@ -64,6 +66,8 @@ class TrainingParts:
         overwrite: replace the training that is in the folder, once the new one is complete.
         device: CUDA if there is a card, else CPU, by default.
         num_workers: processes that load images; the result is the same for any number.
+        positive: the class that is looked for: its name, a ``PositiveClass``, or a mapping of its arguments; that of
+            the data by default.
         unlabelled: images without labels that the network is adapted to first, see ``adapt``.
         network: what the engines call in the place of ``net``; around it, if need be, stands
             ``DistributedDataParallel``.
@@ -99,6 +103,7 @@ class TrainingParts:
         overwrite: bool = False,
         device: str | torch.device | None = None,
         num_workers: int = 0,
+        positive: PositiveClass | Mapping[str, Any] | str | None = None,
         unlabelled: Unlabelled | None = None,
         network: nn.Module | None = None,
         train_set: Any = None,
@@ -122,19 +127,13 @@ class TrainingParts:
             track=tracking if tracking is not None else False,
         )
         recipe, seed = recipe_of(recipe), check_seed(seed)
-        if data is not None and data.num_classes != net.num_classes:
-            raise ValueError(
-                f"data has {data.num_classes} classes and the network {net.num_classes}: build it with as many."
-            )
         if recipe.select == "val" and not split.val:
             raise ValueError("select='val' needs validation images and the split has none: make it with val='shots'.")
         if recipe.select == "val" and folder is None:
             raise ValueError("select='val' keeps the best epoch on disk: give the training a folder.")
-        self.task = data.task if data is not None else task_of(split.train)
+        self.task, self.class_names, self.positive = meaning_of(net, split, data, positive)
         if recipe.key_metric is not None:
             check_choice("key_metric", recipe.key_metric, metric_names(self.task))
-        names = data.class_names if data is not None else net.class_names
-        self.class_names = tuple(names or [f"class_{index}" for index in range(net.num_classes)])
         self.device = usable_device(device)
         self.net = net.to(self.device)
         recipe = recipe.for_methods(net.methods)
@@ -162,6 +161,7 @@ class TrainingParts:
             "task": self.task,
             "spatial_dims": net.vit.spatial_dims,
             "params": self.params,
+            "positive": None if self.positive is None else self.positive.to_dict(),
         }
         self.record["data"] = with_absolute_path(self.record["data"])
         self.name = run_name(self.record)

@@ -5,16 +5,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_ept.evaluation.confusion_matrix import confusion_counts, draw_confusion_matrix, write_confusion_matrix
+from monai_ept.evaluation.curve_files import draw_curves, write_curves
 from monai_ept.evaluation.predictions_csv import write_predictions
 from monai_ept.evaluation.reliability import draw_reliability
 from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import Interval
+from monai_ept.metrics.curves import Curves
 from monai_ept.reporting.csv_file import write_csv
 
 __all__ = ["write_metrics", "write_per_class", "write_report"]
@@ -28,6 +31,7 @@ def write_report(
     *,
     class_names: Sequence[str],
     task: str,
+    curves: Mapping[str, Curves] | None = None,
     expected_ids: Sequence[str] | None = None,
     figures: bool = True,
 ) -> dict[str, Path]:
@@ -41,6 +45,7 @@ def write_report(
         intervals: from ``bootstrap_interval``, for some of them.
         class_names: one name per class.
         task: "multiclass" or "multilabel".
+        curves: of each class, from ``class_curves``.
         expected_ids: ids that must all be there.
         figures: draw the figures too.
 
@@ -49,8 +54,8 @@ def write_report(
         WriteError: when the folder cannot be written.
 
     Returns:
-        path by what it is: "predictions", "metrics", "metrics_table", "per_class", "confusion_matrix", and with
-        figures "confusion_figure" and "reliability_figure".
+        path by what it is: "predictions", "metrics", "metrics_table", "per_class", "confusion_matrix" and "curves", and
+        with figures "confusion_figure", "reliability_figure" and "curves_figure".
     """
     if table.labels is None:
         raise ValueError("a report compares predictions with labels, and there are none.")
@@ -60,12 +65,16 @@ def write_report(
     paths = {
         "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids),
         **write_metrics(folder, metrics, intervals),
-        "per_class": write_per_class(folder, metrics, class_names),
+        "per_class": write_per_class(folder, metrics, class_names, curves),
         "confusion_matrix": write_confusion_matrix(folder, counts, class_names),
     }
+    if curves:
+        paths["curves"] = write_curves(folder, curves)
     if figures:
         paths["confusion_figure"] = draw_confusion_matrix(folder, counts, class_names)
         paths["reliability_figure"] = draw_reliability(folder, table.probabilities, table.labels, task)
+        if curves:
+            paths["curves_figure"] = draw_curves(folder, curves, metrics.get("positive"))
     return paths
 
 
@@ -94,8 +103,23 @@ def write_metrics(
     }
 
 
-def write_per_class(folder: str | Path, metrics: Mapping[str, Any], class_names: Sequence[str]) -> Path:
+def write_per_class(
+    folder: str | Path,
+    metrics: Mapping[str, Any],
+    class_names: Sequence[str],
+    curves: Mapping[str, Curves] | None = None,
+) -> Path:
     """Write ``per_class.csv``: a row per class with its number of images and every metric that is known per class."""
     per_class = metrics["per_class"]
+    header = ["class", "images", *per_class]
     rows = [[name, metrics["support"][name], *(values[name] for values in per_class.values())] for name in class_names]
-    return write_csv(Path(folder) / "per_class.csv", ["class", "images", *per_class], rows)
+    if "sensitivity_intervals" in metrics:
+        header += ["sensitivity_low", "sensitivity_high"]
+        for name, row in zip(class_names, rows, strict=True):
+            row += metrics["sensitivity_intervals"][name]
+    if curves:
+        header += ["auc_low", "auc_high", "average_precision_low", "average_precision_high"]
+        for name, row in zip(class_names, rows, strict=True):
+            both = curves.get(name)
+            row += [math.nan] * 4 if both is None else [*both.roc.area[1:], *both.precision_recall.area[1:]]
+    return write_csv(Path(folder) / "per_class.csv", header, rows)

@@ -14,10 +14,13 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from monai_ept.data.records import Record
+from monai_ept.evaluation.beside_baseline import beside_baseline
+from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities, positive_numbers, threshold_of
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
-from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics
+from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
+from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.networks.precision import at_precision
 from monai_ept.runs.network_inputs import network_transforms
 
@@ -166,6 +169,9 @@ def evaluate_table(
     folder: str | Path | None = None,
     num_resamples: int = 1000,
     seed: int = 0,
+    positive: PositiveClass | Mapping[str, Any] | str | None = None,
+    threshold: float | None = None,
+    baseline: tuple[str, PredictionTable] | None = None,
 ) -> Evaluation:
     """
     As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``).
@@ -179,6 +185,11 @@ def evaluate_table(
         folder: where the report goes; without it nothing is written.
         num_resamples: of the bootstrap; 0 leaves the intervals out.
         seed: of the bootstrap.
+        positive: the class that is looked for, see ``PositiveClass``; its numbers are ``metrics["positive"]``.
+        threshold: it is claimed from this probability on, which validation images have chosen; by default the
+            operating point that ``positive`` gives.
+        baseline: the name of another model, and its predictions of the same images in the same order, which these are
+            compared with: ``metrics["baseline"]``.
     """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
@@ -196,7 +207,28 @@ def evaluate_table(
             seed=seed,
             **given,
         )
-    paths = {}
-    if folder is not None:
-        paths = write_report(folder, table, metrics, intervals, class_names=names, task=task, expected_ids=expected_ids)
-    return Evaluation(metrics, intervals, table, paths)
+    looked_for = PositiveClass.of(positive)
+    if looked_for is not None:
+        looked_for.check(names, validated=threshold is not None)
+        threshold = threshold_of(looked_for, None, names) if threshold is None else threshold
+    weights = None
+    if num_resamples:
+        drawn_by = table.ids if groups is None else [str(groups[identity]) for identity in table.ids]
+        weights = group_weights(drawn_by, num_resamples, seed)
+        metrics["sensitivity_intervals"] = {
+            name: [one.low, one.high] for name, one in class_sensitivities(table, names, task, weights).items()
+        }
+    if looked_for is not None and threshold is not None:
+        metrics["positive"] = positive_numbers(table, names, looked_for, threshold, weights)
+    if baseline is not None:
+        drawn_groups = None if groups is None else [groups[identity] for identity in table.ids]
+        metrics["baseline"] = beside_baseline(
+            table, *baseline, task=task, class_names=names, groups=drawn_groups, num_resamples=num_resamples, seed=seed
+        )
+    if folder is None:
+        return Evaluation(metrics, intervals, table)
+    curves = class_curves(table, names, weights)
+    about: dict[str, Any] = {"class_names": names, "task": task, "expected_ids": expected_ids}
+    return Evaluation(
+        metrics, intervals, table, write_report(folder, table, metrics, intervals, curves=curves, **about)
+    )

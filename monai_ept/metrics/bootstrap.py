@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from monai_ept.metrics.checked_batch import ArrayLike, Inputs, Task, check_batch, name_missing
-from monai_ept.metrics.classification import measure, metric_names
+from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
+from monai_ept.metrics.classification import mean_of, metric_names, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
+from monai_ept.metrics.weighted_terms import WeightedBatch
 
-__all__ = ["bootstrap_interval", "draw_groups", "group_weights", "rows_of_groups"]
+__all__ = ["bootstrap_interval", "draw_groups", "fixed_means", "group_weights", "resampled_terms", "rows_of_groups"]
+
+AT_ONCE = 100
+"""Resamples that are computed together: many images need no more memory than few."""
 
 
 def bootstrap_interval(
@@ -34,8 +39,9 @@ def bootstrap_interval(
 ) -> dict[str, Interval]:
     """Percentile bootstrap over the test images: how far a metric would move with another test set of this size.
 
-    It says nothing about another choice of the few training images; that takes several splits. A resample in which a
-    metric is undefined (a rare class drew no image and no other class is left) is left out of the percentiles.
+    It says nothing about another choice of the few training images; that takes several splits. A mean is over the same
+    classes in every resample, those for which the metric is defined on all images. Where a rare class has drawn no
+    image, its value is that of the next resample that has drawn one.
 
     Args:
         y_pred: as in :py:func:`classification_metrics`, and so are y, inputs, task, class_names, threshold, num_bins
@@ -74,14 +80,63 @@ def bootstrap_interval(
     members = list(rows_of_groups(range(len(batch.onehot)) if groups is None else groups).values())
     if groups is not None and len(groups) != len(batch.onehot):
         raise ValueError(f"groups has {len(groups)} entries, but there are {len(batch.onehot)} images.")
-    samples = [
-        [measure(name, resample)[0] for name in names]
-        for resample in map(batch.take, draw_groups(members, num_resamples, seed))
-    ]
-    return {
-        name: percentile_interval(measure(name, batch)[0], drawn, confidence)
-        for name, drawn in zip(names, zip(*samples, strict=True), strict=True)
-    }
+    drawn = resampled_terms([batch], names, members, num_resamples, seed)[0]
+    found = {}
+    for name in names:
+        whole = terms(name, batch)
+        found[name] = percentile_interval(mean_of(whole), fixed_means(whole, drawn[name]), confidence)
+    return found
+
+
+def resampled_terms(
+    batches: Sequence[CheckedBatch], names: Sequence[str], members: Sequence[np.ndarray], num_resamples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """
+    What each metric's scalar is the mean of, in every resample.
+
+    Args:
+        batches: of the same images, which are drawn together.
+        names: of metrics.
+        members: rows of each group.
+        num_resamples: how often groups are drawn.
+        seed: same seed, same draws.
+
+    Returns:
+        for each batch: metric → ``(resamples, terms)``.
+    """
+    images = len(batches[0].onehot)
+    draws = draw_groups(members, num_resamples, seed)
+    parts: list[dict[str, list[np.ndarray]]] = [{name: [] for name in names} for _ in batches]
+    while rows := list(islice(draws, AT_ONCE)):
+        weights = np.stack([np.bincount(one, minlength=images) for one in rows]).astype(np.float64)
+        for batch, found in zip(batches, parts, strict=True):
+            weighted = WeightedBatch(batch, weights)
+            for name in names:
+                found[name].append(weighted.terms(name))
+    return [{name: np.concatenate(found[name] or [np.empty((0, 0))]) for name in names} for found in parts]
+
+
+def fixed_means(whole: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """
+    The mean over classes of every resample, always over the same classes.
+
+    Args:
+        whole: values of all images, a value per class: those that are not NaN count.
+        drawn: the same of each resample; what is not defined there is taken from the next resample in which it is.
+
+    Example::
+
+        >>> fixed_means(np.array([0.5, 1.0, np.nan]), np.array([[0.5, np.nan, 0.0], [0.0, 1.0, 0.0]]))
+        [0.75, 0.5]
+    """
+    if not len(drawn):
+        return []
+    counted = np.ascontiguousarray(drawn[:, ~np.isnan(whole)])
+    for values in counted.T:
+        defined = np.flatnonzero(~np.isnan(values))
+        if 0 < len(defined) < len(values):
+            values[:] = values[defined[np.searchsorted(defined, np.arange(len(values))) % len(defined)]]
+    return [float(row.mean()) for row in counted]
 
 
 def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:

@@ -165,8 +165,9 @@ def name_missing(batch: CheckedBatch) -> tuple[list[str], list[str]]:
     absent, always = names[~batch.present].tolist(), names[batch.onehot.all(axis=0)].tolist()
     if absent:
         convention = "counts 0 in map (paper=True) and is NaN elsewhere" if batch.paper else "is NaN"
+        still = ", but for what needs no image that carries it," if batch.task == "multilabel" else ""
         warnings.warn(
-            f"no image is labelled {', '.join(absent)}: such a class {convention} and is left out of the means.",
+            f"no image is labelled {', '.join(absent)}: such a class {convention}{still} and is left out of the means.",
             stacklevel=3,
         )
     if always:

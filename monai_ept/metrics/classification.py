@@ -20,7 +20,7 @@ import torch
 
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
 
-__all__ = ["METRIC_NAMES", "classification_metrics", "lower_is_better", "measure", "metric_names"]
+__all__ = ["METRIC_NAMES", "classification_metrics", "lower_is_better", "mean_of", "metric_names", "terms"]
 
 LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
@@ -48,8 +48,9 @@ def classification_metrics(
     the mean over labels, except ``exact_match``, the share of images with all labels right.
 
     A class that no image carries has NaN in every per-class metric, is listed under ``"absent"``, is named in a
-    warning, and is left out of every mean. A class that every image carries has no AUC and no specificity; it is
-    listed under ``"always_present"``.
+    warning, and is left out of every mean; a label that none carries still has its accuracy, specificity, ECE and
+    Brier score. A class that every image carries has no AUC and no specificity; it is listed under
+    ``"always_present"``.
 
     Args:
         y_pred: scores of shape (images, classes), tensor, array or list of per-image tensors.
@@ -83,8 +84,9 @@ def classification_metrics(
     result: dict[str, Any] = {}
     per_class: dict[str, dict[str, float]] = {}
     for name in metric_names(task):
-        result[name], values = measure(name, batch)
-        if values is not None:
+        values = METRICS[name](batch)
+        result[name] = mean_of(_counted(name, values, batch))
+        if not isinstance(values, float):
             key = "average_precision" if name == "map" else name
             per_class[key] = dict(zip(batch.class_names, values.tolist(), strict=True))
     return {
@@ -102,14 +104,21 @@ def metric_names(task: str) -> tuple[str, ...]:
     return tuple(METRICS) if task == "multilabel" else METRIC_NAMES
 
 
-def measure(name: str, batch: CheckedBatch) -> tuple[float, np.ndarray | None]:
-    """A metric's scalar and, where it has them, its values per class."""
-    found = METRICS[name](batch)
-    if isinstance(found, float):
-        return found, None
-    counted = np.where(batch.zero_in_map, 0.0, found) if name == "map" else found
-    defined = counted[~np.isnan(counted)]
-    return float(defined.mean()) if len(defined) else math.nan, found
+def terms(name: str, batch: CheckedBatch) -> np.ndarray:
+    """What a metric's scalar is the mean of, NaN where it is not defined: a value per class, or the scalar alone."""
+    if name == "balanced_accuracy" and batch.task == "multiclass":
+        name = "sensitivity"
+    return _counted(name, METRICS[name](batch), batch)
+
+
+def _counted(name: str, found: float | np.ndarray, batch: CheckedBatch) -> np.ndarray:
+    return np.where(batch.zero_in_map, 0.0, found) if name == "map" else np.atleast_1d(found)
+
+
+def mean_of(values: np.ndarray) -> float:
+    """The mean of those that are defined."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else math.nan
 
 
 # Every metric is a function of the checked batch that returns its values per class, of which the mean is the scalar,
@@ -125,14 +134,15 @@ def _from_confusion(batch: CheckedBatch, name: str) -> np.ndarray:
     from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
 
     per_image = get_confusion_matrix(torch.from_numpy(batch.decisions), torch.from_numpy(batch.onehot))
-    values = compute_confusion_matrix_metric(name, per_image.double().sum(dim=0))
-    return _where_present(batch, values.numpy())
+    values = np.asarray(compute_confusion_matrix_metric(name, per_image.double().sum(dim=0)).numpy())
+    without = name == "specificity" and batch.task == "multilabel"  # which looks at images without the label alone
+    return values if without else _where_present(batch, values)
 
 
 def _accuracy(batch: CheckedBatch) -> float | np.ndarray:
     if batch.task == "multiclass":
         return _exact_match(batch)
-    return _where_present(batch, (batch.decisions == batch.onehot).mean(axis=0))
+    return np.asarray((batch.decisions == batch.onehot).mean(axis=0))
 
 
 def _exact_match(batch: CheckedBatch) -> float:
@@ -140,9 +150,9 @@ def _exact_match(batch: CheckedBatch) -> float:
 
 
 def _balanced_accuracy(batch: CheckedBatch) -> float | np.ndarray:
-    return (
-        measure("sensitivity", batch)[0] if batch.task == "multiclass" else _from_confusion(batch, "balanced accuracy")
-    )
+    if batch.task == "multiclass":
+        return mean_of(terms("sensitivity", batch))
+    return _from_confusion(batch, "balanced accuracy")
 
 
 def _auc(batch: CheckedBatch) -> np.ndarray:
@@ -185,7 +195,7 @@ def _ece(batch: CheckedBatch) -> float | np.ndarray:
         # the usual definition: is the top class right as often as its probability says?
         right = (batch.decisions == batch.onehot).all(axis=1)[:, None]
         return float(_calibration_error(batch.probabilities.max(axis=1)[:, None], right, batch.num_bins)[0])
-    return _where_present(batch, _calibration_error(batch.probabilities, batch.onehot, batch.num_bins))
+    return _calibration_error(batch.probabilities, batch.onehot, batch.num_bins)
 
 
 def _calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int) -> np.ndarray:
@@ -206,7 +216,7 @@ def _brier(batch: CheckedBatch) -> float | np.ndarray:
         # scikit-learn's convention: summed over classes, halved for two classes, where it is the binary Brier score
         total = float(squared.sum(axis=1).mean())
         return total / 2 if squared.shape[1] == 2 else total
-    return _where_present(batch, squared.mean(axis=0))
+    return np.asarray(squared.mean(axis=0))
 
 
 METRICS: dict[str, Callable[[CheckedBatch], float | np.ndarray]] = {

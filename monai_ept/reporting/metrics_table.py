@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_ept.metrics import Interval
 
-__all__ = ["metrics_html", "metrics_table"]
+__all__ = ["metric_rows", "metrics_html", "metrics_table"]
 
 
 def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
@@ -24,27 +24,59 @@ def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] 
         metric             value    95 % interval
         accuracy           0.750    0.500 to 1.000
     """
-    intervals = intervals or {}
-    lines = [f"{'metric':<18} {'value':>5}" + ("    95 % interval" if intervals else "")]
-    for name, value, interval in _rows(metrics, intervals):
-        lines.append(f"{name:<18} {value:>5}" + (f"    {interval}" if interval else ""))
-    return "\n".join(lines)
+    rows = metric_rows(metrics, intervals)
+    width = max(18, *(len(name) for name, _, _ in rows))
+    lines = [f"{'metric':<{width}} {'value':>5}" + ("    95 % interval" if any(row[2] for row in rows) else "")]
+    for name, value, interval in rows:
+        lines.append(f"{name:<{width}} {value:>5}" + (f"    {interval}" if interval else ""))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def metrics_html(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
     """The same as an HTML table."""
     rows = [
         f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{value}</td><td>{interval}</td></tr>"
-        for name, value, interval in _rows(metrics, intervals or {})
+        for name, value, interval in metric_rows(metrics, intervals)
     ]
     head = "<thead><tr><th>metric</th><th>value</th><th>95 % interval</th></tr></thead>"
     return f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
-def _rows(metrics: Mapping[str, Any], intervals: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
-    ends = {name: f"{_short(one.low)} to {_short(one.high)}" for name, one in intervals.items()}
-    return [(name, _short(value), ends.get(name, "")) for name, value in metrics.items() if isinstance(value, float)]
+def metric_rows(
+    metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None
+) -> list[tuple[str, str, str]]:
+    """
+    Name, value and interval of what a table shows.
+
+    Of two classes, the means over both of sensitivity and of specificity are the balanced accuracy again. In their
+    place stand those of the positive class, or the sensitivity of each class where nobody has said which is looked for.
+    """
+    intervals = intervals or {}
+    found = metrics.get("per_class", {}).get("sensitivity", {})
+    two = len(found) == 2 and "exact_match" not in metrics
+    rows = [
+        (name, _short(value), _ends(intervals[name].low, intervals[name].high) if name in intervals else "")
+        for name, value in metrics.items()
+        if isinstance(value, float) and not (two and name in ("sensitivity", "specificity"))
+    ]
+    positive = metrics.get("positive")
+    if positive is not None:
+        rows.append((f"{positive['class']}, claimed from {positive['threshold']:.3g} on:", "", ""))
+        for name, row in positive["metrics"].items():
+            said = name.replace("_at_prevalence", f" where {100 * (positive['prevalence'] or 0):.3g} % have it")
+            rows.append((f"  {said}", _short(row["value"]), _ends(row["low"], row["high"]) if "low" in row else ""))
+    elif two:
+        ends = metrics.get("sensitivity_intervals", {})
+        rows += [
+            (f"sensitivity of {name}", _short(value), _ends(*ends[name]) if name in ends else "")
+            for name, value in found.items()
+        ]
+    return rows
 
 
-def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
+def _ends(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{_short(low)} to {_short(high)}"
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"

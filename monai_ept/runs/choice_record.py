@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.files import plain_json, write_whole
-from monai_ept.runs.fit_result import RECORD_FILE, read_record
+from monai_ept.runs.training_record import RECORD_FILE, read_record
 
 __all__ = ["read_choice", "write_choice"]
 

@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 import html
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_ept.checks import check_choice, check_mapping, shown
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
-from monai_ept.files import usable_folder, write_whole
 from monai_ept.metrics import Interval
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
@@ -23,30 +20,14 @@ from monai_ept.reporting.metrics_table import metrics_html, metrics_table
 from monai_ept.runs.build_network import make_backbone
 from monai_ept.runs.data_loading import load_data
 from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
+from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, SETTINGS_1, read_json, read_record
 
-__all__ = [
-    "CHECKPOINT_FILE",
-    "DELTA_FILE",
-    "HISTORY_FILE",
-    "RECORD_FILE",
-    "SPLIT_FILE",
-    "FitResult",
-    "find_training",
-    "read_record",
-    "with_absolute_path",
-    "write_record",
-]
+__all__ = ["CHECKPOINT_FILE", "HISTORY_FILE", "SPLIT_FILE", "FitResult", "find_training"]
 
 CHECKPOINT_FILE = "last.pt"
-DELTA_FILE = "delta.safetensors"
 SPLIT_FILE = "split.json"
 HISTORY_FILE = "history.json"
-RECORD_FILE = "training.json"
-"""In the folder of a training: how it went, and how its network and its data are built again."""
-
-FORMAT = "monai_ept training 2"
-FORMAT_1 = "monai_ept training 1"  # written by bundles up to 0.1; ``fit`` wrote settings.json instead
-SETTINGS_1 = "settings.json"
+"""In the folder of a training, beside ``training.json``."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -221,123 +202,12 @@ class FitResult:
         return FewShotSplit.load(self.folder / SPLIT_FILE, data)
 
 
-def write_record(
-    folder: str | os.PathLike,
-    *,
-    name: str,
-    recipe: Mapping[str, Any],
-    seed: int,
-    class_names: Sequence[str],
-    task: str,
-    spatial_dims: int,
-    params: Mapping[str, Any],
-    data: Mapping[str, Any] | None = None,
-    network: Mapping[str, Any] | None = None,
-    transforms: Mapping[str, Any] | None = None,
-) -> Path:
-    """
-    Write ``training.json``, the one record of a training.
-
-    Args:
-        folder: of the training.
-        name: of the bundle, or "fit".
-        recipe: ``Recipe.to_dict()``, complete.
-        seed: of everything random in the training.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-        spatial_dims: of the images.
-        params: everything that decides the result, flat, as MLflow has it.
-        data: arguments of ``load_data``; None where nobody knows how the data were loaded.
-        network: arguments of ``make_network``; None for a network that was given as an object.
-        transforms: arguments of ``network_transforms`` that the network does not know.
-    """
-    content = {
-        "format": FORMAT,
-        "name": name,
-        "recipe": dict(recipe),
-        "seed": seed,
-        "data": with_absolute_path(data),
-        "network": network,
-        "transforms": dict(transforms or {}),
-        "class_names": list(class_names),
-        "task": task,
-        "spatial_dims": spatial_dims,
-        "params": dict(params),
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    return write_whole(usable_folder(folder) / RECORD_FILE, text + "\n")
-
-
-def with_absolute_path(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Arguments of ``load_data`` that mean the same in another working directory."""
-    if data is None or data.get("dataset_dir") is None:
-        return data
-    return {**data, "dataset_dir": str(Path(data["dataset_dir"]).expanduser().absolute())}
-
-
-def read_record(folder: str | os.PathLike) -> dict[str, Any]:
-    """
-    What ``training.json`` says, or what a release before this one has written in its place.
-
-    Raises:
-        FileNotFoundError: when there is neither.
-        ValueError: when it cannot be read.
-    """
-    path = Path(folder) / RECORD_FILE
-    if not path.is_file() and (Path(folder) / SETTINGS_1).is_file():
-        return _of_settings(Path(folder))
-    try:
-        content = check_mapping("a record", json.loads(path.read_text(encoding="utf-8")), "those of training.json")
-        _check_record(content)
-        return content
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder} has no {RECORD_FILE}: pass the folder of a finished training.") from None
-    except OSError as error:
-        raise OSError(f"{path} cannot be read ({error.strerror or error}): choose another folder.") from None
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")[:300]
-        raise ValueError(f"{path} does not describe a training ({reason}): choose another folder.") from None
-
-
-def _check_record(content: Mapping[str, Any]) -> None:
-    """Refuse a record that no training of ours has written."""
-    if content.get("format") not in (FORMAT, FORMAT_1):
-        raise ValueError(f"its format is {shown(content.get('format'))}")
-    for key in ("class_names", "task", "network", "data", "transforms"):
-        if key not in content:
-            raise ValueError(f"its {key!r} is missing")
-    names = content["class_names"]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"class_names must be a list of texts, got {shown(names)}")
-    check_choice("task", content["task"], ("multiclass", "multilabel"))
-    for key in ("network", "data", "transforms"):
-        if content[key] is not None or key == "transforms":
-            check_mapping(key, content[key], "its arguments")
-
-
 def _identity(folder: Path) -> int | None:
     return folder.stat().st_ino if folder.is_dir() else None
 
 
-def _of_settings(folder: Path) -> dict[str, Any]:
-    """The record of a training by ``fit`` up to 0.1, which wrote names and values only."""
-    params = _read_json(folder / SETTINGS_1) or {}
-    about = read_delta(folder / DELTA_FILE).metadata
-    names = about.get("class_names") or [f"class_{index}" for index in range(about["num_classes"])]
-    source = params.get("source")
-    return {
-        "format": FORMAT_1,
-        "data": {"source": source} if source in list_sources() else None,
-        "network": None,
-        "transforms": {},
-        "class_names": names,
-        "task": (about.get("extra") or {}).get("identity", {}).get("task", "multiclass"),
-        "params": params,
-    }
-
-
 def _read_metrics(path: Path) -> tuple[dict[str, Any], dict[str, Interval]]:
-    content = _read_json(path)
+    content = read_json(path)
     if content is None:
         return {}, {}
     try:
@@ -354,7 +224,7 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], dict[str, Interval]]:
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
-    rows = _read_json(path) or []
+    rows = read_json(path) or []
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "epoch" in row for row in rows):
         raise ValueError(f"{path} is not the history of epochs that a training writes: put it back, or remove it.")
     return rows
@@ -362,15 +232,8 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
 
 def _run_id(path: Path) -> str | None:
     """The MLflow run of a training, where its folder tells of one."""
-    about = _read_json(path)
+    about = read_json(path)
     return about.get("run_id") if isinstance(about, dict) else None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def find_training(run_dir: str | os.PathLike | None = None, *, runs: str | os.PathLike) -> FitResult:

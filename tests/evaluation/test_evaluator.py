@@ -102,7 +102,7 @@ def test_evaluate_writes_the_report(net, tmp_path):
     found = evaluate(net, loader_of(net, data.records), folder=tmp_path / "report", **options)
     again = evaluate(net, loader_of(net, data.records, 36), folder=tmp_path / "again", **options)
     assert found.paths.keys() == again.paths.keys()
-    assert found.intervals.keys() == again.intervals.keys() and len(found.paths) == 7
+    assert found.intervals.keys() == again.intervals.keys() and len(found.paths) == 9
     for name, interval in found.intervals.items():
         # Another batch size, another order of sums: equal up to rounding, and the same images drawn.
         assert list(again.intervals[name]) == pytest.approx(list(interval), rel=1e-5), name

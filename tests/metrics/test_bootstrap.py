@@ -81,3 +81,45 @@ def test_whole_groups_are_drawn_as_often_as_chance_has_it():
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()  # as many groups as there are
     assert weights.mean(axis=0) == pytest.approx(np.ones(6), abs=0.06)  # four standard errors
     assert (group_weights(groups, 3000, seed=1) == weights).all()
+
+
+def test_a_label_without_positives_stays_in_every_mean():
+    """Ten images; the rare label is right everywhere, the common one in 7 of 10: the mean of both is .85, never .7."""
+    labels = np.zeros((10, 2), dtype=int)
+    labels[0, 0] = 1  # a draw misses it once in three
+    labels[:5, 1] = 1
+    probabilities = np.where(labels == 1, 0.9, 0.1)
+    probabilities[:3, 1] = 0.1  # three of the five are missed
+
+    found = bootstrap_interval(
+        probabilities,
+        labels,
+        inputs="probabilities",
+        task="multilabel",
+        metrics=("accuracy", "sensitivity"),
+        num_resamples=400,
+    )
+
+    accuracy, sensitivity = found["accuracy"], found["sensitivity"]
+    assert accuracy.value == pytest.approx((1 + 0.7) / 2)
+    assert accuracy.low >= 0.5 and accuracy.high <= 1
+    # (1 + 2/5) / 2; without the rare label a draw would give as little as 0, with it at least (1 + 0) / 2
+    assert sensitivity.value == pytest.approx(0.7)
+    assert sensitivity.low >= 0.5
+
+
+def test_a_label_that_nobody_has_is_in_no_mean():
+    labels = np.array([[1, 0], [0, 0], [1, 0], [0, 0]])
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])
+    with pytest.warns(UserWarning, match="no image is labelled"):
+        found = bootstrap_interval(
+            probabilities,
+            labels,
+            inputs="probabilities",
+            task="multilabel",
+            metrics=("accuracy", "sensitivity"),
+            num_resamples=50,
+        )
+
+    assert found["sensitivity"] == (1.0, 1.0, 1.0)
+    assert found["accuracy"].value == pytest.approx((1 + 0.75) / 2)  # which needs nobody to have it

@@ -139,13 +139,14 @@ def test_multilabel_equals_sklearn(case, threshold):
     close(result["exact_match"], (decisions == labels).all(axis=1).mean())
     for index, name in enumerate(names):
         truth, guess = labels[:, index], decisions[:, index]
-        if not truth.any():
-            continue
         close(values["accuracy"][name], skm.accuracy_score(truth, guess))
-        close(values["brier"][name], skm.brier_score_loss(truth, probabilities[:, index]))
+        close(values["brier"][name], np.mean((truth - probabilities[:, index]) ** 2))
         ece = expected_calibration_error(probabilities[:, index], truth)
         if ece is not None:
             assert values["ece"][name] == pytest.approx(ece, abs=1e-5)
+        if not truth.any():
+            close(values["specificity"][name], 1 - guess.mean())
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             close(values["kappa"][name], skm.cohen_kappa_score(truth, guess, labels=[0, 1]))
@@ -153,7 +154,7 @@ def test_multilabel_equals_sklearn(case, threshold):
                 close(values["balanced_accuracy"][name], skm.balanced_accuracy_score(truth, guess))
     check_ranking_against_sklearn(values, probabilities, labels, names)
     check_confusion_against_sklearn(values, decisions, labels, names)
-    check_absent_and_means(result, labels)
+    check_absent_and_means(result, labels, defined=("accuracy", "specificity", "ece", "brier"))
     for name in ("accuracy", "balanced_accuracy", "kappa", "ece", "brier"):
         close(result[name], mean_of_defined(values[name]))
 
@@ -163,13 +164,13 @@ def mean_of_defined(values):
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def check_absent_and_means(result, onehot):
+def check_absent_and_means(result, onehot, defined=()):
     names = list(result["support"])
     assert result["absent"] == [name for i, name in enumerate(names) if not onehot[:, i].any()]
     assert result["always_present"] == [name for i, name in enumerate(names) if onehot[:, i].all()]
     assert list(result["support"].values()) == onehot.sum(axis=0).tolist()
-    for values in result["per_class"].values():
-        assert all(math.isnan(values[name]) for name in result["absent"])
+    for metric, values in result["per_class"].items():
+        assert all(math.isnan(values[name]) == (metric not in defined) for name in result["absent"])
     for name in PER_CLASS:
         scalar = "map" if name == "average_precision" else name
         close(result[scalar], mean_of_defined(result["per_class"][name]))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.data.records import RecordSet
+from monai_ept.metrics.positive_class import PositiveClass
 
 __all__ = ["list_sources", "load_source", "register_source"]
 
@@ -62,7 +63,8 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
     Args:
         name: one of :py:func:`list_sources`.
         dataset_dir: the data folder. Sources that make their images by code have no use for it.
-        options: options of the source, see its function.
+        options: options of the source, see its function; and of any source ``positive``, the name of the class that is
+            looked for, or a mapping of the arguments of ``PositiveClass``.
 
     Raises:
         ValueError: when there is no such source, or it needs a folder and there is none.
@@ -80,6 +82,7 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
     """
     if name not in _SOURCES:
         raise ValueError(f"there is no data source {name!r}; the sources are {', '.join(list_sources())}.")
+    positive = PositiveClass.of(options.pop("positive", None))
     loader, preset = _SOURCES[name]
     if isinstance(loader, str):
         module, function = loader.split(":")
@@ -97,4 +100,4 @@ def load_source(name: str, dataset_dir: str | Path | None = None, **options: Any
         options["dataset_dir"] = dataset_dir
     elif "dataset_dir" in parameters and parameters["dataset_dir"].default is inspect.Parameter.empty:
         raise ValueError(f"source {name!r} reads from disk, so give dataset_dir.")
-    return dataclasses.replace(loader(**options), origin=origin)
+    return dataclasses.replace(loader(**options), origin=origin, positive=positive)
