@@ -187,7 +187,7 @@ class MLflowTracking:
             for folder, paths in (artifacts or {}).items():
                 for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
                     self.run.log_artifact(path, folder)
-                    if folder == "model":
+                    if folder == "model" and not self._attach:
                         made = {key: value for key, value in self.params.items() if key.startswith(_OF_A_MODEL)}
                         self.run.log_model(self.params.get("method", "model"), f"model/{Path(path).name}", made)
         return self.run.close(status)

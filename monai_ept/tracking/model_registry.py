@@ -7,15 +7,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monai_ept.checks import check_choice
 from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store
-from monai_ept.tracking.mlflow_client import open_client, patience, trouble_of
+from monai_ept.tracking.mlflow_client import as_default_store, open_client, patience, trouble_of
 from monai_ept.tracking.run_file import read_about
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ def register_model(
                 client = open_client(uri)
                 run = client.get_run(run_id)
             # The weights of a large backbone take longer than our patience with small requests.
-            with _as_default_store(uri):
+            with as_default_store(uri):
                 return _upload(client, run.info, name, alias, net, folder, example, task)
         except (ValueError, TypeError):
             raise
@@ -148,19 +146,6 @@ def _run_and_store(run: str | os.PathLike, name: str, tracking_uri: str | None) 
         raise ValueError(f"model {name!r} is not registered for {run}: {error}.") from error
 
 
-@contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
-    """A store in a database looks the logged model up in MLflow's default store, whichever client asks it."""
-    import mlflow
-
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
-
-
 def _upload(
     client: Any, info: Any, name: str, alias: str | None, net: Any, folder: Path, example: Any, task: str
 ) -> Registered:
@@ -178,7 +163,8 @@ def _upload(
         outputs=Schema([TensorSpec(kind, (-1, net.num_classes))]),
     )
     vit = net.vit
-    logged = client.create_logged_model(info.experiment_id, name="model", source_run_id=info.run_id)
+    # MLflow takes a model for a folder of the run's artifacts if it is named like one, such as "model".
+    logged = client.create_logged_model(info.experiment_id, name="registered-model", source_run_id=info.run_id)
     try:
         target = folder.parent / "mlflow"
         mlflow.pyfunc.save_model(
