@@ -24,9 +24,18 @@ from torch import Tensor
 from monai_ept.checks import check_choice, check_mapping, check_number, check_text, check_whole, shown
 from monai_ept.data.views import VIEW_SETS
 from monai_ept.files import write_whole
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks.readout import check_readout_setting
 
-__all__ = ["Delta", "DeltaError", "fingerprint", "read_delta", "store_temperature", "write_delta"]
+__all__ = [
+    "Delta",
+    "DeltaError",
+    "fingerprint",
+    "read_delta",
+    "store_prediction_sets",
+    "store_temperature",
+    "write_delta",
+]
 
 FORMAT = "monai_ept.delta"
 VERSION = 1
@@ -67,7 +76,8 @@ def write_delta(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata
 
 def store_temperature(path: str | os.PathLike, temperature: float) -> None:
     """
-    Write a temperature into a delta file, in place: all else in it stays, and it appears whole or not at all.
+    Write a temperature into a delta file, in place: all else in it stays, but for prediction sets that were found at
+    another temperature; it appears whole or not at all.
 
     Args:
         path: the delta file.
@@ -79,10 +89,28 @@ def store_temperature(path: str | os.PathLike, temperature: float) -> None:
         WriteError: when it cannot be written; the file is untouched then.
     """
     check_number("temperature", temperature, above=0)
+    _store(path, temperature=None if temperature == 1 else float(temperature), prediction_sets=None)
+
+
+def store_prediction_sets(path: str | os.PathLike, sets: PredictionSets | None) -> None:
+    """
+    Write into a delta file what makes prediction sets, in place, as ``store_temperature`` does.
+
+    Args:
+        path: the delta file.
+        sets: found for the network in it; None takes earlier ones out.
+
+    Raises:
+        DeltaError: when the file is damaged, or is none of ours.
+        WriteError: when it cannot be written; the file is untouched then.
+    """
+    _store(path, prediction_sets=None if sets is None else sets.record)
+
+
+def _store(path: str | os.PathLike, **changes: Any) -> None:
     delta = read_delta(path)
-    metadata = {key: value for key, value in delta.metadata.items() if key not in ("version", "temperature")}
-    if temperature != 1:
-        metadata["temperature"] = float(temperature)
+    dropped = {"version", *(key for key, value in changes.items() if value is None)}
+    metadata = {key: value for key, value in {**delta.metadata, **changes}.items() if key not in dropped}
     write_delta(path, delta.tensors, metadata)
 
 
@@ -169,6 +197,7 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
         raise ValueError(f"class_names must be {metadata.get('num_classes')} texts, got {shown(names)}.")
     check_number("dropout", metadata.get("dropout", 0.0), least=0, below=1)
     check_number("temperature", metadata.get("temperature", 1.0), above=0)
+    PredictionSets.from_record(metadata.get("prediction_sets"), metadata.get("num_classes", 0))
     check_readout_setting(metadata.get("readout"))
     check_choice("views", metadata.get("views", "one"), VIEW_SETS)
     for key in ("extra", "start"):

@@ -15,6 +15,7 @@ from torch import Tensor
 from monai_ept import __version__
 from monai_ept.delta import Delta, DeltaError
 from monai_ept.methods import build_methods
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.readout import POOLED
 from monai_ept.networks.tuner import own_name
@@ -45,6 +46,7 @@ def describe(net: _Net) -> dict[str, Any]:
         "interpolation": vit.interpolation,
         # Left out where there is none, so that a delta without is the same file as ever.
         **({} if net.temperature == 1 else {"temperature": net.temperature}),
+        **({} if net.prediction_sets is None else {"prediction_sets": net.prediction_sets.record}),
         **({} if net.readout == POOLED else {"readout": net.readout}),
         **({} if net.views == "one" else {"views": net.views}),
         **({} if net.start is None else {"start": dict(net.start.about)}),
@@ -98,6 +100,7 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
         return
     net.class_names = net.class_names or about.get("class_names")
     net.temperature = about.get("temperature", 1.0)
+    net.prediction_sets = PredictionSets.from_record(about.get("prediction_sets"), net.num_classes)
     net.views = about.get("views", "one")
 
 

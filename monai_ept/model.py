@@ -23,6 +23,7 @@ from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
 from monai_ept.delta_contents import check_claims, describe, take_over
 from monai_ept.methods import Method, build_methods
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.readout import POOLED, check_readout, read_out, readout_width
 from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
@@ -99,6 +100,9 @@ class TunedViT(nn.Module):
 
     start: Start | None = None
     """The adaptation to images without labels that it starts from, see ``start_from``."""
+
+    prediction_sets: PredictionSets | None = None
+    """What makes sets of classes from its probabilities, found at the end of a training; the delta file keeps it."""
 
     def __init__(
         self,
@@ -260,6 +264,7 @@ class TunedViT(nn.Module):
     @temperature.setter
     def temperature(self, value: float) -> None:
         self._temperature.fill_(check_number("temperature", value, above=0))
+        self.prediction_sets = None  # which were found at another
 
     def extra_repr(self) -> str:
         return "" if self._temperature.is_meta or self.temperature == 1 else f"temperature={self.temperature:.4g}"

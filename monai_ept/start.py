@@ -36,7 +36,7 @@ __all__ = [
 
 _Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
-_OF_HEAD = ("num_classes", "class_names", "dropout", "temperature", "readout", "views", "start")
+_OF_HEAD = ("num_classes", "class_names", "dropout", "temperature", "prediction_sets", "readout", "views", "start")
 
 
 @dataclass(frozen=True)

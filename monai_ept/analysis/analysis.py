@@ -15,6 +15,7 @@ import torch
 
 from monai_ept.analysis.collect import Features, collect_features, collect_logits
 from monai_ept.analysis.distances import Change, single_classes
+from monai_ept.analysis.image_choice import choose_images
 from monai_ept.analysis.kept_attention import ScalingMaps
 from monai_ept.analysis.prompt_sinks import LayerSinks, learned_sinks
 from monai_ept.analysis.sections.attention import attention_section
@@ -23,7 +24,6 @@ from monai_ept.analysis.sections.features import features_section
 from monai_ept.analysis.sections.output import Output
 from monai_ept.analysis.sections.prompts import prompts_section
 from monai_ept.analysis.temperature import TemperatureFit
-from monai_ept.checks import check_whole
 from monai_ept.data import FewShotSplit
 from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms, task_of
@@ -109,7 +109,7 @@ def analyze(
         out_dir: where to write.
         class_names: one name per class, those of the network by default.
         title: headline of the page.
-        max_images: a random choice of so many is analysed if there are more; None takes all.
+        max_images: a random choice of so many is analysed if there are more, see ``choose_images``; None takes all.
         transform_settings: what ``network_transforms`` is given beyond what the network knows.
         draw: with pictures; without them the page has the numbers and sentences alone.
         seed: of the choice, the cross-validation, the bootstrap and the projections.
@@ -141,11 +141,13 @@ def analyze(
     val = list(val or []) if part != "val" else []
     if not every:
         raise ValueError(f"there are no {part} images to analyse: choose another part, or another split.")
-    records = _choose(every, max_images, seed)
+    records = choose_images(every, max_images, net.num_classes, seed)
     task = task_of(records)
     names = list(class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
     classes, all_names = single_classes(labels, names)
+    if len(np.unique(classes[classes >= 0])) < 2:
+        raise ValueError(f"the {part} images are all of one class: distances between classes need two.")
     device = usable_device(device)
     out = Output(usable_folder(out_dir), draw)
     remove_partials(out.folder, "*")
@@ -156,11 +158,14 @@ def analyze(
     transform = network_transforms(net, **settings)
     firsts = [int(np.flatnonzero(classes == k)[0]) for k in range(len(names)) if (classes == k).any()][:MOST_EXAMPLES]
     features, maps = collect_features(net, records, transform, progress=progress, **run)
-    if len(np.unique(classes[classes >= 0])) < 2:
-        raise ValueError(f"the {part} images are all of one class: distances between classes need two.")
     val_logits = collect_logits(net, val, transform, **run) if val else None
     calibration = measure_calibration(
-        features.logits, labels, task, stored=net.temperature, val_logits=val_logits, val=val, seed=seed
+        *(features.logits, labels, task),
+        stored=net.temperature,
+        val_logits=val_logits,
+        val=val,
+        groups=features.groups,
+        seed=seed,
     )
     sinks = learned_sinks(net)
     shown: dict[int, tuple[str, np.ndarray]] = {}
@@ -176,7 +181,7 @@ def analyze(
     sections["calibration"] = calibration_section(out, calibration, features.logits, labels, task=task, part=part)
 
     number, total = len(records), len(every)
-    what = f"{number} {part} images" if number == total else f"{number} of {total} {part} images, at random"
+    what = f"{number} {part} images" if number == total else f"{number} of {total} {part} images, drawn by class"
     about = [
         f"method {net.method_name}",
         f"backbone {net.backbone_name}, {'×'.join(map(str, net.vit.img_size))}",
@@ -185,7 +190,7 @@ def analyze(
         f"seed {seed}",
     ]
     said = {name: list(sections[name].sentences) if name in sections else [] for name in SECTIONS}
-    first = [*said["features"][1:2], *said["features"][-1:]]
+    first = said["features"][1:2] + said["features"][3:] or said["features"][:]
     first += [*said["attention"][:1], *said["prompts"][:1], *said["calibration"][:2]]
     page = build_page(title or f"What tuning did: {net.method_name}", about, first, list(sections.values()))
     out.paths["page"] = write_whole(out.folder / "analysis.html", page)
@@ -197,11 +202,3 @@ def analyze(
     text = json.dumps(content, indent=1, ensure_ascii=False)
     out.paths["numbers"] = write_whole(out.folder / "analysis.json", text + "\n")
     return result
-
-
-def _choose(records: list[Record], most: int | None, seed: int) -> list[Record]:
-    """A random choice in the order of the records, where there are more than ``most``."""
-    if most is None or len(records) <= check_whole("max_images", most, least=2):
-        return records
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(records))[:most]
-    return [records[index] for index in sorted(chosen)]

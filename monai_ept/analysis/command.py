@@ -25,7 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
     images.add_argument("--split", metavar="FILE", help="the split (that of the run)")
     images.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the split (%(default)s)")
-    images.add_argument("--max-images", type=int, default=500, help="a random choice of so many (%(default)s)")
+    images.add_argument("--max-images", type=int, default=500, help="so many of them, drawn by class (%(default)s)")
     parser.add_argument("--calibrate", action="store_true", help="store the temperature in the delta file")
     parser.add_argument("--out", help="folder for analysis.html and the rest (the run's, or ./analysis)")
     parser.add_argument("--overwrite", action="store_true", help="replace an analysis that is in that folder")
@@ -39,8 +39,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     """Analyse what the arguments name, write the page, and add it to the run."""
     from monai_ept.analysis.analysis import analyze
-    from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis
-    from monai_ept.delta import store_temperature
+    from monai_ept.analysis.network_and_images import find_network_and_images, record_analysis, sets_at
+    from monai_ept.delta import store_prediction_sets, store_temperature
     from monai_ept.files import full_disk_is_said
     from monai_ept.runs.result_folder import ResultFolder
 
@@ -86,6 +86,7 @@ def _run(args: argparse.Namespace) -> None:
                 f"the end of what was searched): {trained.delta} stays as it is; the page is {found.paths['page']}."
             )
         store_temperature(trained.delta, found.temperature.temperature)
+        store_prediction_sets(trained.delta, sets_at(found.temperature.temperature, trained, val or []))
         print(f"temperature {found.temperature.temperature:.4g} stored in {trained.delta}")
     print(f"page        {found.paths['page']}")
     if not args.no_track and (said := record_analysis(trained, found.numbers, [*found.paths.values()], args.calibrate)):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,15 @@ import numpy as np
 
 from monai_ept.metrics import Interval, group_weights, percentile_interval
 
-__all__ = ["Change", "ClassDistances", "class_distances", "compare_features", "separability", "single_classes"]
+__all__ = [
+    "Change",
+    "ClassDistances",
+    "class_distances",
+    "compare_features",
+    "compare_widths",
+    "separability",
+    "single_classes",
+]
 
 RESAMPLES = 500
 
@@ -86,7 +94,7 @@ class Change(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval leaves out zero; where it does not, the two are not told apart."""
         return Interval(self.difference, self.low, self.high).excludes_zero
 
 
@@ -193,6 +201,30 @@ def compare_features(
 
         changes |= _changes(["separability"], balanced, right, weights[:, usable])
     return changes, parts
+
+
+def compare_widths(
+    positions: Mapping[int, Sequence[np.ndarray]], classes: np.ndarray, groups: Sequence[str], *, seed: int = 0
+) -> dict[int, Change]:
+    """
+    How wide classes are along a line (standard deviation), with the interval of ``compare_features``.
+
+    Args:
+        positions: of each class's images, pretrained and tuned.
+        classes: class of each image.
+        groups: patient, study or lesion of each.
+        seed: of the bootstrap.
+    """
+    weights = group_weights(groups, RESAMPLES, seed)
+
+    def width(places: np.ndarray, weight: np.ndarray) -> list[float]:
+        mean = places @ weight / weight.sum()
+        return [float(np.sqrt((places - mean) ** 2 @ weight / weight.sum()))]
+
+    return {
+        k: _changes(["width"], width, pair, weights[:, np.asarray(classes) == k])["width"]
+        for k, pair in positions.items()
+    }
 
 
 def _changes(

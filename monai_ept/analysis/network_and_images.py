@@ -11,14 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
+from monai.data import Dataset
+
+from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader, list_sources, load_source
 from monai_ept.data.records import Record
 from monai_ept.delta import read_delta
+from monai_ept.engines.set_calibration import sets_of_validation
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.runs.find_run import finished_run
+from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["NetworkAndImages", "find_network_and_images", "record_analysis"]
+__all__ = ["NetworkAndImages", "find_network_and_images", "record_analysis", "sets_at"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +103,18 @@ def find_network_and_images(
     net = TunedViT.from_delta(path, pretrained=chosen)
     images, val = _images(data, split)
     return NetworkAndImages(net, images, data, path, val)
+
+
+def sets_at(temperature: float, trained: NetworkAndImages, val: Sequence[Record]) -> PredictionSets | None:
+    """Give the network a temperature that was found on validation images, and find prediction sets anew with it."""
+    net = trained.net
+    net.temperature = temperature
+    loader = SeededDataLoader(
+        Dataset(list(val), network_transforms(net, **trained.transform_settings)), batch_size=32, seed=0
+    )
+    train = getattr(trained.images, "train", [])
+    device = next(net.parameters()).device
+    return sets_of_validation(net, loader, val, train, task=trained.data.task, device=device, chose=True)
 
 
 def record_analysis(

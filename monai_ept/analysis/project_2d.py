@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from monai.utils import optional_import
 
-__all__ = ["density_levels", "first_component", "plane", "tsne", "turned", "umap"]
+__all__ = ["FEWEST_POINTS", "density_levels", "first_component", "plane", "tsne", "turned", "umap"]
 
-FEWEST = 8
-"""Points that a density or a histogram needs; fewer are shown one by one."""
+FEWEST_POINTS = 30
+"""Points that a density or a histogram needs; fewer are shown one by one. The line around nine tenths leaves three of
+thirty points outside, and six bins hold five each: of fewer, single points decide where lines and bars end."""
 
 
 def first_component(features: np.ndarray) -> np.ndarray:
@@ -47,12 +48,20 @@ def turned(points: np.ndarray, to: np.ndarray) -> np.ndarray:
     return np.asarray(centred @ orthogonal_procrustes(centred, target)[0])
 
 
-def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE ``(images, 2)``, started from the principal components, its perplexity fitting the number of images."""
+def tsne(features: np.ndarray, start: np.ndarray, seed: int = 0) -> np.ndarray:
+    """
+    t-SNE ``(images, 2)``, its perplexity fitting the number of images.
+
+    Args:
+        features: ``(images, width)``.
+        start: where the images begin ``(images, 2)``; of whatever size, as scikit-learn shrinks its own start.
+        seed: of what else may be random.
+    """
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, max(2.0, (len(features) - 1) / 3))
-    model = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    begin = (1e-4 * start / (start[:, 0].std() or 1.0)).astype(np.float32)
+    model = TSNE(2, perplexity=perplexity, init=begin, random_state=seed)
     return _places(model, features - features.mean(axis=0))
 
 
@@ -79,7 +88,7 @@ def density_levels(points: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> tuple[
     """
     from scipy.stats import gaussian_kde
 
-    if len(points) < FEWEST or np.linalg.cond(np.cov(points.T)) > 1e6:
+    if len(points) < FEWEST_POINTS or np.linalg.cond(np.cov(points.T)) > 1e6:
         return None
     density = gaussian_kde(points.T)
     grid = np.stack(np.meshgrid(xs, ys)).reshape(2, -1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_ept._moved import moved_names
 from monai_ept.bundle.images_to_adapt_to import unlabelled_images
+from monai_ept.bundle.images_to_evaluate import images_to_evaluate, other_predictions
 from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embedded_images, find_images
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
@@ -14,7 +15,7 @@ from monai_ept.bundle.results import begin_work, beside, finish_evaluation, fini
 from monai_ept.bundle.training import announce, conclude, make_trainer, start
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
-from monai_ept.engines.setting_checks import check_settings
+from monai_ept.engines.setting_checks import check_settings, positive_class
 from monai_ept.runs.data_loading import choose_classes, load_data
 
 __all__ = [
@@ -33,12 +34,15 @@ __all__ = [
     "finish_evaluation",
     "finish_predictions",
     "flag",
+    "images_to_evaluate",
     "join_processes",
     "leave_processes",
     "load_data",
     "local_device",
     "make_network",
     "make_trainer",
+    "other_predictions",
+    "positive_class",
     "run_name",
     "save_model",
     "start",

@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +16,19 @@ import torch
 from monai_ept.bundle.untrained import Untrained
 from monai_ept.data.records import Record
 from monai_ept.engines import evaluate_table, metrics_table, write_predictions
-from monai_ept.evaluation.evaluator import Evaluation
+from monai_ept.evaluation.evaluator import Evaluation, show_images
+from monai_ept.evaluation.prediction_sets import about_sets, set_columns
+from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import file_name, full_disk_is_said, write_whole
 from monai_ept.handlers import MLflowTracking, PredictionTable
+from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
+from monai_ept.reporting.metrics_table import metric_rows
+from monai_ept.reporting.page import Section, Table
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
 
-__all__ = ["begin_work", "beside", "finish_evaluation", "finish_predictions", "save_model"]
+__all__ = ["begin_work", "beside", "beside_test", "finish_evaluation", "finish_predictions", "save_model"]
 
 
 _KINDS = {"evaluating": "evaluation", "predicting": "predictions"}
@@ -91,6 +97,9 @@ def finish_evaluation(
     seed: int = 0,
     tracking: MLflowTracking | None = None,
     overwrite: bool = False,
+    network: TunedViT | None = None,
+    positive: PositiveClass | Mapping[str, Any] | str | None = None,
+    against: tuple[str, PredictionTable] | None = None,
 ) -> Evaluation:
     """
     Compute the metrics with their intervals, write the report, and add it to the training's MLflow run.
@@ -100,37 +109,94 @@ def finish_evaluation(
         training: the training.
         records: what was to be predicted; completeness is checked.
         output_dir: where to write.
-        part: what was evaluated, which the metrics are named after in MLflow.
+        part: what was evaluated, which the metrics are named after in MLflow; "external" stands beside the test.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
         tracking: made with ``attach_to`` the training's folder.
         overwrite: replace an evaluation that is there, once this one is complete.
+        network: draws the images, as it sees them; without it there are none in the report.
+        positive: the class that is looked for, by default the training's, with the threshold that it has chosen.
+        against: name and predictions of another training on the same images, see ``other_predictions``.
 
     Raises:
-        ValueError: when a prediction is missing.
+        ValueError: when a prediction is missing, or a threshold is to be chosen that the training has not.
         FileExistsError: when there is a result in the folder already.
         WriteError: when the folder cannot be written.
     """
+    sets = training.prediction_sets if part != "val" else None  # which has made them
+    looked_for, threshold = _looked_for(training, positive)
+    about: dict[str, Any] = {"task": training.task, "class_names": training.class_names}
     with ResultFolder(output_dir, "evaluation", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         result = evaluate_table(
             table,
-            task=training.task,
-            class_names=training.class_names,
+            **about,
             groups={record["id"]: record["group"] for record in records},
             expected_ids=[record["id"] for record in records],
-            folder=place.begin(),
+            folder=(work := place.begin()),
             num_resamples=num_resamples,
             seed=seed,
+            sets=sets,
+            positive=looked_for,
+            threshold=threshold,
+            baseline=against,
+        )
+        if network is not None:
+            shown = {"folder": work, "transform_settings": training.transform_settings, **about}
+            show_images(result, network, records, **shown)
+        result.paths["page"] = write_report_page(
+            work,
+            result,
+            title=f"{training.folder.name}: {part} images",
+            training=training.record,
+            beside=beside_test(result, training) if part == "external" else None,
+            **about,
         )
         place.deliver()
         result.paths.update({name: place.find(path) for name, path in result.paths.items()})
     print(f"\n{metrics_table(result.metrics, result.intervals)}\n")
+    if against is not None:
+        print(f"{result.metrics['baseline']['said']}\n")
+    if part != "val":
+        print("\n".join(about_sets(result.metrics.get("prediction_sets"), training.task)))
     print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
     if tracking is not None:
         sent = tracking.finish(result.recorded, {part: list(result.paths.values())}, prefix=part)
         if tracking.run is not None:
             print(f"MLflow {'added to' if sent else 'records kept for'} run {tracking.run_id}")
     return result
+
+
+def _looked_for(
+    training: FitResult, positive: PositiveClass | Mapping[str, Any] | str | None
+) -> tuple[PositiveClass | None, float | None]:
+    """The positive class of an evaluation, and its threshold where the training has chosen one."""
+    own = PositiveClass.of(training.record.get("positive"))
+    wanted = PositiveClass.of(positive) or own
+    if wanted is None or not wanted.is_chosen:
+        return wanted, None
+    found = training.metrics.get("positive") or {}
+    if own is None or (own.name, own.operating_point) != (wanted.name, wanted.operating_point) or not found:
+        raise ValueError(
+            f"operating_point {wanted.operating_point!r} is chosen by a training on its validation images, and "
+            f"{training.folder} has not: give a probability, or train with it."
+        )
+    return wanted, found["threshold"]
+
+
+def beside_test(result: Evaluation, training: FitResult) -> Section:
+    """An external validation beside the training's own test."""
+    rows: list[Sequence[str]] = []
+    inside = {name: row for name, *row in metric_rows(training.metrics, training.intervals)}
+    for name, value, ends in metric_rows(result.metrics, result.intervals):
+        rows.append([name.strip().replace("_", " "), value, ends, *inside.get(name, ["", ""])])
+    number = training.metrics.get("num_images")
+    head = ["metric", "value", "95 % interval", "value", "95 % interval"]
+    groups = [(f"these {result.metrics['num_images']:,} images", 2), (f"the training's {number:,} test images", 2)]
+    note = (
+        "Two sets of images, so that both intervals count: where they do not meet, the network does differently here. "
+        "A set with other shares of the classes has another accuracy and other predictive values for that alone."
+    )
+    return Section("Beside the test", tables=[Table(head, rows, numbers=range(1, 5), groups=groups)], notes=[note])
 
 
 def finish_predictions(
@@ -162,6 +228,7 @@ def finish_predictions(
     """
     good = [index for index, identity in enumerate(table.ids) if identity not in errors]
     readable = PredictionTable([table.ids[index] for index in good], np.asarray(table.probabilities)[good])
+    sets = training.prediction_sets
     with ResultFolder(output_dir, "predictions", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         path = write_predictions(
             place.begin(),
@@ -170,12 +237,15 @@ def finish_predictions(
             training.task,
             expected_ids=[record["id"] for record in records],
             errors=errors,
+            sets=sets,
         )
         place.deliver()
         path = place.find(path)
-    for identity, probabilities in list(zip(readable.ids, readable.probabilities, strict=True))[:10]:
+    beside = {} if sets is None else set_columns(sets, readable.probabilities, training.class_names, training.task)
+    for index, (identity, probabilities) in enumerate(zip(readable.ids[:10], readable.probabilities, strict=False)):
         best = int(probabilities.argmax())
-        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}")
+        unsure = f", not sure: {beside['set'][index]}" if beside and beside["sure"][index] != "yes" else ""
+        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}{unsure}")
     if len(readable) > 10:
         print(f"  … and {len(readable) - 10} more")
     for identity, reason in errors.items():

@@ -10,6 +10,7 @@ what they were called. Here each has its own name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -30,7 +31,7 @@ from monai_ept.networks.precision import at_precision
 from monai_ept.networks.readout import check_readout_setting
 from monai_ept.start import check_adapted
 
-__all__ = ["check_seed", "check_settings", "meaning_of"]
+__all__ = ["check_seed", "check_settings", "meaning_of", "positive_class"]
 
 _Check = Callable[[str, Any], Any]
 
@@ -188,7 +189,10 @@ _CHECKS: dict[str, _Check] = {
     "seed": lambda name, value: check_seed(value),
     "sampling": _choice("fresh", "published", "published-clean"),
     "test_fraction": _or_none(_number(above=0, below=1)),
-    "part": _choice("train", "val", "test"),
+    "part": _choice("train", "val", "test", "external"),
+    "against": _or_none(check_text),
+    "positive": lambda name, value: PositiveClass.of(value),
+    "prevalence": _or_none(_number(above=0, below=1)),
     "backbone": lambda name, value: check_backbone(value),
     "pretrained": _or_none(_weights),
     "img_size": _or_none(_sizes),
@@ -237,3 +241,22 @@ def meaning_of(
     if wanted is not None:
         wanted.check(names, validated=bool(split.val))
     return about.task or task_of(split.train), names, wanted
+
+
+def positive_class(
+    positive: PositiveClass | Mapping[str, Any] | str | None,
+    operating_point: float | str | None = None,
+    prevalence: float | None = None,
+) -> PositiveClass | None:
+    """
+    The class that is looked for, as a bundle's three settings say it.
+
+    Raises:
+        ValueError: when there is an operating point or a prevalence, and no class that they are of.
+    """
+    more: dict[str, Any] = {"operating_point": operating_point, "prevalence": prevalence}
+    given = {key: value for key, value in more.items() if value is not None}
+    if positive is None and given:
+        raise ValueError(f"{next(iter(given))} is that of the class that is looked for: say which, with positive.")
+    found = PositiveClass.of(positive)
+    return found if found is None else replace(found, **given)

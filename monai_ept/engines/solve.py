@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ class Solution:
             nothing, or nobody was to ask.
         other_likelihood: of the network with the adaptation where it is not kept, and without where it is; None
             without folds.
+        left_out: logits ``(images, classes)`` of every image by a head that has not seen its group; None without folds.
     """
 
     strength: float
@@ -52,6 +53,7 @@ class Solution:
     views: int
     adapted: bool | None = None
     other_likelihood: float | None = None
+    left_out: Tensor | None = field(default=None, repr=False, compare=False)
 
     @property
     def about_adapted(self) -> str:
@@ -260,7 +262,7 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
         )
 
     parts = folds(groups, targets, task)
-    strength, factor, loss = STRENGTHS[0], usual_sharpness(net.num_classes, task), None
+    strength, factor, loss, left_out = STRENGTHS[0], usual_sharpness(net.num_classes, task), None, None
     if parts:
         for one in STRENGTHS:
             scores, prior = torch.zeros_like(targets), torch.zeros_like(targets)
@@ -268,9 +270,11 @@ def _try(features: Tensor, labels: Tensor, groups: list[str], task: str, net: Tu
                 ridge = fit(kept, one)
                 scores[left], prior[left] = ridge.scores(features[left]).mean(1), ridge.prior
             found = sharpness(scores, prior, targets, task, weights=weights)
-            lost = weights * negative_log_likelihood(scores * found + offset(prior, task), targets, task)
+            logits = scores * found + offset(prior, task)
+            lost = weights * negative_log_likelihood(logits, targets, task)
             if loss is None or _better(lost, loss):
-                strength, factor, loss = one, found, lost
+                strength, factor, loss, left_out = one, found, lost, logits
     ridge = fit(torch.arange(len(targets)), strength)
     likelihood = None if loss is None else -float(loss.mean())
-    return _Tried(ridge, Solution(strength, net.methods, factor, len(parts), likelihood, features.shape[1]), loss)
+    chosen = Solution(strength, net.methods, factor, len(parts), likelihood, features.shape[1], left_out=left_out)
+    return _Tried(ridge, chosen, loss)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from ignite.engine import Events
 from torch import distributed
 
 from monai_ept._moved import moved_names
+from monai_ept.delta import store_prediction_sets
 from monai_ept.engines.baseline import linear_baseline
+from monai_ept.engines.set_calibration import calibrate_sets
 from monai_ept.engines.training_parts import TrainingParts
 from monai_ept.evaluation.class_numbers import threshold_of
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records, predict
+from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import full_disk_is_said, write_whole
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
@@ -47,6 +50,7 @@ class Training(TrainingParts):
     """
 
     evaluation: Evaluation | None = None
+    no_sets = ""  # why the network makes no prediction sets, in a sentence; empty where it does
     sent = True  # whether MLflow has everything, once the training is finished
 
     def run(self) -> FitResult:
@@ -70,6 +74,7 @@ class Training(TrainingParts):
         with self.place, full_disk, self.stop, self.tracking:
             self.begin()
             self.learn()
+            self.calibrate()
             return self.finish()
 
     def _say_what_stays(self) -> None:
@@ -101,6 +106,12 @@ class Training(TrainingParts):
             return  # it is there, and the checkpoint says if it fits
         self.split.save(work / SPLIT_FILE)
         write_record(work, **self.record)
+
+    def calibrate(self) -> None:
+        """Find what makes prediction sets, and put it into the delta file."""
+        self.no_sets = calibrate_sets(self)
+        if rank() == 0 and self.place is not None and not self.no_sets:
+            store_prediction_sets(self.place.work / DELTA_FILE, self.net.prediction_sets)
 
     def finish(self) -> FitResult:
         """
@@ -135,6 +146,8 @@ class Training(TrainingParts):
             written["checkpoint"] = work / CHECKPOINT_FILE
         if rank() == 0:
             write_whole(written["history"], json.dumps(history, indent=1) + "\n")
+            if self.evaluation is not None:
+                written["page"] = self._page(self.evaluation, history)
             report = {} if self.evaluation is None else self.evaluation.paths
             recorded = {} if self.evaluation is None else self.evaluation.recorded
             self.sent = self.tracking.finish(recorded, _artifacts(written, report))
@@ -169,7 +182,7 @@ class Training(TrainingParts):
             [str(record["group"]) for record in self.split.train],
             task=self.task,
             device=self.device,
-            solved=self.recipe.solve and self.recipe.epochs > 0,
+            solved=bool(self.recipe.solve and self.recipe.epochs),
         )
         return evaluate_records(
             self.net,
@@ -187,6 +200,32 @@ class Training(TrainingParts):
             baseline=baseline,
         )
 
+    def _page(self, evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> Path:
+        """``report.html`` beside everything else."""
+        assert self.place is not None
+        return write_report_page(
+            self.place.work,
+            evaluation,
+            title=f"{self.split.source}: {self.place.folder.name}",
+            class_names=self.class_names,
+            task=self.task,
+            training=read_record(self.place.work),
+            split=self.split,
+            history=history,
+            no_sets=self.no_sets,
+            repeat=_repeat(self.origin.get("name"), self.place.folder, self.recipe.name),
+        )
+
+
+def _repeat(bundle: str | None, folder: Path, recipe: str) -> str:
+    """How the same training is started again."""
+    if bundle:
+        return f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
+    return (
+        f"done = FitResult.load({str(folder)!r})\ndata = done.data()\n"
+        "fit(net, done.split(data), recipe=Recipe.from_dict(done.record['recipe']), seed=done.record['seed'])"
+    )
+
 
 def rank() -> int:
     """The number of this process among those that train together."""
@@ -201,4 +240,5 @@ def _artifacts(paths: Mapping[str, Path], report: Mapping[str, Path]) -> dict[st
         "config": [paths["record"]],
         "training": [paths["history"]],
         "evaluation": list(report.values()),
+        "report": [paths["page"]] if "page" in paths else [],
     }

@@ -344,6 +344,7 @@ class TrainingParts:
     def learn(self) -> Any:
         """Adapt, solve and train, as far as it is wanted; returns the trainer."""
         trainer = self.trainer
+        self.net.prediction_sets = None  # which are those of the network as it was
         going_on = self.resume and self.checkpoint is not None and self.checkpoint.last_path.is_file()
         self.solution = adapt_and_solve(self, going_on)
         if self.recipe.epochs:

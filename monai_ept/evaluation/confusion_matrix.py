@@ -44,7 +44,12 @@ def write_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: 
 
 
 def draw_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: Sequence[str]) -> Path:
-    """Draw ``confusion_matrix.png`` of these counts: shares of each label's images as colour, counts as numbers."""
+    """
+    Draw ``confusion_matrix.png`` of these counts.
+
+    Multi-class: shares of each label's images as colour, counts as numbers, recall in a column of its own. Multi-label:
+    a bar per label.
+    """
     figure = _confusion_square(counts, class_names) if counts.ndim == 2 else _confusion_labels(counts, class_names)
     return save_figure(figure, Path(folder) / "confusion_matrix.png")
 
@@ -52,13 +57,15 @@ def draw_confusion_matrix(folder: str | Path, counts: np.ndarray, class_names: S
 def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     number = len(class_names)
     side = min(max(3.2, 0.52 * number + 1.8), 14)
-    figure = figure_of(side + 0.9, side, layout="compressed")  # for axes of fixed aspect
+    figure = figure_of(side + 1.6, side + 0.3, layout="compressed")  # for axes of fixed aspect
     axes = figure.add_subplot()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals, right = counts.sum(axis=1), counts.diagonal()
+    shares = counts / np.maximum(totals[:, None], 1)
+    axes.set_title(f"labels and predictions: {right.sum()} of {counts.sum()} right", fontsize=10.5, loc="left", pad=20)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     turned: Any = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if max(map(len, class_names)) > 5 else {}
     axes.set_xticks(range(number), class_names, fontsize=9, **turned)
-    rows = [f"{name} ({total})" for name, total in zip(class_names, counts.sum(axis=1), strict=True)]
+    rows = [f"{name} ({total})" for name, total in zip(class_names, totals, strict=True)]
     axes.set_yticks(range(number), rows, fontsize=9)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled (images)")
@@ -68,9 +75,15 @@ def _confusion_square(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes.grid(which="minor", color=PAPER, linewidth=1)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_color("#d5dbe1")
-    for row, column in np.argwhere(counts):
+    for row, column in np.argwhere((counts > 0) | np.eye(number, dtype=bool)):  # a class never found is seen
         colour = PAPER if shares[row, column] > 0.55 else INK
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
+    recall = axes.secondary_yaxis("right")
+    found = [f"{share:.2f}" if total else "–" for share, total in zip(shares.diagonal(), totals, strict=True)]
+    recall.set_yticks(range(number), found, fontsize=9)
+    recall.tick_params(length=0)
+    recall.spines[:].set_visible(False)
+    axes.annotate("recall", (1, 1), (5, 5), xycoords="axes fraction", textcoords="offset points", fontsize=9)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label("share of the label's images", fontsize=9)
     bar.outline.set_visible(False)
@@ -100,5 +113,6 @@ def _confusion_labels(counts: np.ndarray, class_names: Sequence[str]) -> Any:
     axes.set_ylim(number - 0.4, -0.6)
     axes.set_xlabel(f"images, of {counts[0].sum()}")
     tidy(axes, labelsize=9)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    axes.set_title("labels: how many images are found, missed, and claimed wrongly", fontsize=10.5, loc="left")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure

@@ -17,6 +17,7 @@ from monai_ept.evaluation.reliability import draw_reliability
 from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import Interval
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.curves import Curves
 from monai_ept.reporting.csv_file import write_csv
 
@@ -34,6 +35,7 @@ def write_report(
     curves: Mapping[str, Curves] | None = None,
     expected_ids: Sequence[str] | None = None,
     figures: bool = True,
+    sets: PredictionSets | None = None,
 ) -> dict[str, Path]:
     """
     Write all of it.
@@ -48,6 +50,7 @@ def write_report(
         curves: of each class, from ``class_curves``.
         expected_ids: ids that must all be there.
         figures: draw the figures too.
+        sets: what makes prediction sets, which stand beside the predictions then.
 
     Raises:
         ValueError: when predictions are not complete.
@@ -63,7 +66,7 @@ def write_report(
     remove_partials(folder, "*")  # of a process that was killed while it wrote here
     counts = confusion_counts(table.probabilities, table.labels, task)
     paths = {
-        "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids),
+        "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids, sets=sets),
         **write_metrics(folder, metrics, intervals),
         "per_class": write_per_class(folder, metrics, class_names, curves),
         "confusion_matrix": write_confusion_matrix(folder, counts, class_names),

@@ -18,13 +18,17 @@ from monai_ept.evaluation.beside_baseline import beside_baseline
 from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities, positive_numbers, threshold_of
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery
+from monai_ept.evaluation.mistakes import worst_mistakes
+from monai_ept.evaluation.prediction_sets import measure_sets
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.networks.precision import at_precision
+from monai_ept.networks.unwrap_network import unwrap
 from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict"]
+__all__ = ["Evaluation", "build_evaluator", "evaluate", "evaluate_records", "evaluate_table", "predict", "show_images"]
 
 WITH_INTERVALS = tuple(name for name in METRIC_NAMES if name != "kappa")
 """Metrics that get an interval; kappa takes too long to resample for many labels."""
@@ -100,6 +104,10 @@ class Evaluation:
     def recorded(self) -> dict[str, Any]:
         """What a run in MLflow shows: numbers and intervals. What concerns one class stands in the report."""
         numbers = {name: value for name, value in self.metrics.items() if isinstance(value, (int, float))}
+        for name, row in self.metrics.get("positive", {}).get("metrics", {}).items():
+            numbers[f"positive_{name}"] = row["value"]
+        for name, row in self.metrics.get("baseline", {}).get("metrics", {}).items():
+            numbers[f"baseline_{name}"] = row["baseline"]
         return {**numbers, **self.intervals}
 
 
@@ -126,7 +134,8 @@ def evaluate(
         WriteError: when the folder cannot be written.
     """
     table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
-    return evaluate_table(table, task=task, **settings)
+    sets = getattr(unwrap(network), "prediction_sets", None)
+    return evaluate_table(table, task=task, **{"sets": sets, **settings})
 
 
 def evaluate_records(
@@ -154,9 +163,36 @@ def evaluate_records(
     settings["expected_ids"] = [record["id"] for record in records]
     about: dict[str, Any] = {"task": task, "class_names": class_names}
     evaluation = evaluate(network, data_loader, folder=folder, **about, **settings)
-    shown = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
-    evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, transform=shown, **about)
+    show_images(evaluation, network, records, folder=folder, transform_settings=transform_settings, **about)
     return evaluation
+
+
+def show_images(
+    evaluation: Evaluation,
+    network: nn.Module,
+    records: Sequence[Record],
+    *,
+    folder: str | Path,
+    task: str,
+    class_names: Sequence[str],
+    transform_settings: Mapping[str, Any] | None = None,
+) -> None:
+    """
+    Draw ``images.png``, a look at the images, and ``mistakes.png``, the worst of them, beside an evaluation.
+
+    Args:
+        evaluation: gets their paths.
+        network: says how its images are made.
+        records: the images.
+        folder: where to.
+        task and class_names: as in :py:func:`evaluate_table`.
+        transform_settings: what the images' transforms were given beyond the network's own.
+    """
+    about: dict[str, Any] = {"task": task, "class_names": class_names}
+    about["transform"] = network_transforms(network, **{**(transform_settings or {}), "mean": 0.0, "std": 1.0})
+    evaluation.paths["images"] = draw_gallery(folder, records, evaluation.table, **about)
+    if worst := worst_mistakes(records, evaluation.table, task):
+        evaluation.paths["mistakes"] = draw_gallery(folder, worst, evaluation.table, name="mistakes", **about)
 
 
 def evaluate_table(
@@ -172,6 +208,7 @@ def evaluate_table(
     positive: PositiveClass | Mapping[str, Any] | str | None = None,
     threshold: float | None = None,
     baseline: tuple[str, PredictionTable] | None = None,
+    sets: PredictionSets | None = None,
 ) -> Evaluation:
     """
     As :py:func:`evaluate`, of predictions that are there already (``evaluator.predictions.table()``).
@@ -190,6 +227,7 @@ def evaluate_table(
             operating point that ``positive`` gives.
         baseline: the name of another model, and its predictions of the same images in the same order, which these are
             compared with: ``metrics["baseline"]``.
+        sets: what makes prediction sets, whose measures are ``metrics["prediction_sets"]`` then.
     """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
@@ -218,6 +256,8 @@ def evaluate_table(
         metrics["sensitivity_intervals"] = {
             name: [one.low, one.high] for name, one in class_sensitivities(table, names, task, weights).items()
         }
+    if sets is not None:
+        metrics["prediction_sets"] = measure_sets(sets, table, names, task, groups, weights)
     if looked_for is not None and threshold is not None:
         metrics["positive"] = positive_numbers(table, names, looked_for, threshold, weights)
     if baseline is not None:
@@ -228,7 +268,7 @@ def evaluate_table(
     if folder is None:
         return Evaluation(metrics, intervals, table)
     curves = class_curves(table, names, weights)
-    about: dict[str, Any] = {"class_names": names, "task": task, "expected_ids": expected_ids}
+    about: dict[str, Any] = {"class_names": names, "task": task, "expected_ids": expected_ids, "sets": sets}
     return Evaluation(
         metrics, intervals, table, write_report(folder, table, metrics, intervals, curves=curves, **about)
     )

@@ -14,7 +14,7 @@ import numpy as np
 from monai_ept.data.records import Record
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.reporting.axes import short
-from monai_ept.reporting.figure import BLUE, RED, figure_of, save_figure
+from monai_ept.reporting.figure import BLUE, INK, RED, figure_of, save_figure
 
 __all__ = ["draw_gallery", "picture_of"]
 
@@ -29,10 +29,12 @@ def draw_gallery(
     transform: Any,
     number: int = 24,
     threshold: float = 0.5,
+    name: str = "images",
 ) -> Path:
     """
     Draw ``images.png``: images spread evenly over the records, each with its prediction; wrong ones in red, with what
-    is right. Several labels stand in lines, wrong ones ("not …", "missed …") first; a volume shows its middle slice.
+    is right, and a legend that says so. Several labels stand in lines, wrong ones ("not …", "missed …") first; a volume
+    shows its middle slice.
 
     Args:
         folder: where to.
@@ -43,6 +45,7 @@ def draw_gallery(
         transform: makes an image in [0, 1] of a record, ``network_transforms(net, mean=0.0, std=1.0)``.
         number: of images, at most.
         threshold: for multi-label decisions.
+        name: of the file, without its end.
 
     Raises:
         ValueError: when a record has no prediction.
@@ -55,7 +58,7 @@ def draw_gallery(
     columns = min(6, len(shown))
     lines = math.ceil(len(shown) / columns)
     extra = 0.32 if task == "multiclass" else 0.5  # inches of caption
-    figure = figure_of(1.75 * columns, (1.65 + extra) * lines)
+    figure = figure_of(max(1.75 * columns, 3.8), (1.65 + extra) * lines + (0.3 if columns > 4 else 0.7))
     grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
     for axes in grid:
         axes.axis("off")
@@ -66,7 +69,27 @@ def draw_gallery(
         label = None if table.labels is None else table.labels[index]
         said, right = _caption(table.probabilities[index], label, class_names, task, threshold)
         axes.set_title(said, fontsize=8, color=BLUE if right else RED, loc="left", pad=3)
-    return save_figure(figure, Path(folder) / "images.png")
+    _legend(figure, task, threshold, labelled=table.labels is not None)
+    return save_figure(figure, Path(folder) / f"{name}.png")
+
+
+def _legend(figure: Any, task: str, threshold: float, *, labelled: bool) -> None:
+    """What blue and red are, and what the number is, above all images."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 7}
+    right, wrong = "right", 'wrong ("is": its label)'
+    if task == "multilabel":
+        right, wrong = f"labels of probability {threshold:g} or more", 'wrong ("not": claimed, "missed": not found)'
+        right += ", all right" if labelled else ""
+    entries = [(right, {"color": BLUE, **look}), (wrong, {"color": RED, **look})][: 2 if labelled else 1]
+    if task == "multiclass":
+        number = {**look, "marker": "$0.87$", "markersize": 20, "color": INK, "markeredgewidth": 0}
+        entries = [*(entries if labelled else []), ("probability of the predicted class", number)]
+    handles = [Line2D([], [], label=label, **style) for label, style in entries]
+    columns = len(handles) if figure.get_figwidth() > 7 else 1
+    legend = {"frameon": False, "fontsize": 8.5, "handlelength": 2.2}
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **legend)
 
 
 def picture_of(image: Any) -> np.ndarray:

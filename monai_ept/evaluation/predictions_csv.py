@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_ept.evaluation.prediction_sets import set_columns
 from monai_ept.handlers.collect_predictions import PredictionTable
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.reporting.csv_file import harmless_cell, original_cell, write_csv
 
 __all__ = ["write_predictions"]
@@ -25,6 +27,7 @@ def write_predictions(
     expected_ids: Sequence[str] | None = None,
     errors: Mapping[str, str] | None = None,
     threshold: float = 0.5,
+    sets: PredictionSets | None = None,
 ) -> Path:
     """
     Write ``predictions.csv``: one row per image with its label, the decision and the probability of every class.
@@ -40,6 +43,9 @@ def write_predictions(
         expected_ids: ids that must be there; those of the table by default.
         errors: what went wrong with images that could not be read, by id: a row each, without probabilities.
         threshold: for multi-label decisions.
+        sets: what makes prediction sets: more columns then, the classes in the ``set`` and whether the network is
+            ``sure`` ("yes" or "not sure"); of several labels the set has all that cannot be ruled out, and ``not_sure``
+            those of them that may not be there either.
 
     Raises:
         ValueError: when an image is missing, or there twice.
@@ -49,6 +55,8 @@ def write_predictions(
             f"class_names has {len(class_names)} names and the predictions have {table.probabilities.shape[1]} classes."
         )
     header = ["id", *(["label"] if table.labels is not None else []), "prediction"]
+    beside = {} if sets is None else set_columns(sets, table.probabilities, class_names, task)
+    header += [*beside]
     header += [f"probability_{name}" for name in class_names] + (["error"] if errors is not None else [])
     rows = []
     for index, identity in enumerate(table.ids):
@@ -56,6 +64,7 @@ def write_predictions(
         decision = probabilities.argmax() if task == "multiclass" else probabilities >= threshold
         given = [] if table.labels is None else [table.labels[index]]
         said = [_named(label, class_names, task) for label in (*given, decision)]
+        said += [cells[index] for cells in beside.values()]
         rows.append([identity, *said, *probabilities, *([""] if errors is not None else [])])
     for identity, error in (errors or {}).items():
         rows.append([identity, *[""] * (len(header) - 2), " ".join(str(error).split())])

@@ -12,7 +12,7 @@ import numpy as np
 from monai_ept.reporting.axes import tidy
 from monai_ept.reporting.figure import BLUE, GREY, PAPER, figure_of, save_figure
 
-__all__ = ["draw_reliability", "plot_reliability"]
+__all__ = ["draw_reliability", "legend_below", "plot_reliability"]
 
 
 def draw_reliability(
@@ -24,9 +24,10 @@ def draw_reliability(
     Multi-class looks at the class of highest probability, multi-label at all labels of all images together. See
     ``classification_metrics`` for the arguments.
     """
-    figure = figure_of(4.8, 5.4)
+    figure = figure_of(4.8, 5.7)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     plot_reliability(upper, lower, probabilities, labels, task, num_bins=num_bins)
+    legend_below(figure, upper)
     return save_figure(figure, Path(folder) / "reliability.png")
 
 
@@ -34,7 +35,7 @@ def plot_reliability(
     upper: Any, lower: Any, probabilities: np.ndarray, labels: np.ndarray, task: str, *, num_bins: int = 15
 ) -> float:
     """
-    The two panels of ``draw_reliability`` on axes that are there.
+    The two panels of ``draw_reliability`` on axes that are there, without its legend.
 
     Returns:
         the expected calibration error, which the upper panel's title says; multi-label: of all labels together.
@@ -65,9 +66,14 @@ def plot_reliability(
     upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=names[1])
     pooled = "" if task == "multiclass" else ", all labels together"
     upper.set_title(f"expected calibration error {error:.3f}{pooled}", fontsize=10, loc="left")
-    upper.legend(frameon=False, fontsize=9, loc="lower right")
     lower.bar(centres, totals, width=0.9 * width, color=BLUE)
     lower.set(xlabel=names[0], ylabel="images" if task == "multiclass" else "labels")
     for axes in (upper, lower):
         tidy(axes, labelsize=9)
     return error
+
+
+def legend_below(figure: Any, axes: Any) -> None:
+    """What is drawn on these axes, named below all panels, where nothing is hidden by it."""
+    named = axes.get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)

@@ -20,7 +20,7 @@ __all__ = ["PairedComparison", "compare_models", "say_comparison"]
 
 LEVEL = 0.05
 FEWEST = 10
-"""Positives and negatives from which DeLong's test keeps its level: with three positives it errs in 7.5 % of cases."""
+"""Positives and negatives from which DeLong's test nearly keeps its level: docs/metrics.md has what was tried."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 from monai_ept.metrics.interval import Interval
 
-__all__ = ["NOTHING", "Estimate", "estimate", "holm", "stratified_estimate"]
+__all__ = ["FEWEST", "NOTHING", "Estimate", "estimate", "holm", "stratified_estimate"]
+
+FEWEST = 5
+"""Repetitions from which a report shows an interval and a test: of two or three, the spread itself is chance."""
 
 EQUAL = 1e-12
 """Values whose spread is below this share of their size are the same number, rounded differently."""
@@ -38,21 +41,22 @@ class Estimate(NamedTuple):
 NOTHING = Estimate(Interval(math.nan))
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], fewest: int = 2) -> Estimate:
     """
     Mean of independent values, its 95 % interval and the test against zero, by Student's t.
 
-    Of differences, this is the paired t-test. A single value has no interval, no value at all is NaN.
+    Of differences, this is the paired t-test. Fewer values than ``fewest`` have their mean and nothing else, no value
+    at all is NaN.
 
     Example::
 
         >>> estimate([0.50, 0.54, 0.52]).interval
         Interval(value=0.52, low=0.47031724577365654, high=0.5696827542263435)
     """
-    return stratified_estimate([values]) if values else NOTHING
+    return stratified_estimate([values], fewest) if values else NOTHING
 
 
-def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
+def stratified_estimate(strata: Sequence[Sequence[float]], fewest: int = 2) -> Estimate:
     """
     Mean of the means of several samples, each of which counts the same and varies in its own way.
 
@@ -62,19 +66,20 @@ def stratified_estimate(strata: Sequence[Sequence[float]]) -> Estimate:
 
     Args:
         strata: the samples, for example differences on each of several data sets; none may be empty.
+        fewest: values that each sample needs for an interval and a test, two or more.
 
     Raises:
         ValueError: when there is no sample, or an empty one.
 
     Returns:
-        the estimate; without interval when a sample has a single value.
+        the estimate; without interval and test when a sample has too few values.
     """
     if not strata or not all(len(values) for values in strata):
         raise ValueError("a stratified estimate needs at least one value of each sample, leave empty ones out.")
     number = sum(len(values) for values in strata)
     means = [fmean(values) for values in strata]
     mean = fmean(means)
-    if any(len(values) == 1 for values in strata):
+    if any(len(values) < fewest for values in strata):
         return Estimate(Interval(mean), math.nan, number)
     size = max(abs(value) for values in strata for value in values)
     if size == 0:

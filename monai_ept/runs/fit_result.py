@@ -14,6 +14,7 @@ from typing import Any
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
 from monai_ept.metrics import Interval
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
@@ -136,6 +137,12 @@ class FitResult:
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.record["class_names"])
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What makes prediction sets, as the adapter carries it."""
+        about = read_delta(self.delta_path).metadata
+        return PredictionSets.from_record(about.get("prediction_sets"), about["num_classes"])
 
     @property
     def transform_settings(self) -> dict[str, Any]:

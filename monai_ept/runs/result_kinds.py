@@ -42,11 +42,13 @@ class Kind:
 _TRAINING = (
     *("delta.safetensors", "last.pt", "best.pt", "training.json", "settings.json", "split.json", "history.json"),
     *("run.json", "tracking", "evaluation", "val", "analysis", "analysis.next", ".analysis.*", "adapted"),
+    "report.html",
 )
 _PLACE = "--run_dir (out_dir of fit)"
 _EVALUATION = (
     *("predictions.csv", "metrics.json", "metrics.csv", "per_class.csv", "confusion_matrix.csv"),
-    *("confusion_matrix.png", "reliability.png", "images.png"),
+    *("confusion_matrix.png", "reliability.png", "images.png", "mistakes.png", "curves.csv", "curves.png"),
+    "report.html",
 )
 KINDS = {
     "training": Kind(

@@ -120,9 +120,9 @@ def test_the_temperature_comes_from_validation_images_alone(trained, found, tmp_
 @pytest.mark.parametrize("method", ["linear", Ept(embed="add"), Ept(embed="scaled_concat", prompt_length=3)])
 def test_other_methods_and_several_labels(method, task, tmp_path):
     net = TunedViT(timm_vit(), 3, method=method)
-    split = small_split(pictures(72, task))
+    split = small_split(pictures(72 if task == "multiclass" else 120, task))
     scaled = getattr(method, "embed", None) == "scaled_concat"
-    result = analyze(net, split, out_dir=tmp_path, max_images=24, draw=scaled and task == "multilabel")
+    result = analyze(net, split, out_dir=tmp_path, max_images=40, draw=scaled and task == "multilabel")
     page = result.paths["page"].read_text(encoding="utf-8")
     assert (result.maps is not None) == scaled == ("kept" in result.paths)
     assert "prompts" not in result.paths and result.sinks == []
@@ -132,6 +132,8 @@ def test_other_methods_and_several_labels(method, task, tmp_path):
     if task == "multilabel":
         several = sum(sum(record["label"]) > 1 for record in split.test)
         assert f"{several} images with several labels are left out" in page and "no label" in page
+        # Eight mixtures of five images each: of no label, of one, of two and of three.
+        assert "Fewer than 5 images" not in page and result.distances.keys() >= {"within_share", "separability"}
     if method == "linear":
         assert result.distances["within"].difference == 0 and "did not change" in page
 
@@ -158,6 +160,7 @@ def test_volumes(tmp_path):
 def test_a_choice_of_images(trained, tmp_path):
     split = small_split(pictures(72))
     first = analyze(trained, split, out_dir=tmp_path / "a", max_images=15, draw=False)
+    assert np.bincount(first.features.labels).tolist() == [5, 5, 5]
     second = analyze(trained, split, out_dir=tmp_path / "b", max_images=15, draw=False, seed=1)
     ids = [record["id"] for record in split.test]
     assert len(first.features.ids) == 15 and first.features.ids == [i for i in ids if i in first.features.ids]
@@ -166,6 +169,22 @@ def test_a_choice_of_images(trained, tmp_path):
         first.paths["page"].read_text()
     )
     assert f"15 of {len(ids)} test images" in first.paths["page"].read_text()
+
+
+def test_classes_of_too_few_images_are_not_compared(trained, tmp_path):
+    test = small_split(pictures(72)).test
+    rare = {record["id"] for record in test if record["label"] == 1}
+    chosen = [record for record in test if record["id"] not in rare] + [r for r in test if r["label"] == 1][:4]
+    result = analyze(trained, chosen, out_dir=tmp_path / "rare", draw=False)
+    assert all("Fewer than 5 images, and therefore not measured or drawn by class: green (4)." in result.sentences[part]
+               for part in ("features", "attention"))  # fmt: skip
+    assert result.paths["page"].read_text(encoding="utf-8").count("green (4)") == 3  # and in short
+    assert all(row["green"] == "" for row in table(result.paths["kept"]))
+    # Where no two classes have five images, what needs no classes is there still.
+    chosen = [record for k in range(3) for record in [r for r in test if r["label"] == k][:4]]
+    result = analyze(trained, chosen, out_dir=tmp_path / "few")
+    assert result.distances == {} and "that takes two classes" in str(result)
+    assert "kept_layers" in result.paths and "kept_classes" not in result.paths and "ece_before" in result.numbers
 
 
 def test_errors(trained, tmp_path):

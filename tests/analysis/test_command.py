@@ -75,6 +75,9 @@ def test_a_folder_is_analysed_calibrated_and_recorded(run, place, capsys):
     assert all(torch.equal(tuned.tensors[name], value) for name, value in plain.tensors.items())
     numbers = json.loads((folder / "analysis" / "analysis.json").read_text())["numbers"]
     assert tuned.metadata["temperature"] == pytest.approx(numbers["temperature"])
+    # Sets were found anew at that temperature, on images that have chosen it.
+    assert tuned.metadata["prediction_sets"]["source"] == "selection"
+    assert tuned.metadata["prediction_sets"] != plain.metadata["prediction_sets"]
 
     from mlflow import MlflowClient
 

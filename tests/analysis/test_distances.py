@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, silhouette_score
 
 from monai_ept.analysis import class_distances, compare_features, separability
-from monai_ept.analysis.distances import single_classes
+from monai_ept.analysis.distances import compare_widths, single_classes
 
 
 def clusters(seed: int = 0, images: int = 90, width: int = 6, classes: int = 3, apart: float = 2.0):
@@ -85,6 +85,21 @@ def test_classes_that_were_pulled_together_are_clearly_tighter():
     assert changes["within"].clear and changes["within_share"].clear and changes["silhouette"].clear
     again, _ = compare_features(features, means + 0.5 * (features - means), labels, groups, 3)
     assert again == changes
+
+
+def test_widths_are_standard_deviations_and_their_interval_is_over_groups():
+    places = np.array([-1.0, 1.0] * 20)
+    classes = np.zeros(40, dtype=int)
+    groups = [str(index) for index in range(40)]
+    found = compare_widths({0: [places, places / 2]}, classes, groups)[0]
+    assert (found.pretrained, found.tuned) == (1.0, 0.5) and found.clear
+    assert -0.5 <= found.low <= found.high < -0.4
+    same = compare_widths({0: [places, places]}, classes, groups)[0]
+    assert same.low == same.high == 0 and not same.clear
+    # All that differs are the images of one patient, who is often not drawn.
+    odd = places.copy()
+    odd[:2] *= 3
+    assert not compare_widths({0: [places, odd]}, classes, ["a", "a", *groups[2:]])[0].clear
 
 
 def test_a_class_of_one_group_is_left_out_of_the_classifier_alone():

@@ -23,7 +23,17 @@ def test_projections():
     points = plane(features)
     np.testing.assert_allclose(points, plane(features * 7), rtol=1e-6)  # no unit
     assert points[:, 0].var() > points[:, 1].var() and plane(features[:, :1]).shape == (90, 2)
-    np.testing.assert_array_equal(tsne(features[:30]), tsne(features[:30]))
+
+
+def test_two_projections_that_begin_alike_differ_only_where_the_features_do():
+    """Mirrored features are as far from each other as before: begun at the same places they end at the same places."""
+    features = scattered()[:40]
+    start = plane(features)
+    found = tsne(features, start)
+    np.testing.assert_array_equal(tsne(-features, start), found)
+    np.testing.assert_array_equal(tsne(features, 8 * start, seed=3), found)  # the start may have any size
+    assert np.abs(tsne(features, start[::-1]) - found).max() > 1
+    assert np.isfinite(tsne(np.ones((9, 4)), np.zeros((9, 2)))).all()
 
 
 def test_a_projection_is_turned_and_not_stretched():
@@ -42,5 +52,5 @@ def test_contours_hold_the_share_of_points_that_they_say():
     assert density.sum() * cell == pytest.approx(1, abs=0.01)
     # Of a normal distribution, the region that holds half of it is known.
     assert (density >= levels[1]).sum() * cell == pytest.approx(2 * np.pi * 2 * np.log(2), rel=0.15)
-    assert density_levels(points[:5], xs, ys) is None
+    assert density_levels(points[:29], xs, ys) is None and density_levels(points[:30], xs, ys) is not None
     assert density_levels(np.stack([np.arange(20.0)] * 2, axis=1), xs, ys) is None

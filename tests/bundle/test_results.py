@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from monai_ept.bundle import begin_work, beside, finish_predictions, save_model
+from monai_ept.bundle import begin_work, beside, finish_evaluation, finish_predictions, save_model
 from monai_ept.bundle.untrained import Untrained
+from monai_ept.delta import store_prediction_sets
 from monai_ept.files import WriteError
 from monai_ept.handlers import PredictionTable
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.runs import FitResult
 from tests.engines.test_interrupted import small_disk  # noqa: F401, a fixture
 
@@ -48,6 +52,24 @@ def test_what_is_there_is_refused_before_any_work(training, tmp_path, capsys):
     begin(training, tmp_path / "out", overwrite=True)
     assert predict(training, tmp_path / "out", overwrite=True).read_bytes() == first
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_predictions_and_evaluations_have_the_sets_of_the_adapter(tmp_path, capsys):
+    shutil.copytree(OLD, tmp_path / "run")
+    sets = PredictionSets(0.9, 0.8, groups=20, images=20, source="validation")
+    store_prediction_sets(tmp_path / "run" / "delta.safetensors", sets)
+    training = FitResult.load(tmp_path / "run")
+    first, second, *others = training.class_names
+    rest = [0.0] * len(others)
+    table = PredictionTable(["a", "b"], np.array([[0.75, 0.25, *rest], [0.9, 0.1, *rest]]), np.array([1, 1]))
+    records = [{"image": identity, "id": identity, "group": identity} for identity in table.ids]
+    path = finish_predictions(table, {}, training, records, output_dir=tmp_path / "predictions")
+    rows = list(csv.DictReader(path.open()))
+    assert [(row["set"], row["sure"]) for row in rows] == [(f"{first};{second}", "not sure"), (first, "yes")]
+    assert f"a: {first} 0.750, not sure: {first};{second}" in capsys.readouterr().out
+    found = finish_evaluation(table, training, records, output_dir=tmp_path / "evaluation", num_resamples=10)
+    assert found.metrics["prediction_sets"]["coverage"]["value"] == 0.5
+    assert "Promised: for 90 % of new patients' images" in capsys.readouterr().out
 
 
 def begin(training, folder, **options):

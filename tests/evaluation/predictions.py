@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,23 @@ def table_of(number=12, task="multiclass"):
     if task == "multiclass":
         scores /= scores.sum(axis=1, keepdims=True)
     return PredictionTable([f"image {i}" for i in range(number)], scores, labels)
+
+
+def figure_of_file(monkeypatch, module, draw) -> Any:
+    """The figure that ``draw`` of a module has saved, which is drawn and saved as ever."""
+    saved = []
+    save = module.save_figure
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_figure", lambda figure, path: save(saved.append(figure) or figure, path))
+        draw()
+    return saved[0]
+
+
+def words_of(figure) -> list[str]:
+    """All that stands in the first panel and in the legend."""
+    axes = figure.axes[0]
+    legend = [text.get_text() for one in figure.legends for text in one.get_texts()]
+    return [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts), *legend]
 
 
 def read(path):

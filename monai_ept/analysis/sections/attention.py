@@ -4,17 +4,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_ept.analysis.image_choice import FEWEST_IMAGES, left_out
 from monai_ept.analysis.kept_attention import ScalingMaps, prompted_layers
+from monai_ept.analysis.sections.map_scale import (
+    LEAST_RANGE,
+    colour_bar,
+    colours_about_zero,
+    colours_of,
+    is_flat,
+    points,
+    say_scale,
+    span_of,
+)
 from monai_ept.analysis.sections.output import Output
 from monai_ept.model import TunedViT
 from monai_ept.reporting.axes import quiet, short
 from monai_ept.reporting.figure import BLUE, GREY, INK, RED, figure_of, panels
+from monai_ept.reporting.numbers import decimal, percent
 from monai_ept.reporting.page import Section
 from monai_ept.reporting.prose import sentences
 
@@ -30,7 +43,6 @@ __all__ = [
 WORDS = Path(__file__).with_suffix(".jinja")
 TITLE = "Attention: which regions are damped?"
 MOST_CELLS = 2_000_000
-MAP, APART = "viridis", "RdBu_r"
 
 
 def attention_section(
@@ -49,10 +61,15 @@ def attention_section(
         maps: its factors g; None where its method scales nothing.
         class_names: one name per class.
         examples: class name and picture of single images, by their row in the maps.
+
+    Returns:
+        the section; of classes with fewer than five images it says only that.
     """
     if maps is None:
         prompted = bool(prompted_layers(net))
         return Section(TITLE, notes=sentences(WORDS, "why_nothing", method=net.method_name, prompted=prompted))
+    rare = left_out(maps.counts, class_names)
+    maps = replace(maps, member=maps.member & (maps.counts >= FEWEST_IMAGES))
     # All images and then each class: (layers, 1 + classes, tokens).
     means = np.stack([maps.mean, *maps.class_means], axis=1)
     parts = {f"prefix_{token}": slice(token, token + 1) for token in range(maps.num_prefix)}
@@ -73,22 +90,29 @@ def attention_section(
         ]
         out.csv("kept_tokens", ["layer", "token", *axes, "all", *class_names], tokens)
 
-    volume = " (middle slice of the volume)" if len(maps.grid) == 3 else ""
+    about: dict[str, Any] = {"volume": " (middle slice of the volume)" if len(maps.grid) == 3 else ""}
     pictures = []
     if out.draws:
-        pictures.append(out.picture(WORDS, "kept_layers", draw_kept_layers(maps, class_names)))
-        pictures.append(out.picture(WORDS, "kept_maps", draw_kept_maps(maps), volume=volume))
+        flat = is_flat(_apart_by_layer(maps))
+        pictures.append(out.picture(WORDS, "kept_layers", draw_kept_layers(maps, class_names), flat=flat))
+        flat = is_flat(_mean_maps(maps))
+        pictures.append(out.picture(WORDS, "kept_maps", draw_kept_maps(maps), flat=flat, **about))
         if (maps.counts > 0).sum() > 1:
-            pictures.append(out.picture(WORDS, "kept_classes", draw_kept_classes(maps, class_names), volume=volume))
+            flat = is_flat(_apart(maps))
+            figure = draw_kept_classes(maps, class_names)
+            pictures.append(out.picture(WORDS, "kept_classes", figure, flat=flat, **about))
+        flat = is_flat(_example_maps(maps, examples))
+        figure = draw_kept_examples(maps, examples)
         # Photographs make large files.
-        pictures.append(out.picture(WORDS, "kept_examples", draw_kept_examples(maps, examples), dpi=110, volume=volume))
-    about, notes = about_kept(maps, class_names), sentences(WORDS, "notes")
-    return Section(TITLE, sentences=about, pictures=pictures, notes=notes)
+        pictures.append(out.picture(WORDS, "kept_examples", figure, dpi=110, flat=flat, **about))
+    said = [*about_kept(maps, class_names), *rare]
+    return Section(TITLE, sentences=said, pictures=pictures, notes=sentences(WORDS, "notes"))
 
 
 def about_kept(maps: ScalingMaps, class_names: Sequence[str]) -> list[str]:
     """Which layers, tokens, regions and classes keep how much of their attention."""
-    where = maps.to_map(maps.mean).mean(axis=0)
+    every, apart = _mean_maps(maps), _apart(maps)
+    where = every.mean(axis=0)
     inside = np.zeros(where.shape, dtype=bool)  # the central half of each side
     inside[tuple(slice(side // 4, side - side // 4) for side in where.shape)] = True
     parts = (None, None) if inside.all() else (where[inside].mean(), where[~inside].mean())
@@ -102,74 +126,107 @@ def about_kept(maps: ScalingMaps, class_names: Sequence[str]) -> list[str]:
         prefix_kept=maps.prefixes.mean() if maps.num_prefix else 1.0,
         middle=parts[0],
         rim=parts[1],
-        classes=sorted((of_classes[k], class_names[k]) for k in np.flatnonzero(maps.counts > 0).tolist()),
+        classes=sorted((of_classes[k], class_names[k]) for k in _present(maps)),
+        span=span_of(every),
+        apart=span_of(apart),
+        least=LEAST_RANGE,
     )
 
 
 def draw_kept_layers(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
-    """Share kept by layer: patches with their spread over images, prefix tokens apart; and each class against all."""
-    figure = figure_of(9.6, 3.4)
+    """Share lost by layer: patches with their spread over images, prefix tokens apart; and each class against all."""
+    figure = figure_of(9.6, 3.6)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     layers = [layer + 1 for layer in maps.layers]
-    low, high = np.percentile(maps.patches, [2.5, 97.5], axis=0)
+    lost = np.maximum(1 - maps.patches, 0)
+    low, high = np.percentile(lost, [2.5, 97.5], axis=0)
     # A single layer has no line to fill between, but a bar.
     around = layers if len(layers) > 1 else [layers[0] - 0.12, layers[0] + 0.12]
     left.fill_between(around, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of images")
-    left.plot(layers, maps.patches.mean(axis=0), "o-", color=BLUE, markersize=3.5, label="patches")
+    curves = {"patches": (lost.mean(axis=0), {"color": BLUE, "marker": "o", "markersize": 3.5})}
     # Hollow, so that what lies below is seen.
     hollow = {"markerfacecolor": "none", "markersize": 5}
+    prefixes = np.maximum(1 - maps.prefixes, 0)
     if maps.num_prefix:
         name = "class token" if maps.num_prefix == 1 else "first prefix token"
-        left.plot(layers, maps.prefixes[..., 0].mean(axis=0), "s--", color=RED, label=name, **hollow)
+        curves[name] = prefixes[..., 0].mean(axis=0), {"color": RED, "marker": "s", "linestyle": "--", **hollow}
     if maps.num_prefix > 1:
-        others = maps.prefixes[..., 1:].mean(axis=(0, 2))
-        left.plot(layers, others, "^:", color=GREY, label="other prefix tokens", **hollow)
-    left.set_ylim(0, 1.02)
-    left.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        look = {"color": GREY, "marker": "^", "linestyle": ":", **hollow}
+        curves["other prefix tokens"] = prefixes[..., 1:].mean(axis=(0, 2)), look
+    for name, (values, look) in curves.items():
+        left.plot(layers, values, label=name, **look)
+    _axis_of_shares(left, np.concatenate([low, high, *(values for values, _ in curves.values())]))
     left.set_xlabel("layer", fontsize=9)
-    left.set_ylabel("share of attention kept, g", fontsize=9)
-    left.legend(frameon=False, fontsize=8.5, loc="best")
     quiet(left, ticks=True)
     left.set_xticks(layers)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
 
-    present = np.flatnonzero(maps.counts > 0).tolist()
-    apart = (maps.class_means[present] - maps.mean)[..., maps.num_prefix :].mean(axis=-1) * 100
-    reach = max(float(np.abs(apart).max()), 0.01)
-    image = right.imshow(apart, cmap=APART, vmin=-reach, vmax=reach, aspect="auto")
+    present, apart = _present(maps), _apart_by_layer(maps)
+    if not present:
+        right.set_axis_off()
+        return figure
+    title = "kept by patches of a class, against all images"
+    if is_flat(apart):
+        title = f"classes: no pattern (all within {points(span_of(apart))})"
+    image = right.imshow(100 * apart, aspect="auto", **colours_about_zero(apart))
     right.set_xticks(range(len(layers)), layers)
     right.set_yticks(range(len(present)), [short(class_names[k]) for k in present])
     right.tick_params(labelsize=8, length=0)
     right.set_xlabel("layer", fontsize=9)
-    right.set_title("patches of a class against all images", fontsize=9.5, loc="left", color=INK)
+    right.set_title(title, fontsize=9.5, loc="left", color=INK)
     right.spines[:].set_visible(False)
-    _bar(figure, image, right, fraction=0.05)
+    if not is_flat(apart):
+        colour_bar(figure, image, right, "percentage points")
     return figure
 
 
+def _axis_of_shares(axes: Any, shown: np.ndarray) -> None:
+    """An axis that shows all of these: from zero, or logarithmic where the least could not be seen."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    title = "attention lost by layer, 1 − g"
+    if shown.min() > 0 and shown.max() > 10 * shown.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if shown.max() < 300 * shown.min() else (1,)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        title += " (logarithmic)"
+    else:
+        axes.set_ylim(0, 1.08 * max(float(shown.max()), 1e-4))
+        title += f" (from 0 to {percent(shown.max())})"
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axes.set_title(title, fontsize=9.5, loc="left", color=INK)
+
+
 def draw_kept_maps(maps: ScalingMaps) -> Any:
-    """The mean map of every layer over the image, each with its own range of colours, which stands below it."""
-    figure, grid = panels(len(maps.layers), 6, 1.5, 1.98)
-    for layer, one, mean, (axes,) in zip(maps.layers, maps.to_map(maps.mean), maps.mean, grid, strict=True):
+    """The mean map of every layer over the image, and of all layers, in one scale; below each its own range."""
+    titles = [f"layer {layer + 1}" for layer in maps.layers]
+    shown, tokens = _mean_maps(maps), maps.mean
+    if len(titles) > 1:
+        titles.append("mean of layers")
+        shown, tokens = (np.concatenate([one, one.mean(axis=0, keepdims=True)]) for one in (shown, tokens))
+    columns = 7 if len(titles) > 10 else 6
+    figure, grid = panels(len(titles), columns, 1.42, 1.95)
+    colours = colours_of(shown)
+    for title, one, mean, (axes,) in zip(titles, shown, tokens, grid, strict=True):
         prefix = f"\n{_prefix_name(maps)} {mean[: maps.num_prefix].mean():.2f}" if maps.num_prefix else ""
-        _bare(axes, f"layer {layer + 1}", _ends(one) + prefix)
-        axes.imshow(one, cmap=MAP, **_range(one))
+        _bare(axes, title, _ends(one) + prefix)
+        image = axes.imshow(one, **colours)
+    say_scale(figure, image, [column[0] for column in grid], shown)
     return figure
 
 
 def draw_kept_classes(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
-    """The mean map over layers and images, and by how much each class's differs from it, in one scale."""
-    present = np.flatnonzero(maps.counts > 0).tolist()
-    overall = maps.to_map(maps.mean).mean(axis=0)
-    apart = [100 * (maps.to_map(maps.class_means[k]).mean(axis=0) - overall) for k in present]
-    figure, grid = panels(len(present) + 1, 4 if len(present) <= 7 else 5, 2.1, 2.05)
-    _bare(grid[0][0], "all images", f"kept {_ends(overall)}")
-    grid[0][0].imshow(overall, cmap=MAP, **_range(overall))
-    reach = max(float(np.percentile(np.abs(apart), 99.5)), 0.01)
-    for k, one, (axes,) in zip(present, apart, grid[1:], strict=True):
-        mean = f"{one.mean():+.2f} on average".replace("-", "−")
+    """By how much each class's mean map over layers and images differs from that of all images, in one scale."""
+    present, apart = _present(maps), _apart(maps)
+    # Grey panels say one thing together and may be small.
+    columns, size = (9, 1.15) if is_flat(apart) else (4 if len(present) <= 8 else 5, 2.1)
+    figure, grid = panels(len(present), columns, size, size + (0.3 if is_flat(apart) else 0))
+    colours = colours_about_zero(apart)
+    for k, one, (axes,) in zip(present, apart, grid, strict=True):
+        mean = f"mean {decimal(100 * one.mean(), 2, signed=True)}"
         _bare(axes, f"{short(class_names[k])} ({maps.counts[k]})", mean)
-        image = axes.imshow(one, cmap=APART, vmin=-reach, vmax=reach)
-    _bar(figure, image, [column[0] for column in grid], fraction=0.025)
+        image = axes.imshow(100 * one, **colours)
+    say_scale(figure, image, [column[0] for column in grid], apart, "percentage points")
     return figure
 
 
@@ -182,38 +239,65 @@ def draw_kept_examples(maps: ScalingMaps, examples: Mapping[int, tuple[str, np.n
         examples: class name and picture of each, by its row in the maps; pictures have their channels last and lie in
             [0, 1].
     """
-    number = len(maps.layers)
-    chosen = sorted({0, number // 2, number - 1})
-    columns = len(chosen) + (number > 1)
-    figure = figure_of(1.75 * (columns + 1), 1.95 * len(examples))
-    grid = figure.subplots(len(examples), columns + 1, squeeze=False)
-    for row, (image, (name, picture)) in zip(grid, examples.items(), strict=True):
+    shown = _example_maps(maps, examples)
+    titles = [f"layer {maps.layers[index] + 1}" for index in _example_layers(maps)]
+    titles += ["mean of layers"] * (shown.shape[1] - len(titles))
+    figure = figure_of(1.75 * (len(titles) + 1) + 0.8, 1.95 * len(examples) + 0.3)
+    grid = figure.subplots(len(examples), len(titles) + 1, squeeze=False)
+    colours = colours_of(shown)
+    for row, (name, picture), of_image in zip(grid, examples.values(), shown, strict=True):
         _bare(row[0], name)
         row[0].imshow(picture, cmap="gray", vmin=0, vmax=1)
         grey = picture.mean(axis=-1) if picture.ndim == 3 else picture
-        values = maps.to_map(maps.kept[image])
-        shown = [(f"layer {maps.layers[index] + 1}", values[index]) for index in chosen]
-        shown += [("mean of layers", values.mean(axis=0))] if number > 1 else []
         extent = (-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5)
-        for axes, (title, one) in zip(row[1:], shown, strict=True):
+        for axes, title, one in zip(row[1:], titles, of_image, strict=True):
             _bare(axes, f"{title}: {_ends(one)}")
             axes.imshow(grey, cmap="gray", vmin=-0.7, vmax=1.0)  # pale, so that the colours stay true
-            axes.imshow(one, cmap=MAP, alpha=0.6, extent=extent, interpolation="nearest", **_range(one))
+            image = axes.imshow(one, alpha=0.6, extent=extent, interpolation="nearest", **colours)
+    say_scale(figure, image, grid, shown)
     return figure
+
+
+def _mean_maps(maps: ScalingMaps) -> np.ndarray:
+    """The mean map of all images by layer, ``(layers, rows, columns)``."""
+    return maps.to_map(maps.mean)
+
+
+def _present(maps: ScalingMaps) -> list[int]:
+    """Classes that have images in the maps."""
+    return np.flatnonzero(maps.counts > 0).tolist()
+
+
+def _apart(maps: ScalingMaps) -> np.ndarray:
+    """By how much the maps of classes that are there, means over layers, differ from the map of all images."""
+    return maps.to_map(maps.class_means[_present(maps)]).mean(axis=1) - _mean_maps(maps).mean(axis=0)
+
+
+def _apart_by_layer(maps: ScalingMaps) -> np.ndarray:
+    """The same by layer and as means over patches, ``(classes, layers)``."""
+    return (maps.class_means[_present(maps)] - maps.mean)[..., maps.num_prefix :].mean(axis=-1)
+
+
+def _example_layers(maps: ScalingMaps) -> list[int]:
+    """The first, the middle and the last prompted layer."""
+    number = len(maps.layers)
+    return sorted({0, number // 2, number - 1})
+
+
+def _example_maps(maps: ScalingMaps, rows: Iterable[int]) -> np.ndarray:
+    """Maps of single images: of those layers, and the mean of all; ``(images, maps, rows, columns)``."""
+    values = maps.to_map(maps.kept[list(rows)])
+    means = [values.mean(axis=1, keepdims=True)] if len(maps.layers) > 1 else []
+    return np.concatenate([values[:, _example_layers(maps)], *means], axis=1)
 
 
 def _prefix_name(maps: ScalingMaps) -> str:
     return "class token" if maps.num_prefix == 1 else "prefix tokens"
 
 
-def _range(values: np.ndarray) -> dict[str, float]:
-    """The range of colours leaves out a few odd patches, in the corners mostly, which would hide all others."""
-    return dict(zip(("vmin", "vmax"), np.percentile(values, [2, 98]).tolist(), strict=True))
-
-
 def _ends(values: np.ndarray) -> str:
     """Least and most, with as many digits as it takes to tell them apart."""
-    for digits in (2, 3, 4):
+    for digits in (2, 3):
         low, high = (f"{value:.{digits}f}" for value in (values.min(), values.max()))
         if low != high:
             break
@@ -226,10 +310,3 @@ def _bare(axes: Any, title: str, note: str = "") -> None:
     axes.set_xlabel(note, fontsize=8, color=GREY, labelpad=3)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-
-
-def _bar(figure: Any, image: Any, axes: Any, fraction: float) -> None:
-    bar = figure.colorbar(image, ax=axes, fraction=fraction, pad=0.02)
-    bar.set_label("percentage points", fontsize=8.5)
-    bar.ax.tick_params(labelsize=8, length=2)
-    bar.outline.set_visible(False)

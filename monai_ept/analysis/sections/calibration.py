@@ -14,8 +14,8 @@ import numpy as np
 from monai_ept.analysis.sections.output import Output
 from monai_ept.analysis.temperature import TemperatureFit, fit_temperature, sureness
 from monai_ept.data.records import Record
-from monai_ept.evaluation.reliability import plot_reliability
-from monai_ept.metrics import probabilities_of
+from monai_ept.evaluation.reliability import legend_below, plot_reliability
+from monai_ept.metrics import Interval, group_weights, percentile_interval, probabilities_of
 from monai_ept.reporting.figure import figure_of
 from monai_ept.reporting.numbers import measured
 from monai_ept.reporting.page import Cell, Section, Table
@@ -24,10 +24,11 @@ from monai_ept.reporting.prose import sentences
 __all__ = ["Calibration", "about_calibration", "calibration_section", "draw_reliability", "measure_calibration"]
 
 WORDS = Path(__file__).with_suffix(".jinja")
+RESAMPLES = 1000
 
 MEASURES = {
-    "ece": ("Expected calibration error", "mean gap between how sure and how often right, lower is better"),
-    "brier": ("Brier score", "squared error of the probabilities, lower is better"),
+    "ece": ("Expected calibration error", "mean gap between how sure and how often right, good when low"),
+    "brier": ("Brier score", "squared error of the probabilities, good when low"),
     "nll": ("Negative log-likelihood", "what the temperature is chosen to lower, on validation images"),
 }
 
@@ -37,6 +38,7 @@ class Calibration:
     """How sure a network is on labelled images."""
 
     before: dict[str, float]  # measures as it was trained, see ``sureness``
+    gap: Interval  # how much surer it is than right, with a 95 % interval
     temperature: float = 1.0  # what its logits are divided by, found here or stored before
     after: dict[str, float] | None = None  # the same measures at the temperature; None when there is none
     fit: TemperatureFit | None = None  # how the temperature was found; None when it was not found here
@@ -51,6 +53,7 @@ def measure_calibration(
     stored: float = 1.0,
     val_logits: np.ndarray | None = None,
     val: Sequence[Record] = (),
+    groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Calibration:
     """
@@ -63,16 +66,29 @@ def measure_calibration(
         stored: the temperature that counts where there are no validation images; 1 is none.
         val_logits: logits of the validation images; None without any.
         val: their records.
-        seed: of the temperature's interval.
+        groups: patient, study or lesion of each image, drawn whole for the interval of ``gap``.
+        seed: of the intervals.
     """
     before = sureness(logits, labels, 1.0, task)
+    gap = _gap(logits, labels, task, range(len(labels)) if groups is None else groups, seed)
     if val_logits is None:
-        return Calibration(before, stored, sureness(logits, labels, stored, task) if stored != 1 else None)
+        return Calibration(before, gap, stored, sureness(logits, labels, stored, task) if stored != 1 else None)
     val_labels = np.asarray([record["label"] for record in val], dtype=np.int64)
     fit = fit_temperature(val_logits, val_labels, task, [str(record["group"]) for record in val], seed=seed)
     apart = _shares(val_labels, logits.shape[1]) - _shares(labels, logits.shape[1])
     after = sureness(logits, labels, fit.temperature, task)
-    return Calibration(before, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))  # total variation
+    return Calibration(before, gap, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))  # total variation
+
+
+def _gap(logits: np.ndarray, labels: np.ndarray, task: str, groups: Sequence[Any], seed: int) -> Interval:
+    """Confidence less the share that is right, as ``sureness`` has them."""
+    probabilities = probabilities_of(logits, task)
+    if task == "multiclass":
+        one = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels)
+    else:
+        one = (probabilities - labels).mean(axis=1)
+    weights = group_weights(groups, RESAMPLES, seed)
+    return percentile_interval(float(one.mean()), (weights @ one / weights.sum(axis=1)).tolist())
 
 
 def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -124,9 +140,7 @@ def draw_reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray
     for column, (title, values) in zip(grid.T, probabilities.items(), strict=True):
         error = plot_reliability(column[0], column[1], values, labels, task)
         column[0].set_title(f"{title}: error {error:.3f}", fontsize=10, loc="left")
-        column[0].get_legend().remove()
-    legend = grid[0, 0].get_legend_handles_labels()
-    figure.legend(*legend, loc="outside upper right", ncols=2, frameon=False, fontsize=8.5)
+    legend_below(figure, grid[0, 0])
     for axes in grid[:, 1:].reshape(-1):
         axes.set_ylabel("")
     return figure

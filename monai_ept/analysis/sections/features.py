@@ -5,24 +5,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from monai_ept.analysis.collect import Features
-from monai_ept.analysis.distances import Change, class_distances, compare_features
-from monai_ept.analysis.project_2d import FEWEST, density_levels, first_component, plane, tsne, turned, umap
+from monai_ept.analysis.distances import Change, class_distances, compare_features, compare_widths
+from monai_ept.analysis.image_choice import FEWEST_IMAGES, left_out
+from monai_ept.analysis.project_2d import FEWEST_POINTS, density_levels, first_component, plane, tsne, turned, umap
 from monai_ept.analysis.sections.output import Output
 from monai_ept.reporting.axes import quiet, robust_limits, short
 from monai_ept.reporting.figure import BLUE, GREY, INK, class_colours, figure_of, panels
-from monai_ept.reporting.numbers import measured
+from monai_ept.reporting.numbers import decimal, measured
 from monai_ept.reporting.page import Cell, Section, Table
 from monai_ept.reporting.prose import sentences
 
 __all__ = [
     "about_distances",
-    "count_narrower",
+    "along_main_direction",
     "draw_components",
     "draw_densities",
     "draw_neighbours",
@@ -30,11 +32,12 @@ __all__ = [
 ]
 
 WORDS = Path(__file__).with_suffix(".jinja")
+TITLE = "Features: within classes and between them"
 
 MEASURES = {
-    "within_share": ("Within-class share of the spread", "Σ_W / (Σ_W + Σ_B); has no unit, lower is tighter", -1),
-    "silhouette": ("Silhouette", "from −1 to 1, higher is better separated", 1),
-    "separability": ("Linear separability", "balanced accuracy on groups not seen, higher is better", 1),
+    "within_share": ("Within-class share of the spread", "Σ_W / (Σ_W + Σ_B); has no unit, good when low", -1),
+    "silhouette": ("Silhouette", "from −1 to 1, good when high", 1),
+    "separability": ("Linear separability", "balanced accuracy on groups not seen, good when high", 1),
     "within": ("Within-class spread, trace of Σ_W", "the paper's intra-class distance, in the features' own unit", 0),
     "between": ("Between-class spread, trace of Σ_B", "in the features' own unit", 0),
     "total": ("Spread of all images", "the sum of both: how large the features are", 0),
@@ -51,21 +54,26 @@ def features_section(
     Args:
         out: where to write.
         features: of both networks.
-        classes: which class each image counts as, see ``single_classes``; -1 is left out.
+        classes: which class each image counts as, see ``single_classes``; -1 is left out, and so are classes of fewer
+            than five images.
         class_names: one name per class.
         task: "multiclass" or "multilabel".
         seed: of the bootstrap, the cross-validation and the projections.
 
     Returns:
-        the section, and ``compare_features``'s measures.
+        the section, and ``compare_features``'s measures; none where fewer than two classes have five images.
     """
-    single = np.flatnonzero(classes >= 0)
-    left_out, classes = len(classes) - len(single), classes[single]
+    counts = np.bincount(classes[classes >= 0], minlength=len(class_names))
+    enough = np.flatnonzero(counts >= FEWEST_IMAGES)
+    rare = left_out(counts, class_names)
+    if len(enough) < 2:
+        return Section(TITLE, sentences=[*sentences(WORDS, "too_few", fewest=FEWEST_IMAGES), *rare]), {}
+    several, present = int((classes < 0).sum()), len(enough)
+    single = np.flatnonzero(np.isin(classes, enough))
+    classes = classes[single]
     both = pretrained, tuned = features.pretrained[single], features.tuned[single]
     groups = [features.groups[index] for index in single]
     changes, parts = compare_features(*both, classes, groups, len(class_names), seed=seed)
-    counts = np.bincount(classes, minlength=len(class_names))
-    present = int((counts > 0).sum())
 
     out.csv(
         "distances",
@@ -80,16 +88,23 @@ def features_section(
 
     pictures, places = [], {}
     if out.draws:
-        narrower, of = count_narrower(*both, classes, len(class_names))
-        components = draw_components(*both, classes, class_names)
-        pictures.append(out.picture(WORDS, "components", components, narrower=narrower, of=of))
-        pictures.append(out.picture(WORDS, "densities", draw_densities(*both, classes, class_names)))
-        for name, project in (("t-SNE", tsne), ("UMAP", umap)):
-            before, after = project(pretrained, seed), project(tuned, seed)
-            if before is not None and after is not None:
-                places[name] = before, turned(after, before)
-                figure = draw_neighbours(*places[name], classes, class_names, name)
-                pictures.append(out.picture(WORDS, name.lower().replace("-", ""), figure, projection=name))
+        positions = along_main_direction(*both, classes, len(class_names))
+        widths = compare_widths(positions, classes, groups, seed=seed)
+        clear = [one.difference for one in widths.values() if one.clear]
+        narrower = sum(difference < 0 for difference in clear)
+        figure = draw_components(positions, widths, class_names)
+        told: dict[str, int] = {"narrower": narrower, "wider": len(clear) - narrower, "of": len(widths)}
+        pictures.append(out.picture(WORDS, "components", figure, fewest=FEWEST_POINTS, **told))
+        figure = draw_densities(*both, classes, class_names)
+        pictures.append(out.picture(WORDS, "densities", figure, fewest=FEWEST_POINTS))
+        start = plane(pretrained)
+        places["t-SNE"] = tsne(pretrained, start, seed), tsne(tuned, start, seed)
+        before, after = umap(pretrained, seed), umap(tuned, seed)
+        if before is not None and after is not None:
+            places["UMAP"] = before, turned(after, before)
+        for name, pair in places.items():
+            figure = draw_neighbours(*pair, classes, class_names, name)
+            pictures.append(out.picture(WORDS, name.lower().replace("-", ""), figure, projection=name))
     if places:
         header = [f"{name}_{side}_{axis}" for name in places for side in ("pretrained", "tuned") for axis in "xy"]
         points = np.concatenate([points for pair in places.values() for points in pair], axis=1)
@@ -98,11 +113,11 @@ def features_section(
 
     chance = (present - 1) / max(len(classes) - 1, 1)
     section = Section(
-        "Features: are classes tighter, and easier to tell apart?",
-        sentences=about_distances(changes, present),
+        TITLE,
+        sentences=[*about_distances(changes, present), *rare],
         tables=[_table(changes)],
         pictures=pictures,
-        notes=sentences(WORDS, "notes", parts=parts, chance=chance, task=task, left_out=left_out),
+        notes=sentences(WORDS, "notes", parts=parts, chance=chance, task=task, several=several),
     )
     return section, changes
 
@@ -113,15 +128,17 @@ def _table(changes: Mapping[str, Change]) -> Table:
     for name, (title, what, good) in MEASURES.items():
         if (one := changes.get(name)) is None:
             continue
-        verdict = Cell("no clear change", kind="same")
+        verdict = Cell("not told apart", kind="same")
         if one.clear and good:
             better = one.difference * good > 0
             verdict = Cell("better", kind="good") if better else Cell("worse", kind="bad")
         elif one.clear:
             verdict = Cell("lower" if one.difference < 0 else "higher")
-        difference, low, high = (measured(value, signed=True) for value in (one.difference, one.low, one.high))
+        # One digit more where a difference would be lost.
+        written = partial(decimal, digits=4) if 0 < abs(one.difference) < 0.005 else measured
+        difference, low, high = (written(value, signed=True) for value in (one.difference, one.low, one.high))
         interval = Cell(difference, below=[] if np.isnan(one.low) else [f"{low} to {high}"])
-        rows.append([Cell(title, below=[what]), measured(one.pretrained), measured(one.tuned), interval, verdict])
+        rows.append([Cell(title, below=[what]), written(one.pretrained), written(one.tuned), interval, verdict])
     return Table(["measure", "pretrained", "tuned", "difference, 95 % interval", ""], rows, numbers=(1, 2, 3))
 
 
@@ -130,45 +147,51 @@ def about_distances(changes: Mapping[str, Change], num_classes: int) -> list[str
     return sentences(WORDS, "about_distances", changes=changes, num_classes=num_classes)
 
 
-def draw_components(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str]) -> Any:
+def draw_components(
+    positions: Mapping[int, Sequence[np.ndarray]], widths: Mapping[int, Change], class_names: Sequence[str]
+) -> Any:
     """
-    For each class the histogram of its own first principal component, pretrained against tuned.
+    For each class where its images lie along its own first principal component, pretrained against tuned.
 
-    The unit is the root of the total spread of all classes, so that a narrower histogram is a tighter class whatever
-    the size of the features.
+    Args:
+        positions: what ``along_main_direction`` found. Their unit is the root of the total spread of all classes, so
+            that a narrower histogram is a tighter class whatever the size of the features.
+        widths: their standard deviations.
+        class_names: one name per class.
     """
     from matplotlib.patches import Patch
 
-    values = _along_main_direction(pretrained, tuned, classes, len(class_names))
-    figure, grid = panels(len(values), 4, 2.3, 1.75)
-    reach = max(float(np.abs(np.concatenate(pair)).max()) for pair in values.values()) if values else 1.0
-    for (k, pair), (axes,) in zip(values.items(), grid, strict=True):
-        if len(pair[0]) < FEWEST:
-            axes.vlines(pair[1], 0, 0.5, color=BLUE, linewidth=3, alpha=0.75)
-            axes.vlines(pair[0], 0.5, 1, color=INK, linewidth=1.3)
+    figure, grid = panels(len(positions), 4, 2.3, 1.8)
+    reach = max((float(np.abs(np.concatenate(pair)).max()) for pair in positions.values()), default=1.0)
+    for (k, pair), (axes,) in zip(positions.items(), grid, strict=True):
+        if len(pair[0]) < FEWEST_POINTS:
+            # Each image at its place, those of one network on one strip, with the width as a bar under it.
+            for height, places, colour in ((0.74, pair[0], INK), (0.3, pair[1], BLUE)):
+                axes.scatter(places, np.full(len(places), height), s=16, color=colour, alpha=0.55, linewidth=0)
+                axes.plot([-places.std(), places.std()], [height - 0.14] * 2, color=colour, linewidth=1.4)
+            axes.set_ylim(0, 1)
         else:
             edges = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(pair[0])), 6, 24)) + 1)
             axes.hist(pair[1], edges, density=True, color=BLUE, alpha=0.75)
             axes.hist(pair[0], edges, density=True, histtype="step", color=INK, linewidth=1.3)
         axes.set_xlim(-1.05 * reach, 1.05 * reach)
-        widths = [float(one.std()) for one in pair]
-        axes.set_title(f"{short(class_names[k])} ({len(pair[0])})", fontsize=9, loc="left", color=INK)
-        corner = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 7.5, "color": GREY}
-        axes.text(0.98, 0.96, f"width {widths[0]:.2f} → {widths[1]:.2f}", **corner)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+        axes.set_title(f"{short(class_names[k])} ({len(pair[0])})", fontsize=9, loc="left", color=INK)
+        told = "not told apart" if not widths[k].clear else "narrower" if widths[k].difference < 0 else "wider"
+        text = f"{widths[k].pretrained:.2f} → {widths[k].tuned:.2f}, {told}"
+        axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=GREY)
         quiet(axes, ticks=True)
         axes.set_yticks([])
-    if len(grid):
-        handles = [Patch(color=BLUE, alpha=0.75, label="tuned"), Patch(fill=False, edgecolor=INK, label="pretrained")]
-        figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
-        figure.supxlabel("first principal component of the class, in units of the total spread", fontsize=9)
+    handles = [Patch(color=BLUE, alpha=0.75, label="tuned"), Patch(fill=False, edgecolor=INK, label="pretrained")]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.supxlabel("first principal component of the class, in units of the total spread", fontsize=9)
     return figure
 
 
-def _along_main_direction(
+def along_main_direction(
     pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, num_classes: int
 ) -> dict[int, list[np.ndarray]]:
-    """Positions of each class's images in both features, for classes of two images or more."""
+    """Positions of each class's images in both features, in units of the root of each one's total spread."""
     sizes = [np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()) or 1.0 for x in (pretrained, tuned)]
     found = {}
     for k in range(num_classes):
@@ -177,12 +200,6 @@ def _along_main_direction(
             # Which way it points is chance: the same way for both.
             found[k] = [before / sizes[0], after * (-1 if before @ after < 0 else 1) / sizes[1]]
     return found
-
-
-def count_narrower(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, num_classes: int) -> tuple[int, int]:
-    """How many of how many histograms of ``draw_components`` are narrower (by standard deviation) after tuning."""
-    values = _along_main_direction(pretrained, tuned, classes, num_classes).values()
-    return sum(bool(after.std() < before.std()) for before, after in values), len(values)
 
 
 def draw_densities(pretrained: np.ndarray, tuned: np.ndarray, classes: np.ndarray, class_names: Sequence[str]) -> Any:

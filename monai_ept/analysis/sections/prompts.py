@@ -21,6 +21,8 @@ from monai_ept.reporting.prose import sentences
 __all__ = ["about_sinks", "draw_prompt_values", "prompts_section"]
 
 WORDS = Path(__file__).with_suffix(".jinja")
+LEAST_HEIGHT = 0.1
+"""Of the axis of c, so that prompts that stayed where they were look like it: .1 changes what they damp by a tenth."""
 
 TITLE = "Prompts: did training move them?"
 
@@ -38,7 +40,7 @@ def prompts_section(out: Output, sinks: Sequence[LayerSinks]) -> Section:
             rows.append([one.layer, name, trained, start, one.scatter, values.mean(), values.min(), values.max()])
     out.csv("prompts", ["layer", "token", "trained", "start", "start_scatter", "mean", "min", "max"], rows)
     pictures = [out.picture(WORDS, "prompt_values", draw_prompt_values(sinks))] if out.draws else []
-    notes = sentences(WORDS, "notes", scattered=any(one.starts_scattered for one in sinks))
+    notes = sentences(WORDS, "notes", band=any(_bands(sinks)))
     return Section(TITLE, sentences=about_sinks(sinks), pictures=pictures, notes=notes)
 
 
@@ -58,10 +60,10 @@ def draw_prompt_values(sinks: Sequence[LayerSinks]) -> Any:
     """For each layer ``c`` of its tokens, against the band in which they started."""
     figure = figure_of(9.0, 3.1)
     axes = figure.add_subplot()
-    for place, one in enumerate(sinks):
+    for place, (one, has_band) in enumerate(zip(sinks, _bands(sinks), strict=True)):
         if one.start is not None:
             ends = [place - 0.42, place + 0.42]
-            if one.starts_scattered:
+            if has_band:
                 band = one.start - 2 * one.scatter, one.start + 2 * one.scatter
                 axes.fill_between(ends, *band, color=GREY, alpha=0.25, linewidth=0, label="start, 95 % of draws")
             axes.plot(ends, [one.start] * 2, color=GREY, linewidth=1.2, label="start")
@@ -77,8 +79,17 @@ def draw_prompt_values(sinks: Sequence[LayerSinks]) -> Any:
     axes.set_xlabel("layer", fontsize=9)
     axes.set_ylabel(f"c of a {sinks[0].per}", fontsize=9)
     axes.ticklabel_format(axis="y", useOffset=False)
+    if (missing := LEAST_HEIGHT - np.ptp(axes.get_ylim())) > 0:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - missing / 2, high + missing / 2)
     quiet(axes, ticks=True)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))  # every layer has each of them, and the legend the last
     figure.legend(once.values(), once, loc="outside upper right", ncols=4, frameon=False, fontsize=8.5, markerscale=1.5)
     return figure
+
+
+def _bands(sinks: Sequence[LayerSinks]) -> list[bool]:
+    """Which layers have a start whose band is seen beside the line in its middle: a hundredth of what is shown."""
+    shown = np.concatenate([one.values for one in sinks] + [[one.start] for one in sinks if one.start is not None])
+    return [one.starts_scattered and 4 * one.scatter > np.ptp(shown) / 100 for one in sinks]

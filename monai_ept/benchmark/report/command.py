@@ -48,7 +48,7 @@ def _report(args: argparse.Namespace) -> None:
         print(f"- {text}")
     for backbone in report.table.backbones:
         print(f"\n{report.table.metrics}, {backbone}\n\n{table_of(brief_table(report.table, backbone))}")
-    if report.table.reference:
+    if any(report.table.families):
         print(f"\n▲ ahead of {report.table.reference}, ▼ behind it, both after correction for the number of tests.")
     print()
     for path in save_report(report, args.out or out, cells=home).values():

@@ -7,19 +7,20 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from monai_ept.benchmark.report.figures.shots import curves_of, plot_shots
-from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run
+from monai_ept.benchmark.report.figures.ranks import draw_ranks
+from monai_ept.benchmark.report.from_mlflow import NOT_A_SETTING, REPETITION, read_run, values_under
 from monai_ept.benchmark.report.results import frame_of, with_own_labels
-from monai_ept.benchmark.report.scores import PLACE, Scores, score_cells
+from monai_ept.benchmark.report.scores import PLACE, Score, Scores, score_cells
 from monai_ept.files import usable_folder, write_whole
-from monai_ept.metrics import lower_is_better
-from monai_ept.reporting.figure import panels, save_figure, styled
+from monai_ept.metrics import Interval
+from monai_ept.reporting.figure import save_figure, styled
 from monai_ept.reporting.markdown import as_text, by_number, markdown_table
 from monai_ept.reporting.numbers import many
+from monai_ept.reporting.statistics import FEWEST, Estimate, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ IN_TABLE = (*REPETITION, "source", "backbone", "shots", "method")
 """Parameters that say where a run stands in the table."""
 
 COLUMNS = ["metric", "baseline", "source", "backbone", "shots", "method", "runs", "mean", "low", "high"]
-COLUMNS += ["difference", "difference_low", "difference_high", "paired", "best"]
+COLUMNS += ["difference", "difference_low", "difference_high", "paired", "best", "interval"]
 
 PREFERRED = ("test/balanced_accuracy", "test/map", "test/auc", "test/accuracy")
 """The metric that is compared unless another is asked for: the first of these that most runs have."""
@@ -58,36 +59,37 @@ class Comparison:
         """
         A row for each data set, backbone, number of shots and method.
 
-        ``low`` and ``high`` are the ends of the 95 % interval of the mean over repetitions (Student's t), NaN for a
-        single one. ``difference`` is the mean difference to the baseline over the ``paired`` repetitions that both have
-        (same seed and split), NaN where there is none.
+        ``low`` and ``high`` are the ends of a 95 % interval, and ``interval`` says over what it is: over "repetitions"
+        (Student's t) from five of them on, over the "test images" for a single run that has one (bootstrap), and
+        nothing otherwise. ``difference`` is the mean difference to the baseline over the ``paired`` repetitions that
+        both have (same seed and split), NaN where there is none. ``best`` is what is told apart from all others.
         """
         everything = self.table.frame.rename(columns={"repeats": "runs", "pairs": "paired"})
         rows = everything[(everything["source"] != "") & (everything["shots"] != "")]
-        # Of equal means all are the best, and of one method none is.
-        groups = rows.groupby(PLACE)["mean"]
-        best = groups.transform("min" if lower_is_better(self.metric) else "max")
-        best = (rows["mean"] == best) & (groups.transform("size") > 1)
-        rows = rows.assign(baseline=self.baseline, best=best)
+        over = (
+            rows["runs"].map(lambda runs: "test images" if runs == 1 else "repetitions").where(rows["low"].notna(), "")
+        )
+        rows = rows.assign(baseline=self.baseline, best=rows["best"] == 1, interval=over)
         order = ["source", "backbone", "shots", "method"]
         rows = rows.sort_values(order, key=lambda column: column.map(by_number) if column.name == "shots" else column)
         return rows[COLUMNS].reset_index(drop=True)
 
     def to_markdown(self) -> str:
-        """The table as Markdown that is as readable in a terminal; the best of each number of shots is bold."""
+        """The table as Markdown that is as readable in a terminal; what is told apart from all others is bold."""
         parts = []
-        for (source, backbone), frame in self.frame.groupby(["source", "backbone"]):
-            shots = list(frame["shots"].unique())
-            cells = {(row.method, row.shots): _texts(row) for row in frame.itertuples()}
-            table = [["method", *(name for shot in shots for name in (f"{shot}-shot", f"vs {self.baseline}"))]]
-            for method in self.table.labels:
-                if method in set(frame["method"]):
-                    found = (cells.get((method, shot), ("", "")) for shot in shots)
-                    table.append([as_text(method), *(text for pair in found for text in pair)])
-            least, most = frame["runs"].min(), frame["runs"].max()
-            over = many(most, "repetition") if least == most else f"{least}–{many(most, 'repetition')}"
-            what = f"{self.metric}, mean ± 95 % interval over {over}"
-            parts.append(f"### {as_text(f'{source}, {backbone}')}\n\n{what}\n\n{markdown_table(table)}")
+        for source, backbone in sorted({(str(column.source), column.backbone) for column in self.table.singles}):
+            columns = [one for one in self.table.singles if (one.source, one.backbone) == (source, backbone)]
+            table = [["method", *(name for one in columns for name in (f"{one.shots}-shot", f"vs {self.baseline}"))]]
+            for label in self.table.labels:
+                found = [self.table.scores.get((label, column)) for column in columns]
+                if any(found):
+                    texts = [text for one in found for text in ((_bold(one), _gain(one)) if one else ("", ""))]
+                    table.append([as_text(label), *texts])
+            filled = [index for index, cells in enumerate(zip(*table[1:], strict=True)) if any(cells)]
+            table = [[row[index] for index in filled] for row in table]
+            what = _what_is_shown([one for one in self.table.scores.values() if one.column in columns])
+            head = f"### {as_text(f'{source}, {backbone}')}\n\n{self.metric}: {what}"
+            parts.append(f"{head}\n\n{markdown_table(table)}")
         return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)]) + "\n"
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
@@ -97,21 +99,10 @@ class Comparison:
             return [
                 write_whole(folder / "comparison.csv", self.frame.to_csv(index=False, lineterminator="\n")),
                 write_whole(folder / "comparison.md", self.to_markdown()),
-                save_figure(self._figure(), folder / "comparison.png"),
+                save_figure(
+                    draw_ranks(self.table, self.metric.removeprefix("test/"), _score_text), folder / "comparison.png"
+                ),
             ]
-
-    def _figure(self) -> Any:
-        """Mean and 95 % interval by shots, one panel for each data set and backbone."""
-        places = list(dict.fromkeys((column.backbone, column.source) for column in self.table.singles))
-        figure, grid = panels(len(places), 2, 8.5, 4.6)
-        for (backbone, source), axes in zip(places, grid.flat, strict=True):
-            shots, curves = curves_of(self.table, backbone, source or "")
-            plot_shots(axes, curves, shots, self.baseline)
-            axes.set_title(f"{source}, {backbone}", fontsize=11, loc="left")
-        repeated = any(one.score.interval.known for one in self.table.scores.values())
-        words = self.metric.removeprefix("test/").replace("_", " ")
-        figure.supylabel(f"{words} (mean, 95 % interval)" if repeated else words, fontsize=11)
-        return figure
 
 
 def compare(
@@ -144,10 +135,11 @@ def compare(
 
         >>> print(compare("derm", metric="auc").to_markdown())
     """
-    names = [experiment] if isinstance(experiment, str) else list(experiment or [])
-    cells, metrics = _finished_runs(tracking_uri, names, tags or {})
+    experiments = [experiment] if isinstance(experiment, str) else list(experiment or [])
+    cells, metrics = _finished_runs(tracking_uri, experiments, tags or {})
     chosen = _metric(metrics, metric)
-    cells = cells.assign(**{f"test/{chosen}": [one.get(chosen) for one in metrics]})
+    names = {f"test/{chosen}": chosen, "own_low": f"{chosen}_low", "own_high": f"{chosen}_high"}
+    cells = cells.assign(**{name: [one.get(key, math.nan) for one in metrics] for name, key in names.items()})
     usable = with_own_labels(cells, whole_names=False).dropna(subset=f"test/{chosen}")
     latest = usable.drop_duplicates([*PLACE, "label", "sampling"], keep="last")
     notes = []
@@ -156,7 +148,7 @@ def compare(
     if len(latest) < len(usable):
         notes.append(f"{len(usable) - len(latest)} runs repeat a seed and split; the later one of each counts.")
     table = score_cells(latest, dict.fromkeys(latest["source"], chosen), baseline)
-    return Comparison(chosen, baseline, table, notes)
+    return Comparison(chosen, baseline, _told_apart(_with_own_intervals(table)), notes)
 
 
 def _finished_runs(
@@ -209,13 +201,81 @@ def _metric(metrics: Sequence[Mapping[str, float]], wanted: str | None) -> str:
         best = max(PREFERRED, key=lambda name: sum(name in one for one in metrics))
         if best in there:
             return best
-    tests = sorted(name for name in there if name.startswith("test/") and name.count("/") == 1)
+    tests = sorted(f"test/{name}" for name in values_under(dict.fromkeys(there, 0.0), "test/"))
     raise ValueError(f"no run has metric {wanted or PREFERRED[0]!r}; there is {', '.join(tests) or 'none'}.")
 
 
-def _texts(row: Any) -> tuple[str, str]:
-    """The score and the difference to the baseline."""
-    score, gain = f"{row.mean:.3f}", "" if math.isnan(row.difference) else f"{row.difference:+.3f}"
-    score += "" if math.isnan(row.high) else f" ± {row.high - row.mean:.3f}"
-    gain += "" if math.isnan(row.difference_high) else f" ± {row.difference_high - row.difference:.3f}"
-    return f"**{score}**" if row.best else score, gain
+def _with_own_intervals(table: Scores) -> Scores:
+    """Single runs with the interval over their test images, which the run has if its training made one."""
+    scores = dict(table.scores)
+    for key, found in scores.items():
+        if found.score.number == 1 and not found.column.is_mean:
+            ((low, high),) = found.cells[["own_low", "own_high"]].itertuples(index=False)
+            scores[key] = found._replace(score=Estimate(Interval(found.score.mean, low, high), math.nan, 1))
+    return replace(table, scores=scores)
+
+
+def _told_apart(table: Scores) -> Scores:
+    """Nothing is the best but what is told apart from all others of its column that have an interval."""
+    scores = {key: found._replace(best=False) for key, found in table.scores.items()}
+    for column in table.singles:
+        there = [found for found in scores.values() if found.column == column]
+        best = max(there, key=lambda found: found.better * found.score.mean)
+        rivals = [found for found in there if found is not best and found.score.interval.known]
+        if rivals and all(_is_better(best, other) for other in rivals):
+            scores[best.label, column] = best._replace(best=True)
+    return replace(table, scores=scores)
+
+
+def _is_better(best: Score, other: Score) -> bool:
+    """By the paired differences of repetitions; of single runs by intervals over test images that do not meet."""
+    if best.score.number == other.score.number == 1:
+        ours, theirs = best.score.interval, other.score.interval
+        return ours.low > theirs.high if best.better > 0 else ours.high < theirs.low
+    values = [dict(zip(one.cells["sampling"], one.cells["value"], strict=True)) for one in (best, other)]
+    common = sorted(values[0].keys() & values[1].keys())
+    gain = estimate([best.better * (values[0][name] - values[1][name]) for name in common], FEWEST)
+    return gain.interval.low > 0
+
+
+def _score_text(found: Score) -> str:
+    """A score with what is known of its spread, as plain text."""
+    value, low, high = found.score.interval
+    if found.few:
+        return f"{value:.3f} of {', '.join(f'{one:.3f}' for one in found.few)}"
+    if not found.score.interval.known:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})" if found.score.number == 1 else f"{value:.3f} ± {high - value:.3f}"
+
+
+def _bold(found: Score) -> str:
+    return f"**{_score_text(found)}**" if found.best else _score_text(found)
+
+
+def _gain(found: Score) -> str:
+    """The difference to the baseline."""
+    gain = found.difference.interval
+    if math.isnan(gain.value):
+        return ""
+    return f"{gain.value:+.3f}" + (f" ± {gain.half:.3f}" if gain.known else "")
+
+
+def _what_is_shown(scores: Sequence[Score]) -> str:
+    """What the numbers of a table are, and how well they are known."""
+    numbers = [found.score.number for found in scores]
+    said = []
+    repeated = [number for number in numbers if number >= FEWEST]
+    if repeated:
+        least, most = min(repeated), max(repeated)
+        over = many(most, "repetition") if least == most else f"{least}–{many(most, 'repetition')}"
+        said.append(f"mean ± 95 % interval over {over}")
+    if any(found.few for found in scores):
+        said.append(f"mean of the repetitions beside it, which are fewer than {FEWEST} and have no interval")
+    if 1 in numbers:
+        own = any(found.score.number == 1 and found.score.interval.known for found in scores)
+        said.append(
+            "single runs" + (", with the 95 % interval over their test images" if own else " without an interval")
+        )
+    if any(found.best for found in scores):
+        said.append("bold is what these intervals tell apart from all others that have one")
+    return "; ".join(said)

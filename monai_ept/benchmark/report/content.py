@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Report", "head_of", "sections_of"]
 
 
+MOST_RECIPES = 4
+"""Recipes that the subtitle names."""
+OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
+
+
 @dataclass(frozen=True)
 class Report:
     """What a sweep says: its cells, scores and tests, choices from grids, costs, sentences about them, and figures."""
@@ -40,9 +45,41 @@ class Report:
 def head_of(report: Report) -> tuple[str, list[str]]:
     """The title of the page, and phrases that say what it is about."""
     table, sweep = report.table, report.sweep
-    phrases = [table.metrics, many(table.repeats, table.unit), ", ".join(table.backbones)]
+    phrases = [table.metrics, _repetitions(table), *_test_images(table), *_recipes(table), ", ".join(table.backbones)]
     phrases.append(f"{len(sweep.finished)} of {len(sweep.cells)} cells finished")
     return sweep.name, phrases + [f"compared with {table.reference}"] * bool(table.reference)
+
+
+def _repetitions(table: Scores) -> str:
+    least = min((one.score.number for one in table.scores.values() if not one.column.is_mean), default=0)
+    return f"{least}–" * (least < table.repeats) + many(table.repeats, table.unit)
+
+
+def _test_images(table: Scores) -> list[str]:
+    """How many images a score is of, for each data set if those differ."""
+    known = table.cells[table.cells["num_test"].str.isdigit()]
+    counts = {
+        source: _range(found.min(), found.max())
+        for source, found in known["num_test"].astype(int).groupby(known["source"])
+    }
+    if len(set(counts.values())) < 2:
+        return [f"{count} test images" for count in list(counts.values())[:1]]
+    return ["test images: " + ", ".join(f"{count} of {source}" for source, count in counts.items())]
+
+
+def _recipes(table: Scores) -> list[str]:
+    """Recipe, epochs and optimizer of all cells, or how many of those there are."""
+    found = dict.fromkeys(map(_recipe, table.cells["settings"]))
+    texts = [text for text in found if text]
+    return texts if len(texts) <= MOST_RECIPES else [f"{len(texts)} recipes, listed with the settings below"]
+
+
+def _recipe(settings: Mapping[str, str]) -> str:
+    # A sweep's folder has the recipe as a mapping, a store its settings beside all others.
+    prefix, name = ("recipe.", "recipe.name") if "recipe.epochs" in settings else ("settings.", "settings.recipe")
+    epochs, optimizer = settings.get(f"{prefix}epochs", ""), settings.get(f"{prefix}optimizer", "")
+    how = f"{epochs} epochs of {OPTIMIZERS.get(optimizer, optimizer)}" if epochs != "0" else "solved, 0 epochs"
+    return f"recipe {settings.get(name, 'of its own')}: {how}" if epochs and optimizer else ""
 
 
 def sections_of(report: Report, base: str = "") -> list[Section]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_ept.benchmark.report.results import Found, SweepResults, frame_of, with_own_labels
 
-__all__ = ["NOT_A_SETTING", "REPETITION", "read_run", "read_tracked"]
+__all__ = ["NOT_A_SETTING", "REPETITION", "read_run", "read_tracked", "values_under"]
 
 REPETITION = ("seed", "split_seed", "split_hash")
 """Parameters that differ between the repetitions of one setting: the choice of images and all other chance."""
@@ -94,11 +94,11 @@ def read_run(run: Any) -> Found | None:
     result = {
         "status": status,
         "error": tags.get("error") or (f"the run is {run.info.status}" if status == "failed" else None),
-        "metrics": _under(metrics, "test/"),
-        "val_metrics": _under(metrics, "val/"),
-        "moved": _under(metrics, "moved/"),
+        "metrics": values_under(metrics, "test/"),
+        "val_metrics": values_under(metrics, "val/"),
+        "moved": values_under(metrics, "moved/"),
         "count": {name: int(text) for name, text in counts.items() if text is not None and text.isdigit()},
-        "seconds": {name.removesuffix("_seconds"): value for name, value in _under(metrics, "cost/").items()},
+        "seconds": {name.removesuffix("_seconds"): value for name, value in values_under(metrics, "cost/").items()},
         "peak_memory_mb": metrics.get("cost/peak_memory_mb"),
         "num_train": params.get("train_images", "–"),
         "num_test": params.get("test_images", "–"),
@@ -111,7 +111,7 @@ def read_run(run: Any) -> Found | None:
     return Found(about, result)
 
 
-def _under(metrics: Mapping[str, float], start: str) -> dict[str, float]:
+def values_under(metrics: Mapping[str, float], start: str) -> dict[str, float]:
     """Metrics whose names begin so, without the ends of intervals and without single classes."""
     found = {name.removeprefix(start): value for name, value in metrics.items() if name.startswith(start)}
     return {

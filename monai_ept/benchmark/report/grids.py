@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from monai_ept.metrics import lower_is_better
-from monai_ept.reporting.statistics import NOTHING, Estimate, estimate
+from monai_ept.reporting.statistics import FEWEST, NOTHING, Estimate, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def _choose(where: tuple[str, str, str, str], group: pd.DataFrame, metric: str) 
         if failed.any():
             remarks.append(f"{grid} failed {failed.sum()} of {len(failed)} times")
     used = common if len(common) else scores
-    means = {grid: estimate(used[grid].dropna().tolist()) for grid in order if grid in scores}
+    means = {grid: estimate(used[grid].dropna().tolist(), FEWEST) for grid in order if grid in scores}
     # Means of the same scores in another order differ in their last digits.
     sign = -1 if lower_is_better(metric) else 1
     worth = {grid: round(sign * found.mean, 9) for grid, found in means.items()}

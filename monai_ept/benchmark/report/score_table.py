@@ -12,6 +12,7 @@ from monai_ept.benchmark.report.scores import LEVEL, Column, Score, Scores
 from monai_ept.reporting.numbers import difference, many, number, p_value, score
 from monai_ept.reporting.page import Cell, Table
 from monai_ept.reporting.prose import sentences
+from monai_ept.reporting.statistics import FEWEST
 
 __all__ = ["anchor", "brief_table", "full_tables", "how_to_read"]
 
@@ -66,8 +67,8 @@ def _full(table: Scores, columns: Sequence[Column]) -> Table:
 
 
 def _score(table: Scores, found: Score) -> Cell:
-    below = [difference(found.difference)]
-    if below[0] and found.p_adjusted == found.p_adjusted:
+    below = [f"of {' · '.join(map(number, found.few))}" if found.few else "", difference(found.difference)]
+    if below[1] and found.p_adjusted == found.p_adjusted:
         below.append(f"p {p_value(found.p_adjusted)}")
     spread = f"± {number(found.score.interval.half)}" if found.score.interval.known else ""
     fewer = f"({found.score.number})" if found.score.number < table.most(found.column) else ""
@@ -103,5 +104,6 @@ def how_to_read(sweep: SweepResults, table: Scores) -> list[str]:
         least=2 / 2**table.repeats,
         level=LEVEL,
         fewer=fewer,
+        fewest=FEWEST,
     )
     return [*said, *table.notes, *sweep.notes]

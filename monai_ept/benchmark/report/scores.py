@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from monai_ept.metrics import lower_is_better
 from monai_ept.reporting.markdown import by_number
 from monai_ept.reporting.numbers import many
-from monai_ept.reporting.statistics import NOTHING, Estimate, holm, stratified_estimate
+from monai_ept.reporting.statistics import FEWEST, NOTHING, Estimate, holm, stratified_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,8 @@ class Score(NamedTuple):
     difference: Estimate = NOTHING  # to the reference, over repetitions that both have
     better: int = 1  # -1 where less of the metric is better
     p_adjusted: float = math.nan  # by Holm, within the family of such tests
-    best: bool = False  # of those with as many repetitions
+    best: bool = False  # of those with as many repetitions, where there are enough for an interval
+    few: Sequence[float] = ()  # the values themselves, where there are several and too few for an interval
 
     @property
     def verdict(self) -> int:
@@ -133,6 +134,16 @@ class Scores:
         return max((one.score.number for one in self.scores.values() if not one.column.is_mean), default=0)
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether something was repeated often enough to say how much it varies."""
+        return any(one.score.interval.known for one in self.scores.values())
+
+    @property
+    def what_is_drawn(self) -> str:
+        """What a point and its bar are, for captions."""
+        return f"Mean{' and 95 % interval' if self.has_intervals else ''} over {self.unit}s"
+
+    @property
     def families(self) -> tuple[int, int]:
         """How many tests were corrected together: of single columns, and of means."""
         tests = [one.column.is_mean for one in self.scores.values() if not math.isnan(one.p_adjusted)]
@@ -173,7 +184,8 @@ def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: st
 
     A score is the mean over samplings, or over seeds when there is one sampling. A column of means has only methods
     with results everywhere, counts every data set and number of shots the same, and takes its variance from each data
-    set by itself. Differences to the reference are paired (same images, same seed); docs/benchmark.md has the tests.
+    set by itself. Differences to the reference are paired (same images, same seed). Fewer than five repetitions have a
+    mean, and neither an interval nor a test; docs/benchmark.md has the tests.
 
     Args:
         cells: finished cells, after the choice from grids.
@@ -242,7 +254,10 @@ def _scores(
             score = _estimate(values, members, label)
             if score.number:
                 cells = pd.concat([behind[(*place, label)] for place in members])
-                scores[label, column] = Score(label, column, score, cells, _estimate(gains, members, label), better)
+                gain = _estimate(gains, members, label)
+                single = [] if column.is_mean else list(values[(*members[0], label)].values())
+                few = single if 1 < len(single) < FEWEST else ()
+                scores[label, column] = Score(label, column, score, cells, gain, better, few=few)
     return scores, columns
 
 
@@ -286,7 +301,7 @@ def _estimate(values: Values, places: Sequence[Place], label: str) -> Estimate:
         if not common:
             return NOTHING
         strata.append([math.fsum(values[unit] for values in per_shots) / len(per_shots) for unit in common])
-    return stratified_estimate(strata)
+    return stratified_estimate(strata, FEWEST)
 
 
 def _mark_best(scores: dict[tuple[str, Column], Score], columns: Sequence[Column]) -> None:
@@ -295,7 +310,7 @@ def _mark_best(scores: dict[tuple[str, Column], Score], columns: Sequence[Column
         most = max((found.score.number for found in there.values()), default=0)
         worth = {key: one.better * one.score.mean for key, one in there.items() if one.score.number == most}
         for key, value in worth.items():
-            if len(worth) > 1 and value == max(worth.values()):
+            if len(worth) > 1 and value == max(worth.values()) and there[key].score.interval.known:
                 scores[key] = scores[key]._replace(best=True)
 
 
@@ -338,11 +353,10 @@ def _left_out(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> list[str]:
 
 
 def _other_images(pairs: pd.DataFrame, reference: str) -> list[str]:
-    names = pairs[["label", *PLACE]].drop_duplicates().sort_values(["label", *PLACE])
     return [
         f"{label} and {reference} were trained on other images in cells of the same sampling "
-        f"({source}, {shots}-shot, {backbone}); those are not compared."
-        for label, backbone, source, shots in names.itertuples(index=False)
+        f"({source} at {', '.join(sorted(set(shots), key=by_number))} shots, {backbone}); those are not compared."
+        for (label, backbone, source), shots in pairs.groupby(["label", "backbone", "source"])["shots"]
     ]
 
 

@@ -14,6 +14,7 @@ from monai_ept.benchmark.report.grids import Choice
 from monai_ept.benchmark.report.results import SweepResults
 from monai_ept.benchmark.report.scores import PLACE, RUN, Column, Score, Scores
 from monai_ept.reporting.numbers import difference, many, number, p_value, signed
+from monai_ept.reporting.statistics import FEWEST
 
 __all__ = ["say"]
 
@@ -62,8 +63,8 @@ def _tests(table: Scores, backbone: str) -> list[str]:
     tested = [score for score in compared if not math.isnan(score.difference.p)]
     if not tested:
         return [
-            f"{where}No test is possible with {many(table.repeats, table.unit)}: "
-            "whether methods differ cannot be told from these numbers."
+            f"{where}No test is possible with {many(table.repeats, table.unit)}: it takes at least {FEWEST} to know "
+            "how much results vary. Whether methods differ cannot be told from these numbers."
         ]
     sentences = []
     overall = Column(backbone, None, None)

@@ -12,23 +12,27 @@ from monai_ept.analysis.sections.calibration import (
     draw_reliability,
     measure_calibration,
 )
+from monai_ept.metrics import Interval
 
+GAP = Interval(0.2, 0.1, 0.3)
 BEFORE = {"ece": 0.2, "confidence": 0.7, "right": 0.5, "brier": 0.4, "nll": 1.0}
 
 
-def said_of(fit: TemperatureFit | None = None, after: float | None = None, mix: float | None = None, **before: float):
+def said_of(fit: TemperatureFit | None = None, after: float | None = None, mix: float | None = None, gap=GAP, **before):
     """Sentences on a network that is too sure of itself, with some of its measures changed."""
     measured = {**BEFORE, **before}
-    found = Calibration(measured, after=None if after is None else {**measured, "ece": after}, fit=fit, mix=mix)
+    found = Calibration(measured, gap, after=None if after is None else {**measured, "ece": after}, fit=fit, mix=mix)
     return about_calibration(found, "multiclass", "test")
 
 
 def test_what_is_said_of_certainty_follows_from_the_numbers():
     said = said_of()
     assert "too sure" in said[0] and "no validation images" in said[1] and len(said) == 2
-    assert "not sure enough" in said_of(right=0.9)[0]
-    assert "as sure as it is right" in said_of(right=0.7)[0]
-    assert "labels get 70.0 %" in about_calibration(Calibration(BEFORE), "multilabel", "test")[0]
+    assert "(difference +20 points, 95 % interval +10 to +30)" in said[0]
+    assert "not sure enough" in said_of(right=0.9, gap=Interval(-0.2, -0.3, -0.1))[0]
+    said = said_of(gap=Interval(0.2, -0.1, 0.5))[0]
+    assert "the two are not told apart" in said and "too sure" not in said
+    assert "labels get 70.0 %" in about_calibration(Calibration(BEFORE, GAP), "multilabel", "test")[0]
     assert "in the delta file" in said_of(after=0.2)[1]
 
 
@@ -51,6 +55,18 @@ def test_the_mixture_of_classes_is_compared():
     stored = measure_calibration(logits, labels, "multiclass", stored=2.0)
     assert stored.fit is None and stored.after["nll"] > stored.before["nll"]
     assert measure_calibration(logits, labels, "multiclass").after is None
+
+
+def test_how_much_surer_it_is_than_right_is_worked_by_hand():
+    """Sure by 0.9, right in every other image: 0.4 too much. Two patients, all right and all wrong, tell nothing."""
+    logits, labels = np.log(np.tile([[0.9, 0.1]], (100, 1))), np.arange(100) % 2
+    gap = measure_calibration(logits, labels, "multiclass").gap
+    assert gap.value == pytest.approx(0.4) and gap.excludes_zero
+    assert gap.high - gap.low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)  # the scatter of a share of a hundred images
+    gap = measure_calibration(logits, labels, "multiclass", groups=[str(label) for label in labels]).gap
+    assert (gap.low, gap.high) == pytest.approx((-0.1, 0.9))
+    both = measure_calibration(np.zeros((4, 2)), np.array([[0, 0], [1, 0], [0, 1], [0, 0]]), "multilabel").gap
+    assert both.value == pytest.approx(0.25)  # half each, and a quarter of the labels are there
 
 
 def test_each_title_says_the_error_of_its_own_probabilities():

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from monai_ept.benchmark.report import build_report, read_folder, save_report
+from monai_ept.benchmark.report.content import head_of
 from monai_ept.reporting.numbers import number
-from tests.benchmark.report.report_folder import TABLE, made_up, write_sweep
+from tests.benchmark.report.report_folder import TABLE, change, made_up, write_sweep
 from tests.reporting.test_page import Page
 
 SMALL = {
@@ -101,6 +102,33 @@ def test_each_figure_is_drawn_where_the_sweep_has_it(saved, tmp_path):
         pixels = np.asarray(Image.open(folder / "report" / "figures" / f"{picture.name}.png").convert("L"))
         assert pixels.shape[1] >= 700 and len(np.unique(pixels)) > 20
         assert picture.caption.endswith(".")
+
+
+def test_the_subtitle_says_what_the_numbers_are_of(saved, tmp_path):
+    _, report, paths = saved
+    assert head_of(report) == (
+        "page",
+        [
+            "balanced accuracy",
+            "1–3 samplings",  # of one method a cell failed and one is missing
+            "500 test images",
+            "recipe default: solved, 0 epochs",
+            "embedded",
+            "70 of 72 cells finished",
+            "compared with linear",
+        ],
+    )
+    assert " · ".join(head_of(report)[1]) in Page(paths["page"].read_text(encoding="utf-8")).text
+    content = {**TABLE, "recipes": ["paper", {"name": "tune", "epochs": 3}], "methods": ["linear"], "shots": [1]}
+    cells = write_sweep(tmp_path / "s", content)
+    for place, cell in enumerate(cells):
+        change(tmp_path / "s", cell, num_test=100 + place % 2 if cell.source == "chest" else 40)
+    phrases = head_of(build_report(read_folder(tmp_path / "s"), figures=False))[1]
+    assert phrases[2:5] == [
+        "test images: 100–101 of chest, 40 of synthetic_derm",
+        "recipe paper: 20 epochs of SGD",
+        "recipe tune: 3 epochs of AdamW",
+    ]
 
 
 def test_metrics_and_reference_are_found_or_named(tmp_path):

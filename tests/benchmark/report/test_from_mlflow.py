@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monai_ept.benchmark.report import build_report, read_folder, read_tracked, save_report
+from monai_ept.benchmark.report.content import head_of
 
 REAL = {
     "name": "real",
@@ -52,6 +53,7 @@ def test_real_cells_are_reported_from_their_folder_and_the_same_from_mlflow(tmp_
     assert set(here.cells["id"]) == set(there.cells["id"])
     assert "loss is" in here.failed["error"].item() == there.failed["error"].item()
     first, second = (build_report(one, figures=False) for one in (here, there))
+    assert head_of(first) == head_of(second) and "recipe train: 1 epochs of AdamW" in head_of(first)[1]
     assert (
         set(first.table.labels) == {"linear", "LoRA", "damp c=4.6", "EPT"} and second.table.labels == first.table.labels
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_ept.benchmark.report import build_report, read_folder
+from monai_ept.benchmark.report import build_report, read_folder, save_report
 from monai_ept.benchmark.report.results import frame_of
 from monai_ept.benchmark.report.scores import Column, score_cells
 from monai_ept.reporting.statistics import holm
@@ -116,25 +116,56 @@ def test_failed_and_missing_cells_leave_a_report_of_the_rest(tmp_path):
     assert report.table.scores["bias", report.table.columns[0]].difference.number == 2
 
 
-def test_one_sampling_has_no_interval_and_no_claim(tmp_path):
-    write_sweep(tmp_path / "s", {**BASE, "samplings": 1})
+@pytest.mark.parametrize("samplings", [1, 2, 4])
+def test_fewer_than_five_samplings_have_values_and_neither_interval_nor_test_nor_claim(samplings, tmp_path):
+    """Two samplings that happen to gain the same would be ± .000 and p = .01."""
+    gain = {"linear": 0.0, "bias": 0.1, "full": 0.1001}
+    methods = ["linear", "bias", {"method": "full", "label": "full"}]
+    write_sweep(
+        tmp_path / "s",
+        {**BASE, "shots": [1, 5], "samplings": samplings, "methods": methods},
+        lambda cell: 0.4 + cell.sampling / 50 + gain[cell.name] + cell.sampling * gain[cell.name] / 1000,
+    )
     report = build_report(read_folder(tmp_path / "s"), figures=False)
-    score = report.table.scores["bias", report.table.columns[0]]
-    assert not score.score.interval.known and math.isnan(score.difference.p) and math.isnan(score.p_adjusted)
-    assert score.verdict == 0
-    assert "No test is possible with 1 seed" in " ".join(report.reading)
+    table = report.table
+    for score in table.scores.values():  # of means over shots too
+        assert not score.score.interval.known and not score.difference.interval.known
+        assert math.isnan(score.difference.p) and math.isnan(score.p_adjusted)
+        assert score.verdict == 0 and not score.best
+    assert table.scores["bias", table.columns[0]].few == pytest.approx(
+        [0.5 + n / 50 + n * 0.0001 for n in range(samplings)] if samplings > 1 else ()
+    )
+    assert table.scores["full", table.columns[0]].difference.mean == pytest.approx(0.1001, abs=0.001)
+    unit = "1 seed" if samplings == 1 else f"{samplings} samplings"
+    assert report.reading == [
+        f"No test is possible with {unit}: it takes at least 5 to know how much results vary. Whether methods differ "
+        "cannot be told from these numbers."
+    ]
+    paths = save_report(report, tmp_path / "report")
+    text = paths["markdown"].read_text().partition("## What it costs")[0]
+    assert "±" not in text and "p 1" not in text and "**" not in text
+    assert ("of .500 · .520" in text) == (samplings > 1)
+
+
+def test_a_method_with_fewer_samplings_than_the_others_has_its_values(tmp_path):
+    methods = ["linear", "bias", {"method": "full", "label": "full", "samplings": 4}]
+    write_sweep(tmp_path / "s", {**BASE, "samplings": 5, "methods": methods})
+    scores = table_of(tmp_path / "s").scores
+    few, enough = (next(found for (label, _), found in scores.items() if label == name) for name in ("full", "bias"))
+    assert len(few.few) == 4 and math.isnan(few.p_adjusted) and not few.score.interval.known
+    assert not enough.few and enough.p_adjusted == enough.difference.p  # the only test there is
 
 
 def test_seeds_are_averaged_within_their_sampling(tmp_path):
-    write_sweep(tmp_path / "s", {**BASE, "samplings": 3, "seeds": 4})
+    write_sweep(tmp_path / "s", {**BASE, "samplings": 5, "seeds": 4})
     table = table_of(tmp_path / "s")
     score = table.scores["bias", table.columns[0]]
     means = table.cells[table.cells["label"] == "bias"].groupby("sampling")["test/balanced_accuracy"].mean()
-    assert (score.score.number, len(score.cells), table.unit) == (3, 12, "sampling")
+    assert (score.score.number, len(score.cells), table.unit) == (5, 20, "sampling")
     assert score.score.mean == pytest.approx(np.mean(means))
-    assert score.score.interval.half == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(means))
+    assert score.score.interval.half == pytest.approx(stats.t.ppf(0.975, 4) * stats.sem(means))
 
-    write_sweep(tmp_path / "t", {**BASE, "samplings": 1, "seeds": 4})
+    write_sweep(tmp_path / "t", {**BASE, "samplings": 1, "seeds": 4})  # repetitions, and too few for an interval
     table = table_of(tmp_path / "t")
     assert (table.unit, table.scores["bias", table.columns[0]].score.number) == ("seed", 4)
 

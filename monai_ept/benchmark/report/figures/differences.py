@@ -11,7 +11,7 @@ from monai_ept.benchmark.report.scores import Column, Score, Scores
 from monai_ept.reporting.axes import tidy
 from monai_ept.reporting.figure import AHEAD, BEHIND, GREY, INK, Picture, figure_of
 from monai_ept.reporting.numbers import signed
-from monai_ept.reporting.statistics import NOTHING
+from monai_ept.reporting.statistics import FEWEST, NOTHING
 
 __all__ = ["draw_differences"]
 
@@ -42,13 +42,18 @@ def draw_differences(table: Scores, backbone: str) -> Picture | None:
             axes.set_visible(False)
     low, high = _limits(table, labels, columns)
     panels[0, 0].set_xlim(low, high)
-    figure.supxlabel(f"{table.metrics} minus that of {table.reference}, with 95 % interval", fontsize=11)
+    with_interval = ", with 95 % interval" if table.has_intervals else ""
+    figure.supxlabel(f"{table.metrics} minus that of {table.reference}{with_interval}", fontsize=11)
     return Picture.drawn(
         ["differences", *several],
         ": ".join([f"Difference to {table.reference}", *several]),
-        f"Each point is the mean difference to {table.reference} on the same images, the bar its 95 % interval "
-        "(not corrected for the number of comparisons). Blue is ahead and orange behind after Holm's correction; "
-        "grey cannot be told from no difference.",
+        f"Each point is the mean difference to {table.reference} on the same images"
+        + (
+            ", the bar its 95 % interval (not corrected for the number of comparisons). Blue is ahead and orange "
+            "behind after Holm's correction; grey cannot be told from no difference."
+            if table.has_intervals
+            else f". There is no interval with fewer than {FEWEST} {table.unit}s, so that nothing is coloured."
+        ),
         figure,
     )
 

@@ -96,9 +96,10 @@ def _factor(table: Scores, backbone: str, source: str, name: str, cells: pd.Data
     if not content:
         return None
     metric = table.metric_of[source].replace("_", " ")
-    caption = f"{metric.capitalize()}. {about}Mean and 95 % interval over {table.unit}s."
+    caption = f"{metric.capitalize()}. {about}{table.what_is_drawn}."
     if table.reference:
-        caption += f" Dashed, with its interval as a band: {table.reference}{lacks}."
+        band = ", with its interval as a band" if table.has_intervals else ""
+        caption += f" Dashed{band}: {table.reference}{lacks}."
     if len(content) > 1:
         caption += " All panels have the same scale, at different heights."
     figure, grid = panels(len(content), 3, 5.5 if len(content) == 1 else 3.83, 3.5, sharex=True)

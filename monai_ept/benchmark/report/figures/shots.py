@@ -35,14 +35,13 @@ def draw_shots(table: Scores, backbone: str, source: str) -> Picture | None:
         plot_shots(axes, curves, shots, table.reference)
         axes.set_ylabel(metric)
     else:
-        how = " One panel for each method, from best to worst; all others in light grey"
-        how += f", {table.reference} dashed." if table.reference else "."
+        how = " One panel for each method, from best to worst."
         figure = _apart(curves, shots, metric, table.reference)
     where = table.where(backbone, source)
     return Picture.drawn(
         ["shots", *where],
         f"Score against shots: {', '.join(reversed(where))}",
-        f"{metric.capitalize()}, mean and 95 % interval over {table.unit}s.{how}",
+        f"{metric.capitalize()}. {table.what_is_drawn}.{how}",
         figure,
     )
 
@@ -92,7 +91,22 @@ def _apart(curves: Mapping[str, Curve], shots: Sequence[str], metric: str, refer
     within_scores(grid.flat[0], [found.value for curve in curves.values() for found in curve if found])
     figure.supylabel(metric, fontsize=11)
     figure.supxlabel("shots per class", fontsize=11)
+    _name_lines(figure, reference if reference in curves else "")
     return figure
+
+
+def _name_lines(figure: Any, reference: str) -> None:
+    """What the lines are that every panel has, above all of them."""
+    from matplotlib.lines import Line2D
+
+    lines: dict[str, dict[str, Any]] = {
+        "the method of the title": {"color": COLOURS[0], "marker": "o", "linewidth": 1.8}
+    }
+    if reference:
+        lines[reference] = {"color": GREY, "linestyle": "--", "linewidth": 1.6}
+    lines["all other methods"] = {"color": FAINT, "linewidth": 1}
+    handles = [Line2D([], [], label=name, **look) for name, look in lines.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=11)
 
 
 def _points(curve: Curve, shift: float = 0.0) -> tuple[list[float], list[Interval]]:
