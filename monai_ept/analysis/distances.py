@@ -172,7 +172,7 @@ def compare_features(
         balanced accuracy of :func:`separability`, on classes of two groups or more.
     """
     onehot = np.asarray(classes)[:, None] == np.arange(num_classes)
-    weights = group_weights(groups, RESAMPLES, seed)
+    weights = _weights(groups, seed)
     both = [features - features.mean(axis=0) for features in (pretrained, tuned)]
 
     def spreads(centred: np.ndarray, weight: np.ndarray) -> list[float]:
@@ -215,16 +215,25 @@ def compare_widths(
         groups: patient, study or lesion of each.
         seed: of the bootstrap.
     """
-    weights = group_weights(groups, RESAMPLES, seed)
+    weights = _weights(groups, seed)
+    group = np.asarray(groups)
 
     def width(places: np.ndarray, weight: np.ndarray) -> list[float]:
         mean = places @ weight / weight.sum()
         return [float(np.sqrt((places - mean) ** 2 @ weight / weight.sum()))]
 
-    return {
-        k: _changes(["width"], width, pair, weights[:, np.asarray(classes) == k])["width"]
-        for k, pair in positions.items()
-    }
+    found = {}
+    for k, pair in positions.items():
+        own = np.asarray(classes) == k
+        drawn = weights[:, own] if len(np.unique(group[own])) > 1 else weights[:0, own]
+        found[k] = _changes(["width"], width, pair, drawn)["width"]
+    return found
+
+
+def _weights(groups: Sequence[str], seed: int) -> np.ndarray:
+    """Of each resample; there are none of a single group, which would be the same in all of them."""
+    number = RESAMPLES if len(set(groups)) > 1 else 0
+    return group_weights(groups, number, seed).reshape(number, len(groups))
 
 
 def _changes(

@@ -158,7 +158,8 @@ def finish_evaluation(
         print(f"{result.metrics['baseline']['said']}\n")
     if part != "val":
         print("\n".join(about_sets(result.metrics.get("prediction_sets"), training.task)))
-    print(f"report {output_dir}: {', '.join(path.name for path in result.paths.values())}", flush=True)
+    print(f"files  {output_dir}: {', '.join(path.name for path in result.paths.values())}")
+    print(f"report {result.paths['page']} (open it in a browser)", flush=True)
     if tracking is not None:
         sent = tracking.finish(result.recorded, {part: list(result.paths.values())}, prefix=part)
         if tracking.run is not None:

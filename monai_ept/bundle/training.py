@@ -116,7 +116,9 @@ def conclude(training: Training, result: FitResult, register: str | None = None)
     print(f"adapter     {delta} ({delta.stat().st_size / 1000:,.0f} kB)")
     if training.evaluation is not None:
         report = ", ".join(path.name for path in training.evaluation.paths.values())
-        print(f"test report {result.folder / 'evaluation'}: {report}")
+        print(f"all files   {result.folder / 'evaluation'}: {report}")
+    if "page" in result.paths:
+        print(f"report      {result.paths['page']} (open it in a browser)")
     run = training.tracking.run
     if run is not None:
         from monai_ept.tracking.address import without_password

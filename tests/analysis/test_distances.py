@@ -96,6 +96,13 @@ def test_widths_are_standard_deviations_and_their_interval_is_over_groups():
     assert -0.5 <= found.low <= found.high < -0.4
     same = compare_widths({0: [places, places]}, classes, groups)[0]
     assert same.low == same.high == 0 and not same.clear
+    # Of one patient every resample would be the same: nothing is told apart, whatever the difference.
+    alone = compare_widths({0: [places, places / 2], 1: [places, places / 2]}, np.repeat([0, 1], 40),
+                           ["one"] * 40 + groups)  # fmt: skip
+    assert not alone[0].clear and np.isnan(alone[0].low) and alone[1].clear
+    both = np.stack([places, np.roll(places, 1)], axis=1)
+    changes, _ = compare_features(both, both / 2, np.arange(40) // 20, ["one"] * 40, 2)
+    assert changes["within"].difference < 0 and not any(one.clear for one in changes.values())
     # All that differs are the images of one patient, who is often not drawn.
     odd = places.copy()
     odd[:2] *= 3

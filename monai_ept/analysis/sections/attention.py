@@ -219,12 +219,12 @@ def draw_kept_classes(maps: ScalingMaps, class_names: Sequence[str]) -> Any:
     """By how much each class's mean map over layers and images differs from that of all images, in one scale."""
     present, apart = _present(maps), _apart(maps)
     # Grey panels say one thing together and may be small.
-    columns, size = (9, 1.15) if is_flat(apart) else (4 if len(present) <= 8 else 5, 2.1)
-    figure, grid = panels(len(present), columns, size, size + (0.3 if is_flat(apart) else 0))
+    columns, side, length = (7, 1.35, 12) if is_flat(apart) else (4 if len(present) <= 8 else 5, 2.1, 18)
+    figure, grid = panels(len(present), columns, side, side + (0.3 if is_flat(apart) else 0))
     colours = colours_about_zero(apart)
     for k, one, (axes,) in zip(present, apart, grid, strict=True):
         mean = f"mean {decimal(100 * one.mean(), 2, signed=True)}"
-        _bare(axes, f"{short(class_names[k])} ({maps.counts[k]})", mean)
+        _bare(axes, f"{short(class_names[k], length)} ({maps.counts[k]})", mean)
         image = axes.imshow(100 * one, **colours)
     say_scale(figure, image, [column[0] for column in grid], apart, "percentage points")
     return figure

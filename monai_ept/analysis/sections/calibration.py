@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from monai_ept.analysis.sections.output import Output
 from monai_ept.analysis.temperature import TemperatureFit, fit_temperature, sureness
 from monai_ept.data.records import Record
 from monai_ept.evaluation.reliability import legend_below, plot_reliability
-from monai_ept.metrics import Interval, group_weights, percentile_interval, probabilities_of
+from monai_ept.metrics import Interval, compare_models, group_weights, percentile_interval, probabilities_of
+from monai_ept.metrics.checked_batch import Task
 from monai_ept.reporting.figure import figure_of
 from monai_ept.reporting.numbers import measured
 from monai_ept.reporting.page import Cell, Section, Table
@@ -42,6 +44,7 @@ class Calibration:
     temperature: float = 1.0  # what its logits are divided by, found here or stored before
     after: dict[str, float] | None = None  # the same measures at the temperature; None when there is none
     fit: TemperatureFit | None = None  # how the temperature was found; None when it was not found here
+    change: Interval | None = None  # of the calibration error by that temperature, with a 95 % interval
     mix: float | None = None  # how far the shares of classes in the validation images are from those here
 
 
@@ -77,7 +80,20 @@ def measure_calibration(
     fit = fit_temperature(val_logits, val_labels, task, [str(record["group"]) for record in val], seed=seed)
     apart = _shares(val_labels, logits.shape[1]) - _shares(labels, logits.shape[1])
     after = sureness(logits, labels, fit.temperature, task)
-    return Calibration(before, gap, fit.temperature, after, fit, float(np.abs(apart).sum() / 2))  # total variation
+    change = _change(logits, fit.temperature, labels, task, groups, seed)
+    mix = float(np.abs(apart).sum() / 2)  # total variation
+    return Calibration(before, gap, fit.temperature, after, fit, change, mix)
+
+
+def _change(
+    logits: np.ndarray, temperature: float, labels: np.ndarray, task: str, groups: Sequence[str] | None, seed: int
+) -> Interval:
+    """By how much a temperature changes the calibration error."""
+    before, after = (probabilities_of(logits / divisor, task) for divisor in (1.0, temperature))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # absent classes are named where the network is evaluated
+        found = compare_models(before, after, labels, task=cast(Task, task), metrics="ece", groups=groups, seed=seed)
+    return found["ece"].difference
 
 
 def _gap(logits: np.ndarray, labels: np.ndarray, task: str, groups: Sequence[Any], seed: int) -> Interval:
@@ -87,7 +103,8 @@ def _gap(logits: np.ndarray, labels: np.ndarray, task: str, groups: Sequence[Any
         one = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels)
     else:
         one = (probabilities - labels).mean(axis=1)
-    weights = group_weights(groups, RESAMPLES, seed)
+    # Of a single group every resample would be the same.
+    weights = group_weights(groups, RESAMPLES, seed) if len(set(groups)) > 1 else np.zeros((0, len(one)))
     return percentile_interval(float(one.mean()), (weights @ one / weights.sum(axis=1)).tolist())
 
 

@@ -18,10 +18,19 @@ GAP = Interval(0.2, 0.1, 0.3)
 BEFORE = {"ece": 0.2, "confidence": 0.7, "right": 0.5, "brier": 0.4, "nll": 1.0}
 
 
-def said_of(fit: TemperatureFit | None = None, after: float | None = None, mix: float | None = None, gap=GAP, **before):
+def said_of(
+    fit: TemperatureFit | None = None,
+    after: float | None = None,
+    mix: float | None = None,
+    gap=GAP,
+    change=None,
+    **before,
+):
     """Sentences on a network that is too sure of itself, with some of its measures changed."""
     measured = {**BEFORE, **before}
-    found = Calibration(measured, gap, after=None if after is None else {**measured, "ece": after}, fit=fit, mix=mix)
+    found = Calibration(
+        measured, gap, after=None if after is None else {**measured, "ece": after}, fit=fit, change=change, mix=mix
+    )
     return about_calibration(found, "multiclass", "test")
 
 
@@ -37,12 +46,16 @@ def test_what_is_said_of_certainty_follows_from_the_numbers():
 
 
 def test_what_is_said_of_a_temperature_follows_from_the_numbers():
-    said = said_of(TemperatureFit(2.0, 1.5, 3.0, 35), after=0.1, mix=0.05)
-    assert "lowered the error: 0.200 before, 0.100 after" in said[1] and len(said) == 2
-    said = said_of(TemperatureFit(2.0, 0.5, 3, 35), after=0.3, mix=0.4)
+    lower, higher, unclear = Interval(-0.1, -0.2, -0.05), Interval(0.1, 0.05, 0.2), Interval(-0.1, -0.3, 0.02)
+    said = said_of(TemperatureFit(2.0, 1.5, 3.0, 35), after=0.1, mix=0.05, change=lower)
+    assert "lowered the error: 0.200 before, 0.100 after (difference −0.100, 95 % interval −0.200 to" in said[1]
+    assert len(said) == 2
+    said = said_of(TemperatureFit(2.0, 1.5, 3.0, 35), after=0.1, mix=0.05, change=unclear)
+    assert "leaves an error that is not told apart: 0.200 before" in said[1] and "lowered" not in said[1]
+    said = said_of(TemperatureFit(2.0, 0.5, 3, 35), after=0.3, mix=0.4, change=higher)
     assert "raised" in said[1] and "too few to tell" in said[2] and "40 % of them" in said[3]
-    edge = said_of(TemperatureFit(0.0501, 0.05, 1, 4), after=0.2, mix=0.0)
-    assert "hardly changed" in edge[1] and "cannot determine" in edge[2]
+    edge = said_of(TemperatureFit(0.0501, 0.05, 1, 4), after=0.2, mix=0.0, change=Interval(0.0, 0.0, 0.0))
+    assert "not told apart" in edge[1] and "cannot determine" in edge[2]
 
 
 def test_the_mixture_of_classes_is_compared():
@@ -65,8 +78,24 @@ def test_how_much_surer_it_is_than_right_is_worked_by_hand():
     assert gap.high - gap.low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)  # the scatter of a share of a hundred images
     gap = measure_calibration(logits, labels, "multiclass", groups=[str(label) for label in labels]).gap
     assert (gap.low, gap.high) == pytest.approx((-0.1, 0.9))
+    alone = measure_calibration(logits, labels, "multiclass", groups=["one"] * 100).gap
+    assert alone.value == pytest.approx(0.4) and not alone.known and not alone.excludes_zero
+    assert "the two are not told apart (difference +40 points, too few groups for an interval)" in said_of(gap=alone)[0]
     both = measure_calibration(np.zeros((4, 2)), np.array([[0, 0], [1, 0], [0, 1], [0, 0]]), "multilabel").gap
     assert both.value == pytest.approx(0.25)  # half each, and a quarter of the labels are there
+
+
+def test_what_a_temperature_changes_has_an_interval_over_the_same_images():
+    """Twice as sure as it should be: logits of 0.75 to 0.25 that were doubled, and validation images that tell so."""
+    labels = np.repeat([0, 0, 0, 1], 40)
+    logits = np.tile(2 * np.log([[0.75, 0.25]]), (160, 1))
+    val = [{"label": int(label), "group": str(index)} for index, label in enumerate(labels)]
+    found = measure_calibration(logits, labels, "multiclass", val_logits=logits, val=val)
+    assert found.temperature == pytest.approx(2, rel=1e-3)
+    assert found.before["ece"] == pytest.approx(0.15, abs=1e-5) and found.after["ece"] == pytest.approx(0, abs=1e-3)
+    assert found.change.value == pytest.approx(-0.15, abs=1e-3) and found.change.excludes_zero
+    same = measure_calibration(logits / 2, labels, "multiclass", val_logits=logits / 2, val=val)
+    assert not same.change.excludes_zero
 
 
 def test_each_title_says_the_error_of_its_own_probabilities():
