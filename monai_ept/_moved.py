@@ -130,6 +130,7 @@ MOVED_NAMES: dict[str, dict[str, str]] = {
     "bundle.options": {"flag": "checks"},
     "bundle.processes": {"MeanLoss": "handlers"},
     "bundle.training": dict.fromkeys(("begin_training", "defined_above", "finish_training", "run_name"), _BY_PARTS),
+    "data.split": {"describe": "data.split_summary"},
     "engines": {"optimizer_settings": _BY_PARTS},
     "engines.recipe": {
         **dict.fromkeys(("amp_settings", "at_precision", "autocast"), "networks.precision"),

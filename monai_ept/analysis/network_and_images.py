@@ -20,7 +20,7 @@ from monai_ept.engines.set_calibration import sets_of_validation
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
-from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.find_run import finished_run
 from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["NetworkAndImages", "find_network_and_images", "record_analysis", "sets_at"]
@@ -82,7 +82,7 @@ def find_network_and_images(
         pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
     )
     if run is not None:
-        result, run_id = _finished_run(run, tracking_uri, Path(out_dir) / "run")
+        result, run_id = finished_run(run, Path(out_dir) / "run", tracking_uri=tracking_uri)
         path = result.delta_path
         data = result.data(dataset_dir, source=source, options=options or None)
         _check_classes(read_delta(path).metadata, data, path)
@@ -103,18 +103,6 @@ def find_network_and_images(
     net = TunedViT.from_delta(path, pretrained=chosen)
     images, val = _images(data, split)
     return NetworkAndImages(net, images, data, path, val)
-
-
-def _finished_run(run: str | os.PathLike, tracking_uri: str | None, place: Path) -> tuple[FitResult, str | None]:
-    """A finished training by its folder, or by the id of its run: from a folder here, else from MLflow."""
-    folder = Path(run).expanduser()
-    if folder.is_dir():
-        return FitResult.load(folder), None
-    from monai_ept.tracking.run_files import download_run, folder_of_run
-
-    if (found := folder_of_run(str(run))) is not None:
-        return FitResult.load(found), None
-    return FitResult.load(download_run(str(run), place, tracking_uri=tracking_uri)), str(run)
 
 
 def sets_at(temperature: float, trained: NetworkAndImages, val: Sequence[Record]) -> PredictionSets | None:

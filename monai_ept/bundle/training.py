@@ -11,6 +11,7 @@ import torch
 
 from monai_ept._moved import moved_names
 from monai_ept.bundle.options import check_command_line, short_errors
+from monai_ept.data.report import about_split
 from monai_ept.engines.training import Training, rank
 from monai_ept.networks.embedded_weights import EMBEDDED
 from monai_ept.runs.build_network import backbone_recipe
@@ -56,10 +57,8 @@ def announce(training: Training) -> None:
     size = "×".join(map(str, net.vit.img_size))
     inflated = " inflated into a MONAI ViT" if net.vit.spatial_dims == 3 else ""
     lines = [f"{origin['name']}: {'going on with' if training.resume else 'training'} {training.folder}"]
-    lines.append(f"  data      {split.source}, {net.num_classes} classes{_about_embedded(split.source, origin)}")
-    lines.append(
-        f"  split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test"
-    )
+    data, *rest = about_split(split, net.vit.spatial_dims)
+    lines += [f"  {line}" for line in (data + _about_embedded(split.source, origin), *rest)]
     lines.append(f"  backbone  {backbone}{inflated}, {size}")
     if backbone == EMBEDDED:
         lines.append(

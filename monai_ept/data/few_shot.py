@@ -15,7 +15,8 @@ from monai_ept.checks import check_choice, check_whole
 from monai_ept.data.keep_together import contradictions, copies_of, joined_groups, one_of_each
 from monai_ept.data.near_copies import near_copies_of
 from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
-from monai_ept.data.split import PARTS, FewShotSplit, describe, leaks, meaning
+from monai_ept.data.split import FewShotSplit, leaks, meaning
+from monai_ept.data.split_summary import PARTS, describe
 
 __all__ = ["few_shot_split"]
 

@@ -5,29 +5,33 @@
 from __future__ import annotations
 
 import os
-import statistics
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_ept.data.few_shot import few_shot_split
 from monai_ept.data.find_files import FindFiles
-from monai_ept.data.image_file import nifti_header, no_regular_file
+from monai_ept.data.image_facts import describe_images, facts_of
+from monai_ept.data.image_file import no_regular_file
 from monai_ept.data.image_transforms import LoadRecordd
 from monai_ept.data.keep_together import contradictions, copies_of, joined_groups
 from monai_ept.data.near_copies import NearCopy, near_copies_of
-from monai_ept.data.read_image import file_kind
 from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.sources.class_folders import no_classes
+from monai_ept.data.sources.csv_file import SPLIT_NAMES
+from monai_ept.data.sources.recognise import recognise
 from monai_ept.data.sources.registry import load_source
-from monai_ept.data.split import leaks
+from monai_ept.data.split import FewShotSplit, leaks
 from monai_ept.files import usable_folder
 from monai_ept.reporting.csv_file import harmless_cell, write_csv
 from monai_ept.reporting.figure import figure_of, save_figure
 
-__all__ = ["DataReport", "check_data"]
+__all__ = ["DataReport", "about_split", "check_data"]
 
 _SHOWN = 5  # examples of each kind
 
@@ -39,26 +43,30 @@ class DataReport:
     Args:
         text: all of it, to be printed.
         refused: why a training would refuse the data, in one line; empty if it would not.
+        data: the records, where they could be read; their ``origin`` says how.
+        split: the largest of up to five shots that has images of all classes to train on and to test on.
     """
 
     text: str
     refused: str = ""
+    data: RecordSet | None = None
+    split: FewShotSplit | None = None
 
 
 def check_data(
     dataset_dir: str | Path,
-    source: str = "folder",
+    source: str | None = None,
     *,
     near: bool = True,
     out: str | Path | None = None,
     **options: Any,
 ) -> DataReport:
-    """Look through a data set: classes, groups, sizes, what is unreadable or odd, copies and near copies.
+    """Look through a data set: classes, groups, sizes, values, what is unreadable or odd, copies and near copies.
 
     Args:
         dataset_dir: the data folder.
-        source: how it is read, one of :py:func:`list_sources`.
-        near: decode every image, to find damage in its middle and near copies.
+        source: how it is read, one of :py:func:`list_sources`; None finds out, see ``recognise``.
+        near: decode every image, to find the range of values, damage in its middle, and near copies.
         out: a folder for ``near_copies.csv`` and ``near_copies.png``, the pairs side by side.
         options: options of the source.
 
@@ -69,16 +77,27 @@ def check_data(
         the report.
     """
     lines: list[str] = []
-    if not source.startswith("synthetic"):  # what is drawn needs no check
-        options.setdefault("check_images", "full" if near else "quick")
     try:
-        data = load_source(source, dataset_dir, **options)
+        if source is None:
+            found = recognise(dataset_dir)
+            source, dataset_dir, options = found.source, found.dataset_dir, {**found.options, **options}
+            lines.append(f"source     {source}: {found.why}")
+            given = ", ".join(f"{name}={value}" for name, value in options.items())
+            lines += [f"options    {given}"] if given else []
+        checks = {} if source.startswith("synthetic") else {"check_images": "full" if near else "quick"}
+        data = load_source(source, dataset_dir, **{**checks, **options})
     except TypeError as error:
         raise ValueError(str(error)) from None
     except DataError as error:
-        lines += ["", f"problems   {len(error.problems)}", *_some(error.problems, error.max_listed)]
-        return DataReport("\n".join([*_about_files(dataset_dir, []), *lines]).strip(), _in_one_line(error.problems))
-    lines += _about_records(data) + _about_files(dataset_dir, data.records) + _about_copies(data)
+        lines += [*_about_files(dataset_dir, []), "", f"problems   {len(error.problems)}"]
+        lines += _some(error.problems, error.max_listed)
+        return DataReport("\n".join(lines).strip(), _in_one_line(error.problems))
+    lines += _about_records(data)
+    lines += [f"classes?   {said}" for said in _class_folders(dataset_dir, data.class_names)]
+    lines += [
+        f"{name:<10} {text}" for name, text in describe_images(facts_of(data.records, data.spatial_dims, decode=near))
+    ]
+    lines += _about_files(dataset_dir, data.records) + _about_copies(data)
     problems, _ = contradictions(data)
     if problems:
         lines += ["", f"problems   {len(problems)}", *_some(problems, 20)]
@@ -87,7 +106,64 @@ def check_data(
         lines += _about_near(data, pairs)
         if out is not None and pairs:
             lines += [f"           {path}" for path in _write_pairs(usable_folder(out), data, pairs)]
-    return DataReport("\n".join(lines).strip(), _in_one_line(problems))
+    split = None
+    if not problems:
+        try:
+            split, warned = _possible_split(data)
+        except DataError as error:
+            problems = error.problems
+        else:
+            lines += ["", f"split      {split.settings['shots']} shots:"]
+            lines += _some([*str(split.summary).splitlines(), *warned], 99)
+    return DataReport("\n".join(lines).strip(), _in_one_line(problems), data, split)
+
+
+def _possible_split(data: RecordSet) -> tuple[FewShotSplit, list[str]]:
+    """As many shots as there are, up to five, with images left to test on; and what it warns of."""
+    for shots in (5, 4, 3, 2, 1):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            split = few_shot_split(data, shots)
+        trained, tested = split.summary["train"]["groups_by_class"], split.summary["test"]["images_by_class"]
+        if min(trained.values()) >= shots and min(tested.values()):
+            break
+    return split, [str(warning.message) for warning in warned]
+
+
+def about_split(split: FewShotSplit, spatial_dims: int = 2) -> list[str]:
+    """
+    The lines in which a training says what its data are, before its first step.
+
+    Args:
+        split: the split; of its images, only the headers of those to train on are read.
+        spatial_dims: 2 or 3.
+    """
+    origin = split.origin or {}
+    folder = origin.get("dataset_dir")
+    sizes = ", ".join(f"{name} {text}" for name, text in describe_images(facts_of(split.train, spatial_dims)))
+    names = list(split.summary.get("train", {}).get("images_by_class", ()))
+    return [
+        f"data      {split.source}" + (f", read from {folder} as source {origin['source']}" if folder else ""),
+        f"split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test",
+        *(f"          {line}" for line in str(split.summary).splitlines() if split.summary),
+        *([f"images    {sizes} (those to train on)"] if sizes else []),
+        *(f"classes?  {said}" for said in (_class_folders(folder, names) if folder else [])),
+    ]
+
+
+def _class_folders(dataset_dir: str | Path, names: Sequence[str]) -> list[str]:
+    """What classes look like that are named after folders."""
+    parts = [path for path in _folders(dataset_dir) if path.name.lower() in SPLIT_NAMES]
+    places = [Path(above, name) for above in (dataset_dir, *parts) for name in names]
+    inside = {place.name: [path.name for path in _folders(place)] for place in places if place.is_dir()}
+    return no_classes(names, inside) if len(inside) == len(names) else []
+
+
+def _folders(path: str | Path) -> list[Path]:
+    if not Path(path).is_dir():
+        return []
+    with os.scandir(path) as entries:  # it tells folders from files without a look at each of ten thousand files
+        return [Path(entry.path) for entry in entries if entry.is_dir()]
 
 
 def _in_one_line(problems: Sequence[str]) -> str:
@@ -109,43 +185,15 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _about_records(data: RecordSet) -> list[str]:
     groups = len({record["group"] for record in data.records})
     lines = [f"images     {len(data):,} of {data.num_classes} classes: {_counted(data.counts())}"]
-    lines.append(f"groups     {groups:,}" + (": every image stands alone" if groups == len(data) else ""))
+    alone = ": every image stands alone. Where a patient has several, name the groups (docs/data.md)"
+    lines.append(f"groups     {groups:,}{alone if groups == len(data) else ': patients, lesions or studies'}")
     parts = Counter(record["split"] for record in data.records if record.get("split"))
     if parts:
         lines.append(f"official   {_counted(parts)}")
         whole = joined_groups(data)
         found = leaks(*([r for r in whole.records if r.get("split") == part] for part in ("train", "val", "test")))
         lines += _some(found)
-    sizes = [shape for shape in map(_shape, data.records) if shape]
-    for dims, several in sorted(_by_length(sizes).items()):
-        middle = [int(statistics.median(axis)) for axis in zip(*several, strict=True)]
-        few, most = min(several), max(several)
-        said = " × ".join(map(str, few))
-        if few != most:
-            said += f" to {' × '.join(map(str, most))}, in the middle {' × '.join(map(str, middle))}"
-        lines.append(f"size       {said} ({len(several):,} images of {dims} axes)")
     return lines
-
-
-def _by_length(shapes: Iterable[tuple[int, ...]]) -> dict[int, list[tuple[int, ...]]]:
-    found: dict[int, list[tuple[int, ...]]] = {}
-    for shape in shapes:
-        found.setdefault(len(shape), []).append(shape)
-    return found
-
-
-def _shape(record: Record) -> tuple[int, ...] | None:
-    """Rows and columns, or whatever axes it has; None where only decoding would tell."""
-    image = record["image"]
-    if not isinstance(image, (str, Path)):
-        return tuple(image.shape)
-    kind = file_kind(image)
-    if kind == "image":
-        from PIL import Image
-
-        with Image.open(image) as picture:
-            return picture.height, picture.width
-    return tuple(nifti_header(image).shape) if kind == "nifti" else None
 
 
 def _about_files(dataset_dir: str | Path, records: Sequence[Record]) -> list[str]:

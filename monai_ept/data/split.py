@@ -12,14 +12,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from monai_ept._moved import moved_names
 from monai_ept.data.keep_together import joined_groups
-from monai_ept.data.records import DataError, Record, RecordSet, positive_classes
+from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.split_summary import PARTS, SplitSummary
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.metrics.positive_class import PositiveClass
 
-__all__ = ["PARTS", "FewShotSplit", "describe", "leaks", "meaning"]
-
-PARTS = ("train", "val", "test")
+__all__ = ["FewShotSplit", "leaks", "meaning"]
 
 
 def leaks(train: Sequence[Record], val: Sequence[Record], test: Sequence[Record]) -> list[str]:
@@ -53,7 +53,7 @@ class FewShotSplit:
         source: name of the data set.
         source_hash: its :py:attr:`RecordSet.source_hash`.
         settings: shots, seed and the other arguments of :py:func:`few_shot_split`.
-        summary: counts by class, what was left out, and every warning.
+        summary: counts by class, what was left out, and every warning; it prints as a table.
         origin: how the data set was loaded, see ``RecordSet``; no part of what the split is, and neither are these:
         class_names: of the data set; empty for a split made by hand.
         task: of the data set; None for a split made by hand.
@@ -71,6 +71,9 @@ class FewShotSplit:
     class_names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     task: str | None = field(default=None, repr=False, compare=False)
     positive: PositiveClass | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", SplitSummary(self.summary))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name))}" for name in PARTS)
@@ -150,15 +153,4 @@ def meaning(data: RecordSet) -> dict[str, Any]:
     return {name: getattr(data, name) for name in ("origin", "class_names", "task", "positive")}
 
 
-def describe(records: Sequence[Record], data: RecordSet) -> dict[str, Any]:
-    """Counts for a split's summary: images, groups, and both by class."""
-    groups: dict[str, list[str]] = {name: [] for name in data.class_names}
-    for record in records:
-        for index in positive_classes(record["label"]):
-            groups[data.class_names[index]].append(record["group"])
-    return {
-        "images": len(records),
-        "groups": len({record["group"] for record in records}),
-        "images_by_class": {name: len(of_images) for name, of_images in groups.items()},
-        "groups_by_class": {name: len(set(of_images)) for name, of_images in groups.items()},
-    }
+__getattr__ = moved_names(__name__)

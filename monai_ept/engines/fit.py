@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -15,9 +16,10 @@ import torch
 
 from monai_ept.checks import check_choice
 from monai_ept.data import FewShotSplit
+from monai_ept.data.report import about_split
 from monai_ept.data.split import meaning
 from monai_ept.engines.recipe import SETTINGS, Recipe, recipe_of
-from monai_ept.engines.training import Training
+from monai_ept.engines.training import Training, rank
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.runs.fit_result import FitResult
@@ -98,7 +100,7 @@ def fit(
         transforms: what replaces ``network_transforms(net, train=True)`` ("train") and ``network_transforms(net)``
             ("eval").
         track: record the run in MLflow; a mapping may say its experiment, run_name, tags and tracking_uri.
-        progress: show it.
+        progress: show it, and first what the data are.
         handlers: more Ignite handlers for the trainer.
 
     Raises:
@@ -140,4 +142,6 @@ def fit(
         progress=progress,
         handlers=handlers,
     )
+    if progress and rank() == 0:
+        print("\n".join(about_split(split, net.vit.spatial_dims)), file=sys.stderr, flush=True)
     return training.run()

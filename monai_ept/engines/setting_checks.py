@@ -172,10 +172,10 @@ def _adaptation(name: str, value: Any) -> None:
 
 
 def _model_name(name: str, value: Any) -> None:
-    from monai_ept.tracking.model_registry import check_model_name
+    from monai_ept.tracking.model_registry import name_and_alias
 
     try:
-        check_model_name(value)
+        name_and_alias(value)
     except ValueError as error:
         raise ValueError(f"{name} is no name for it: {error}") from None
 

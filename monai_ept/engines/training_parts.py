@@ -43,6 +43,7 @@ from monai_ept.runs.folder_exchange import settle
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
 from monai_ept.runs.training_record import DELTA_FILE, read_record, with_absolute_path
+from monai_ept.tracking.dataset_input import dataset_of
 
 __all__ = ["TrainingParts"]
 
@@ -313,6 +314,7 @@ class TrainingParts:
             given.pop("tracking_uri", None),
             params=self.params,
             tags=given.pop("tags", None),
+            dataset=dataset_of(self.split),
             artifacts_dir=self.work,
             enabled=self._tracking is not None and self.folder is not None,
             resume=self.resume,

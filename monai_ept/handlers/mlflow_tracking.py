@@ -24,6 +24,9 @@ __all__ = ["MLflowTracking", "flat_metrics"]
 
 logger = logging.getLogger(__name__)
 
+_OF_A_MODEL = ("method", "backbone", "source", "shots", "seed", "split_hash")
+"""Parameters that a model keeps, or what they begin with."""
+
 
 class MLflowTracking:
     """Records a training in MLflow: one unique run, always closed, and never in the way.
@@ -42,6 +45,7 @@ class MLflowTracking:
         tags: to find and group runs, for example ``{"sweep": "derm-methods"}``.
         artifacts_dir: the run's folder, ``runs/<run_name>`` by default, with its records and ``run.json``.
         enabled: False makes all of it do nothing.
+        dataset: what it is trained on, see ``monai_ept.tracking.dataset_input.dataset_of``.
         resume: go on with the run of that folder, if it has one.
         attach_to: folder of a training whose run is added to, for its evaluation. Without a run in it nothing is
             recorded.
@@ -70,6 +74,7 @@ class MLflowTracking:
         artifacts_dir: str | os.PathLike | None = None,
         enabled: bool = True,
         *,
+        dataset: Mapping[str, str] | None = None,
         resume: bool = False,
         attach_to: str | os.PathLike | None = None,
     ) -> None:
@@ -84,6 +89,7 @@ class MLflowTracking:
         self.folder = Path(attach_to or artifacts_dir or Path("runs") / self.run_name.replace("/", "-"))
         self.run: TrackedRun | None = None
         self._resume = resume
+        self._dataset = dataset
         self._attach = attach_to is not None
         self._trainer: Any = None
         if self.enabled and not self._attach:
@@ -145,6 +151,8 @@ class MLflowTracking:
         if self.run is None:
             tags = {"mlflow.note.content": _note(self.params), **self.tags}
             self.run = open_run(self.folder, self.run_name, self.experiment, tags=tags, **store)
+        if self._dataset is not None:
+            self.run.log_dataset(self._dataset)
 
     def log(self, metrics: Mapping[str, Any], step: int = 0, prefix: str = "") -> None:
         """Record numbers, intervals, and mappings of them; what is none of these has no place among metrics."""
@@ -163,7 +171,8 @@ class MLflowTracking:
 
         Args:
             metrics: final metrics; an ``Interval`` becomes ``metric``, ``metric_low`` and ``metric_high``.
-            artifacts: files by the folder that they go to; "" is the top.
+            artifacts: files by the folder that they go to; "" is the top. What is in "model" is the run's model in
+                MLflow's list, too.
             status: FINISHED, FAILED or KILLED; a run that was attached keeps its own.
             prefix: what the names of the metrics begin with.
 
@@ -178,6 +187,9 @@ class MLflowTracking:
             for folder, paths in (artifacts or {}).items():
                 for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
                     self.run.log_artifact(path, folder)
+                    if folder == "model" and not self._attach:
+                        made = {key: value for key, value in self.params.items() if key.startswith(_OF_A_MODEL)}
+                        self.run.log_model(self.params.get("method", "model"), f"model/{Path(path).name}", made)
         return self.run.close(status)
 
     def close(self, status: str = "FINISHED") -> bool:

@@ -191,6 +191,7 @@ _FIELDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "open": lambda has: (
         _are(str, has["id"], has["run_name"], has["experiment"], has["tracking_uri"], has.get("role", ""))
         and has["id"].isalnum()
+        and ("parent" not in has or (has["parent"]["id"].isalnum() and _are(str, has["parent"]["run_name"])))
         and _whole(has.get("time", 0))
     ),
     "metrics": lambda has: (
@@ -199,6 +200,11 @@ _FIELDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "params": lambda has: _are(dict, has["params"]),
     "tags": lambda has: _are(dict, has["tags"]),
     "artifact": lambda has: _are(str, has["path"], has["folder"]),
+    "dataset": lambda has: (
+        has["dataset"].keys() == {"name", "digest", "source_type", "source", "schema", "profile"}
+        and _are(str, *has["dataset"].values())
+    ),
+    "model": lambda has: _are(str, has["name"], has["path"], *has["params"].values()) and bool(has["name"]),
     "status": lambda has: has["status"] in (*STATUSES, "RUNNING") and _whole(has["time"]),
 }
 """What a record of each kind has, and whether it is right."""

@@ -16,7 +16,7 @@ from monai_ept._moved import moved_names
 from monai_ept.tracking.address import database_path, shown, without_password
 from monai_ept.tracking.local_database import DatabaseError, database_trouble, make_ready
 
-__all__ = ["Trouble", "answers", "import_mlflow", "open_client", "patience", "trouble_of"]
+__all__ = ["Trouble", "answers", "as_default_store", "import_mlflow", "open_client", "patience", "trouble_of"]
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -99,6 +99,19 @@ def open_client(uri: str) -> Any:
     if path is not None:
         make_ready(path)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def as_default_store(uri: str) -> Iterator[None]:
+    """A store in a database looks the logged model up in MLflow's default store, whichever client asks it."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
 class Trouble(NamedTuple):

@@ -7,21 +7,22 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monai_ept.checks import check_choice
-from monai_ept.tracking.address import ForeignAddressError, own_store
-from monai_ept.tracking.mlflow_client import open_client, patience, trouble_of
+from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store
+from monai_ept.tracking.mlflow_client import as_default_store, open_client, patience, trouble_of
 from monai_ept.tracking.run_file import read_about
 
 if TYPE_CHECKING:
     from monai_ept.model import TunedViT
 
-__all__ = ["Registered", "check_model_name", "register_model"]
+__all__ = ["NEWEST", "Registered", "name_and_alias", "register_model"]
+
+NEWEST = "newest"
+"""The alias of the version that was registered last; MLflow keeps "latest" for itself."""
 
 
 class Registered(NamedTuple):
@@ -49,8 +50,9 @@ def register_model(
 
     Args:
         net: the trained network, not folded.
-        name: name of the registered model, created if need be.
-        run_folder: folder of the training's run.
+        name: name of the registered model, created if need be. ``derm-ept@champion`` also gives the version an alias,
+            which takes it from another; the alias ``newest`` always goes to the version that was registered last.
+        run_folder: folder of the training's run, or the run's id in MLflow.
         example: images as the network takes them, normalised, ``(images, channels, *img_size)``; the first is kept as
             the input example, so it must be one that may be passed on.
         task: "multiclass" or "multilabel".
@@ -68,16 +70,8 @@ def register_model(
         >>> mlflow.pyfunc.load_model("models:/derm-ept/1").predict(images)
     """
     check_choice("task", task, ("multiclass", "multilabel"))
-    check_model_name(name)
-    about = read_about(run_folder)
-    if about is None or not about.get("run_id"):
-        raise ValueError(
-            f"{run_folder} holds no run that has reached MLflow: train with tracking, or run 'monai-ept sync' first."
-        )
-    try:
-        uri = own_store(about, tracking_uri)
-    except ForeignAddressError as error:
-        raise ValueError(f"model {name!r} is not registered for {run_folder}: {error}.") from error
+    name, alias = name_and_alias(name)
+    run_id, uri = _run_and_store(run_folder, name, tracking_uri)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         folder.mkdir()
@@ -87,10 +81,10 @@ def register_model(
         try:
             with patience():
                 client = open_client(uri)
-                run = client.get_run(about["run_id"])
+                run = client.get_run(run_id)
             # The weights of a large backbone take longer than our patience with small requests.
-            with _as_default_store(uri):
-                return _upload(client, run.info, name, net, folder, example, task)
+            with as_default_store(uri):
+                return _upload(client, run.info, name, alias, net, folder, example, task)
         except (ValueError, TypeError):
             raise
         except Exception as error:
@@ -99,16 +93,8 @@ def register_model(
             ) from error
 
 
-def check_model_name(name: Any) -> str:
-    """
-    Refuse a name that MLflow's registry refuses, before any work.
-
-    Raises:
-        ValueError: when it is none.
-
-    Returns:
-        the name.
-    """
+def _checked_name(name: Any) -> str:
+    """Refuse a name that MLflow's registry refuses, before any work."""
     if (
         not isinstance(name, str)
         or not name.strip()
@@ -122,22 +108,50 @@ def check_model_name(name: Any) -> str:
     return name
 
 
-@contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
-    """A store in a database looks the logged model up in MLflow's default store, whichever client asks it."""
-    import mlflow
+def name_and_alias(text: Any) -> tuple[str, str | None]:
+    """
+    A model's name, and the alias behind it that its new version gets, as MLflow's addresses have it.
 
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    mlflow.set_tracking_uri(uri)
+    Raises:
+        ValueError: when MLflow would refuse either.
+
+    Example::
+
+        >>> name_and_alias("derm-ept@champion")
+        ('derm-ept', 'champion')
+    """
+    name, at, alias = _checked_name(text).partition("@")
+    _checked_name(name)
+    if not at:
+        return name, None
+    if not re.fullmatch(r"[\w-]{1,250}", alias, re.ASCII) or re.fullmatch(r"latest|v\d+", alias, re.I):
+        raise ValueError(
+            f"alias {alias!r} of model {name!r} must be letters, digits, - and _, and neither latest nor v1, v2, …"
+        )
+    return name, alias
+
+
+def _run_and_store(run: str | os.PathLike, name: str, tracking_uri: str | None) -> tuple[str, str]:
+    """The id of a run and the store that it is in."""
+    about = read_about(run)
+    if about is None and re.fullmatch("[0-9a-f]{32}", str(run)):
+        return str(run), tracking_store(tracking_uri)
+    if about is None or not about.get("run_id"):
+        raise ValueError(
+            f"{run} holds no run that has reached MLflow: train with tracking, or run 'monai-ept sync' first."
+        )
     try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
+        return about["run_id"], own_store(about, tracking_uri)
+    except ForeignAddressError as error:
+        raise ValueError(f"model {name!r} is not registered for {run}: {error}.") from error
 
 
-def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: Any, task: str) -> Registered:
+def _upload(
+    client: Any, info: Any, name: str, alias: str | None, net: Any, folder: Path, example: Any, task: str
+) -> Registered:
     import mlflow.pyfunc
     import numpy as np
+    from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -149,7 +163,8 @@ def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: 
         outputs=Schema([TensorSpec(kind, (-1, net.num_classes))]),
     )
     vit = net.vit
-    logged = client.create_logged_model(info.experiment_id, name="model", source_run_id=info.run_id)
+    # MLflow takes a model for a folder of the run's artifacts if it is named like one, such as "model".
+    logged = client.create_logged_model(info.experiment_id, name="registered-model", source_run_id=info.run_id)
     try:
         target = folder.parent / "mlflow"
         mlflow.pyfunc.save_model(
@@ -176,6 +191,7 @@ def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: 
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise
     client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -184,6 +200,8 @@ def _upload(client: Any, info: Any, name: str, net: Any, folder: Path, example: 
     made = client.create_model_version(
         name, source=f"models:/{logged.model_id}", run_id=info.run_id, model_id=logged.model_id
     )
+    for one in dict.fromkeys((NEWEST, alias or NEWEST)):
+        client.set_registered_model_alias(name, one, made.version)
     return Registered(name, str(made.version), f"models:/{name}/{made.version}")
 
 

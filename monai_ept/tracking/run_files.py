@@ -47,14 +47,14 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
         FileNotFoundError: when there is no such run, or the store does not answer.
     """
     from monai_ept.tracking.address import missing_database, tracking_store, without_password
-    from monai_ept.tracking.mlflow_client import answers, open_client
+    from monai_ept.tracking.mlflow_client import answers, as_default_store, open_client
 
     folder = Path(folder)
     uri = tracking_store(tracking_uri)
     where = without_password(uri)
     if missing_database(uri):
         raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
-    with answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"):
+    with answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"), as_default_store(uri):
         client = open_client(uri)
         client.get_run(run_id)
         usable_folder(folder)

@@ -26,14 +26,7 @@ from monai_ept.tracking.run_file import read_about, write_about
 from monai_ept.tracking.upload_thread import UploadThread
 from monai_ept.tracking.uploader import find_journals
 
-__all__ = [
-    "TrackedRun",
-    "attach_run",
-    "check_run",
-    "open_run",
-    "resume_run",
-    "status_of",
-]
+__all__ = ["TrackedRun", "attach_run", "check_run", "open_run", "resume_run", "status_of"]
 
 LONGEST_NAME = 500
 """Characters that MLflow takes of an experiment's name."""
@@ -50,6 +43,8 @@ def open_run(
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
     began: float | None = None,
+    parent: TrackedRun | None = None,
+    upload: bool = True,
 ) -> TrackedRun:
     """Begin a new run, whatever runs there are of that name or in that folder; a thread contacts the store.
 
@@ -61,6 +56,8 @@ def open_run(
         params: what decides the result; nested ones get names such as ``versions.torch``.
         tags: to find and group runs, for example ``{"sweep": "methods-5-shots"}``.
         began: seconds since 1970 at which it began, if it is recorded afterwards.
+        parent: the run of the same experiment that MLflow's page shows it under.
+        upload: False keeps the records in the folder, for ``sync``.
 
     Raises:
         ValueError: when MLflow refuses the store, the experiment's name, the parameters or the tags.
@@ -73,21 +70,27 @@ def open_run(
     """
     uri = tracking_store(tracking_uri)
     check_run(experiment, params, tags)
-    about = {
+    about: dict[str, Any] = {
         "id": uuid.uuid4().hex,
         "run_name": str(run_name),
         "experiment": experiment,
         "tracking_uri": without_password(uri),
         "time": int((time.time() if began is None else began) * 1000),
     }
-    run = TrackedRun(folder, uri, about, closes=True)
+    if parent is not None:
+        about["parent"] = parent.identity
+    run = TrackedRun(folder, uri if upload else None, about, closes=True)
     run.set_tags({**_usual_tags(), **(tags or {})})
     run.log_params(params or {})
     return run
 
 
 def resume_run(
-    folder: str | os.PathLike, *, tracking_uri: str | None = None, params: Mapping[str, Any] | None = None
+    folder: str | os.PathLike,
+    *,
+    tracking_uri: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    upload: bool = True,
 ) -> TrackedRun | None:
     """Continue the run of an interrupted training: same run, and steps that are recorded already are not repeated.
 
@@ -95,6 +98,7 @@ def resume_run(
         folder: the run's folder.
         tracking_uri: the store; the run's own by default, if it is the one configured here.
         params: those of ``open_run``; one that has changed since becomes the tag ``resumed.<name>``.
+        upload: that of ``open_run``.
 
     Returns:
         the run, or None when there is none in the folder.
@@ -102,7 +106,7 @@ def resume_run(
     about = read_about(folder)
     if about is None:
         return None
-    run = TrackedRun(folder, _store_of(folder, about, tracking_uri), about, closes=True)
+    run = TrackedRun(folder, _store_of(folder, about, tracking_uri) if upload else None, about, closes=True)
     run.mark_running()
     run.log_params(params or {})
     return run
@@ -113,8 +117,7 @@ def attach_run(folder: str | os.PathLike, *, tracking_uri: str | None = None) ->
 
     Args:
         folder: the folder of the training's run.
-        tracking_uri: the store; the run's own by default, if it is the one configured here. Where it is not, the
-            records are kept in the folder and nothing is sent.
+        tracking_uri: the store; by default the run's own, if that is configured here; otherwise nothing is sent.
 
     Returns:
         the run, or None when there is none in the folder.
@@ -129,8 +132,7 @@ def check_run(experiment: Any, params: Any = None, tags: Any = None) -> None:
 
     Args:
         experiment: its name.
-        params: parameters, or None.
-        tags: tags, or None.
+        params, tags: mappings, or None.
 
     Raises:
         ValueError: when the name is none, or the others are no mappings.
@@ -192,6 +194,11 @@ class TrackedRun:
         return self._about.get("run_id") or None
 
     @property
+    def identity(self) -> dict[str, str]:
+        """By what a run that belongs under this one finds it, before any server knows either."""
+        return {"id": self._about["id"], "run_name": self._about["run_name"]}
+
+    @property
     def url(self) -> str | None:
         """Where a browser shows the run; None for a local database, and until the store has been reached."""
         experiment = self._thread.experiment_id
@@ -240,6 +247,14 @@ class TrackedRun:
             self._warn("disk", f"artifact {path} cannot be kept ({reason}): make room; the run stays without it.")
             return
         self._append("artifact", path=kept, folder=str(folder))
+
+    def log_dataset(self, dataset: Mapping[str, str]) -> None:
+        """Record what it is trained on, see ``dataset_of``."""
+        self._append("dataset", dataset=dict(dataset))
+
+    def log_model(self, name: str, path: str, params: Mapping[str, Any]) -> None:
+        """Record a model that MLflow's list of runs names; ``path`` is its file among the run's artifacts."""
+        self._append("model", name=name, path=path, params={key: _text(value) for key, value in params.items()})
 
     def mark_running(self) -> None:
         """Set the status of a run that is resumed."""

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +193,15 @@ class Uploader:
 
     def _create(self, opening: dict[str, Any]) -> str:
         self.experiment_id = self._experiment(opening["experiment"], create=True)
+        tags = {ID_TAG: opening["id"]}
+        if parent := opening.get("parent"):  # whichever of them comes first makes both
+            of_both = {**opening, "id": parent["id"], "run_name": parent["run_name"], "parent": None}
+            tags["mlflow.parentRunId"] = self._by_identity(of_both) or self._create(of_both)
         run = self._client.create_run(
             self.experiment_id,
             start_time=int(opening.get("time", time.time() * 1000)),
             run_name=opening.get("run_name"),
-            tags={ID_TAG: opening["id"]},
+            tags=tags,
         )
         return str(run.info.run_id)
 
@@ -228,7 +232,7 @@ class Uploader:
                 logger.warning("MLflow refuses %s = %r, it is left out: %s", item.key, item.value, error)
 
     def act(self, content: dict[str, Any]) -> None:
-        """Do what a record says that is no number, parameter or tag: upload an artifact, or set the status."""
+        """Do what a record says that is no number, parameter or tag: name the data, upload a file, set the status."""
         kind = content.get("kind")
         if kind is None:
             logger.warning("a line of journal %s is damaged and left out.", self.journal.folder)
@@ -236,11 +240,44 @@ class Uploader:
             for path, folder in _files_of(self.journal.run_folder, content):
                 if not self.stopped:
                     self._artifact(path, folder)
+        elif kind == "dataset":
+            self._dataset(content["dataset"])
+        elif kind == "model":
+            self._model(content)
         elif kind == "status":
             if content["status"] == "RUNNING":
                 self._client.update_run(self.run_id, status="RUNNING")
             else:
                 self._client.set_terminated(self.run_id, content["status"], end_time=int(content["time"]))
+
+    def _dataset(self, about: dict[str, str]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+        with _left_out(f"data set {about['name']}"):
+            self._client.log_inputs(self.run_id, [DatasetInput(Dataset(**about), tags)])
+
+    def _model(self, content: dict[str, Any]) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        name = re.sub("[/:.%\"']", "-", content["name"])
+        with _left_out(f"model {name}"):
+            query = f"source_run_id = '{self.run_id}' AND name = '{name}'"
+            (model,) = self._client.search_logged_models([self.experiment_id], query, max_results=1) or [
+                self._client.create_logged_model(
+                    self.experiment_id,
+                    name,
+                    self.run_id,
+                    tags={"adapter": f"runs:/{self.run_id}/{content['path']}"},
+                    params={key: value[:MAX_TEXT] for key, value in content["params"].items()},
+                    model_type="adapter",
+                )
+            ]
+            self._client.finalize_logged_model(model.model_id, "READY")
+            outputs = self._client.get_run(self.run_id).outputs
+            if model.model_id not in {output.model_id for output in outputs.model_outputs}:
+                self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
 
     def _artifact(self, path: Path, folder: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -258,6 +295,19 @@ class Uploader:
         self.last_arrival = time.monotonic()
         with suppress(OSError):  # a full disk: what has arrived will arrive once more, and be there once
             self.journal.set_sent(self._name, self.run_id, offset)
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """A run goes without what MLflow refuses, or what its release does not know."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "ENDPOINT_NOT_FOUND"):
+            raise
+        logger.warning("MLflow refuses %s, it is left out: %s", what, error)
 
 
 def _entities(content: dict[str, Any]) -> Batch | None:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from monai_ept.__main__ import main
-from monai_ept.data.report import check_data
+from monai_ept.data import few_shot_split, load_source
+from monai_ept.data.report import about_split, check_data
 from tests.data.conftest import write_image
 
 
@@ -30,6 +31,11 @@ def test_good_data(tmp_path: Path) -> None:
     assert "images     12 of 2 classes: a 6, b 6" in report.text
     assert "official   test 4, train 8" in report.text
     assert "size       40 × 48 to 47 × 48" in report.text
+    assert report.text.startswith("source     folder: its folders are parts of a split")
+    assert "channels   3\nvalues     0 to 255 (uint8)" in report.text
+    assert "groups     12: every image stands alone" in report.text
+    assert report.split is not None and report.split.settings["shots"] == 4 and "split      4 shots:" in report.text
+    assert str(report.split.summary).replace("\n", "\n           ") in report.text
     assert "copies     none" in report.text and "near       none" in report.text and "problems" not in report.text
 
 
@@ -59,6 +65,27 @@ def test_all_that_is_worth_knowing(tmp_path: Path) -> None:
     assert len(rows) == 3 and {row["second"] for row in rows} == {"train/a/p0.png", "train/a/p2.png", "train/b/p1.png"}
     assert Image.open(tmp_path / "out/near_copies.png").width > 300
     assert "near " not in check_data(data, near=False).text
+
+
+def test_classes_that_are_folders_of_something_else(tmp_path: Path) -> None:
+    for n, name in enumerate(("train", "test", "spare")):
+        write_image(tmp_path / name / "a.png", n)
+        write_image(tmp_path / name / "b.png", 10 + n)
+    said = "'test', 'train' look like parts of a split"
+    report = check_data(tmp_path)
+    assert f"classes?   {said}" in report.text and not report.refused
+    split = few_shot_split(load_source("folder", tmp_path), 1)
+    lines = about_split(split)
+    assert lines[0] == f"data      {tmp_path.name}, read from {tmp_path} as source folder"
+    assert lines[1] == "split     3 images to train on, 0 to validate, 3 to test"
+    assert lines[-2] == "images    size 12 × 16, channels 3, numbers uint8 (those to train on)"
+    assert lines[-1].startswith(f"classes?  {said}")
+    assert "          class  images  groups  images  groups" in lines
+
+
+def test_what_no_source_reads_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    assert "put the images of each class into a folder" in check_data(tmp_path).refused
 
 
 def test_the_command(tmp_path: Path, capsys) -> None:

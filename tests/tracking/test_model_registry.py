@@ -11,6 +11,7 @@ import torch
 from mlflow import MlflowClient
 
 from monai_ept.tracking import open_run, register_model
+from monai_ept.tracking.model_registry import name_and_alias
 from monai_ept.tracking.run_file import read_about
 from tests.backbones import shaken
 from tests.tracking.scenes import NAMES, NOWHERE, trained
@@ -25,6 +26,15 @@ def test_a_registered_model_answers_the_same_and_holds_no_pickle(server, monkeyp
     first = register_model(net, "derm-ept", "run", example=images)
     assert first == ("derm-ept", "1", "models:/derm-ept/1")
     assert register_model(net, "derm-ept", "run", example=images.numpy(), task="multilabel").version == "2"
+    client, run_id = MlflowClient(server.uri), read_about("run")["run_id"]
+    assert client.get_model_version("derm-ept", "1").run_id == run_id
+    assert client.get_model_version_by_alias("derm-ept", "newest").version == "2"
+    # By the run's id, where nothing is known of its folder; the alias goes to the version that asked for it.
+    for number in ("3", "4"):
+        made = register_model(net, "derm-ept@champion", run_id, example=images, tracking_uri=server.uri)
+        assert made == ("derm-ept", number, f"models:/derm-ept/{number}")
+    register_model(net, "derm-ept", run_id, example=images, tracking_uri=server.uri)
+    assert client.get_registered_model("derm-ept").aliases == {"champion": "4", "newest": "5"}
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     model = mlflow.pyfunc.load_model(first.uri)
@@ -49,8 +59,9 @@ def test_a_registered_model_answers_the_same_and_holds_no_pickle(server, monkeyp
     assert files == sorted({*files} - {name for name in files if name.endswith((".pkl", ".pth", ".pt", ".bin"))})
     assert {"backbone.safetensors", "config.json", "delta.safetensors"} <= {*files}
     assert "monai_ept==" in (folder / "requirements.txt").read_text()
-    version = MlflowClient(server.uri).get_model_version("derm-ept", "1")
-    assert version.run_id == read_about("run")["run_id"]
+    by_alias = mlflow.pyfunc.load_model("models:/derm-ept@champion")
+    assert np.array_equal(by_alias.predict(images.numpy()), answer)
+    assert len(client.get_run(run_id).outputs.model_outputs) == 5
 
 
 def test_registration_that_cannot_be_says_why(database, monkeypatch, tmp_path):
@@ -66,3 +77,10 @@ def test_registration_that_cannot_be_says_why(database, monkeypatch, tmp_path):
         ConnectionError, match=f"'name' could not be registered, .*not touched: MLflow at {NOWHERE} does not answer"
     ):
         register_model(net, "name", "run", example=images, tracking_uri=NOWHERE)
+
+
+@pytest.mark.parametrize("name", ["a@", "a@latest", "a@v12", "a@b c", "@champion", "a@b@c", "a/b", ""])
+def test_names_and_aliases_that_mlflow_refuses(name):
+    with pytest.raises(ValueError, match=r"alias|a registered model's name"):
+        name_and_alias(name)
+    assert name_and_alias("derm ept@Champion_1-b") == ("derm ept", "Champion_1-b")

@@ -32,27 +32,41 @@ class Cable:
         return call
 
 
-def test_an_upload_that_is_cut_anywhere_and_begun_again_arrives_once(server):
+def test_an_upload_that_is_cut_anywhere_and_begun_again_arrives_once(server, monkeypatch):
+    monkeypatch.setattr("monai_ept.tracking.uploader.LIMITS", (9, 9, 9))
     Path("figure.png").write_bytes(b"picture")
     client = MlflowClient(server.uri)
-    for cut in range(1, 30):
+    for cut in range(1, 40):
         experiment = f"cut-{cut}"
-        run = open_run(experiment, "cut", experiment, tracking_uri=NOWHERE, params={"shots": 5})
-        for step in range(1, 951):  # two batches
+        above = open_run(f"{experiment}-above", "above", experiment, tracking_uri=NOWHERE)
+        run = open_run(experiment, "cut", experiment, tracking_uri=NOWHERE, params={"shots": 5}, parent=above)
+        run.log_dataset(dict.fromkeys(("name", "source_type", "source", "schema", "profile"), "{}") | {"digest": "a1"})
+        for step in range(1, 12):  # two batches
             run.log_metrics({"train/loss": 1 / step}, step)
         run.log_artifact("figure.png", "figures")
+        run.log_model("ept/2", "model/delta.safetensors", {"method": "ept"})
         run.close()
+        above.close()
         (journal,) = find_journals(Path(experiment))
         try:
             Uploader(journal, server.uri, lambda cut=cut: Cable(client, cut)).upload()
             break
         except ConnectionResetError:
             Uploader(journal, server.uri, lambda: client).upload()
-        (found,) = runs_of(server.uri, experiment)
-        assert Counter(steps_of(server.uri, found.info.run_id)) == Counter(range(1, 951))
+        (above_journal,) = find_journals(Path(f"{experiment}-above"))
+        Uploader(above_journal, server.uri, lambda: client).upload()
+        found, parent = sorted(runs_of(server.uri, experiment), key=lambda run: run.info.run_name, reverse=True)
+        assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert (parent.info.run_name, parent.info.status) == ("above", "FINISHED")
+        assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["a1"]
+        (model,) = client.search_logged_models([found.info.experiment_id])
+        assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]
+        assert (model.name, model.status, model.params) == ("ept-2", "READY", {"method": "ept"})
+        assert model.tags["adapter"] == f"runs:/{found.info.run_id}/model/delta.safetensors"
+        assert Counter(steps_of(server.uri, found.info.run_id)) == Counter(range(1, 12))
         assert found.info.status == "FINISHED" and found.data.params == {"shots": "5"}
         assert [item.path for item in client.list_artifacts(found.info.run_id, "figures")] == ["figures/figure.png"]
-    assert 6 < cut < 20
+    assert 12 < cut < 39
 
 
 def test_only_files_of_the_runs_own_folder_go_out(database, here, caplog):

@@ -8,11 +8,15 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.run.sweep_folder import SweepFolder
+from monai_ept.files import file_name
 from monai_ept.handlers.mlflow_tracking import flat_metrics
+
+if TYPE_CHECKING:
+    from monai_ept.tracking import TrackedRun
 
 __all__ = ["Recorder", "checked_store"]
 
@@ -47,7 +51,8 @@ class Recorder:
     """
     Records cells in MLflow, one after another, in a thread of its own: a local database is never written by two.
 
-    A cell's run id is put into its ``result.json``; one without is recorded when the sweep goes on.
+    A cell's run id is put into its ``result.json``; one without is recorded when the sweep goes on. The sweep itself is
+    a run of each experiment, under which its cells are.
 
     Args:
         folder: the sweep's folder.
@@ -67,14 +72,44 @@ class Recorder:
         self.uri = tracking_store(tracking_uri)
         self.folder, self.sweep, self.experiment = folder, sweep, experiment
         self._thread = ThreadPoolExecutor(1, "monai_ept sweep records")
+        self.completed = False  # whether all that was to be done is done
+        self._parents: dict[str, TrackedRun] = {}
+        self._reached = False
 
     def put(self, cell: Cell) -> None:
         """Record a cell whose result has been written."""
         self._thread.submit(self._try, cell)
 
     def close(self) -> None:
-        """Wait until all are recorded."""
+        """Wait until all are recorded, and then the sweep itself."""
+        self._thread.submit(self._close_parents)
         self._thread.shutdown()
+
+    def _close_parents(self) -> None:
+        from monai_ept.tracking import sync
+
+        try:
+            for run in self._parents.values():
+                run.close("FINISHED" if self.completed else "KILLED")
+            if self._reached:  # a store that is away is not asked once more
+                sync([run.folder for run in self._parents.values()], tracking_uri=self.uri)
+        except Exception as error:
+            logger.warning(f"sweep {self.sweep} could not be recorded in MLflow: {error}")
+
+    def _parent(self, experiment: str) -> TrackedRun:
+        """The run of the sweep in an experiment: cells make it known to MLflow, its own records go out last."""
+        from monai_ept.tracking import open_run, resume_run
+
+        if experiment not in self._parents:
+            place = self.folder.path / "mlflow" / file_name(experiment)
+            store: dict[str, Any] = {"tracking_uri": self.uri, "upload": False}
+            run = resume_run(place, **store)
+            if run is None:
+                tags = {"mlflow.note.content": f"The sweep **{self.sweep}**: its cells are the runs below."}
+                run = open_run(place, self.sweep, experiment, tags=tags, **store)
+                run.log_artifact(self.folder.path / "sweep.yaml")
+            self._parents[experiment] = run
+        return self._parents[experiment]
 
     def _try(self, cell: Cell) -> None:
         try:
@@ -110,9 +145,12 @@ class Recorder:
                 params=params,
                 tags=tags,
                 began=datetime.fromisoformat(result["started"]).timestamp(),
+                parent=self._parent(self.experiment or cell.source),
             )
         else:
             run.set_tags(tags)
+        if "dataset" in result:  # not in one of an earlier release
+            run.log_dataset(result["dataset"])
         for row in result.get("history", []):
             run.log_metrics({"train/loss": row["loss"], "train/lr": row["lr"]}, row["epoch"])
         final: dict[str, Any] = {"test": result["metrics"], "val": result["val_metrics"]}
@@ -120,6 +158,6 @@ class Recorder:
         final["cost"]["peak_memory_mb"] = result.get("peak_memory_mb")
         final["moved"] = result.get("moved", {})
         run.log_metrics(dict(flat_metrics(final)))
-        run.close("FAILED" if failed else "FINISHED")
+        self._reached = run.close("FAILED" if failed else "FINISHED")
         if run.run_id:
             self.folder.write_result(cell, {**result, "run_id": run.run_id})

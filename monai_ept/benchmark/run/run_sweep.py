@@ -144,6 +144,8 @@ def run_sweep(
                 view.finished(cell, outcome.result, list(left.values()), running)
         if view is not None:
             view.close()
+        if recorder is not None:
+            recorder.completed = True
     states = [_status(result) for result in results.values()]
     errors = Counter(str(result.get("error")) for result in results.values() if result and _status(result) == "failed")
     return SweepSummary(

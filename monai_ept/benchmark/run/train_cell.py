@@ -33,6 +33,7 @@ from monai_ept.engines.frozen_layers import UpperPart, trained_level
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
+from monai_ept.tracking.dataset_input import dataset_of
 
 __all__ = ["Outcome", "PeakMemory", "cell_training", "failure", "run_cell", "work_on"]
 
@@ -98,6 +99,7 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
         "num_val": len(split.val),
         "num_test": len(split.test),
         "split_hash": split.hash,
+        "dataset": dataset_of(split),
         "fingerprint": params["backbone_fingerprint"],
         "class_names": names,
         "task": data.task,

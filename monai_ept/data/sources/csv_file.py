@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from monai_ept.checks import check_choice
-from monai_ept.data.check_records import too_few_classes, validate_records
+from monai_ept.data.check_records import inside, too_few_classes, validate_records
+from monai_ept.data.find_files import FindFiles
 from monai_ept.data.image_file import no_regular_file
 from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import TASKS, DataError, Record, RecordSet, Task
 
-__all__ = ["SPLIT_NAMES", "Row", "csv_file", "read_table", "read_text"]
+__all__ = ["SPLIT_NAMES", "Row", "csv_file", "folder_of_images", "read_table", "read_text"]
 
 Row = tuple[str, dict[str, str]]  # ("labels.csv:12", cells by column)
 
@@ -109,10 +110,50 @@ def csv_file(
         record: Record = {"image": path, "label": value, "group": whose, "id": identity}
         records.append({**record, "split": part} if part else record)
         places.append(place)
+    if check_images != "none":
+        _look_elsewhere(table, root, image_dir, [(record["id"] + suffix, record["image"]) for record in records])
     if task == "multiclass":
         problems += too_few_classes(labels.class_names)
     data = RecordSet(name or table.stem, records, tuple(labels.class_names), task, spatial_dims)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)
+
+
+def _look_elsewhere(table: Path, root: Path, image_dir: str | Path, images: Sequence[tuple[str, str]]) -> None:
+    """Say in which folder the images lie, where that is not the one that was named."""
+    missing = [name for name, path in images if not Path(path).exists()]
+    if 2 * len(missing) <= len(images):
+        return  # the table is right, and each of them is a problem of its own
+    found = folder_of_images(root, missing)
+    if found is not None:
+        there = f"{len(missing)} of its {len(images)} images are not in {str(root / image_dir)!r}"
+        raise DataError(str(table), [f"{there}, found under {found or '.'}/: image_dir={found!r}"])
+
+
+def folder_of_images(root: Path, names: Sequence[str]) -> str | None:
+    """
+    The folder in which images lie, a data folder or one below it.
+
+    Args:
+        root: the data folder.
+        names: as the table has them, with or without their suffix.
+
+    Returns:
+        the folder, relative to ``root`` and "" for itself, in which most of the first hundred are; None if half of
+        them are nowhere.
+    """
+    by_name: dict[str, list[Path]] = {}
+    for path in FindFiles().below(root):
+        for key in {path.name, path.stem, path.name.removesuffix(".nii.gz")}:
+            by_name.setdefault(key, []).append(path)
+    counts: Counter[Path] = Counter()
+    for name in names[:100]:
+        *above, last = Path(name).parts
+        folders = {path.parents[len(above)] for path in by_name.get(last, ()) if len(path.parents) > len(above)}
+        counts.update(folder for folder in folders if inside(folder, root) and folder.joinpath(*above).is_dir())
+    best = max(sorted(counts), key=lambda folder: counts[folder], default=None)
+    if best is None or 2 * counts[best] <= len(names[:100]):
+        return None
+    return best.relative_to(root).as_posix() if best != root else ""
 
 
 class _Labels:

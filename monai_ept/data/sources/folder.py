@@ -12,11 +12,10 @@ from monai_ept.data.check_records import too_few_classes, validate_records
 from monai_ept.data.find_files import FindFiles
 from monai_ept.data.read_image import IMAGE_SUFFIXES
 from monai_ept.data.records import DataError, Record, RecordSet
+from monai_ept.data.sources.class_folders import images_and_masks
 from monai_ept.data.sources.csv_file import SPLIT_NAMES
 
 __all__ = ["collect", "folder"]
-
-_PICTURES, _MASKS = "pictures of all classes", "masks"
 
 
 def folder(
@@ -80,7 +79,7 @@ def collect(
     if all(entry.name.lower() in SPLIT_NAMES for entry in top):
         class_dirs = [(SPLIT_NAMES[part.name.lower()], entry) for part in top for entry in _folders(part)]
     names = list(class_names) if class_names is not None else sorted({entry.name for _, entry in class_dirs})
-    if class_names is None and {_PICTURES, _MASKS} == {_meaning(name) for name in names}:
+    if class_names is None and images_and_masks(names):
         problems.append(
             f"the folders {', '.join(map(repr, names))} hold images and their masks, and are no classes: give "
             "each class a folder, or name the labels in a table (source csv)"
@@ -114,15 +113,6 @@ def collect(
             records.append({**record, "split": part} if part else record)
     data = RecordSet(name or root.name, records, tuple(names), "multiclass", spatial_dims)
     return data, problems + find.problems
-
-
-def _meaning(name: str) -> str:
-    """Whether a folder's name says that pictures are in it, or masks; else the name itself."""
-    singular = name.lower().removesuffix("s")
-    if singular in ("image", "img", "picture", "photo"):
-        return _PICTURES
-    masks = ("mask", "label", "annotation", "segmentation", "seg", "gt", "groundtruth", "ground_truth", "bbox")
-    return _MASKS if singular in masks else name
 
 
 def _compiled(group_pattern: str | None) -> re.Pattern[str] | None:

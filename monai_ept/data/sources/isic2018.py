@@ -11,7 +11,7 @@ from monai_ept.data.check_records import validate_records
 from monai_ept.data.records import DataError, Record, RecordSet
 from monai_ept.data.sources.csv_file import csv_file, read_table
 
-__all__ = ["ISIC2018_CLASSES", "isic2018"]
+__all__ = ["ISIC2018_CLASSES", "find_isic2018", "isic2018"]
 
 ISIC2018_CLASSES = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
 
@@ -87,6 +87,16 @@ def isic2018(dataset_dir: str | Path, *, check_images: str = "quick") -> RecordS
             places.append(place)
     data = RecordSet("isic2018", records, ISIC2018_CLASSES)
     return validate_records(data, root=root, where=places, problems=problems, check_images=check_images)
+
+
+def find_isic2018(dataset_dir: Path) -> Path | None:
+    """The table by which a folder is known to be ISIC 2018 task 3; None where it is none."""
+    table = dataset_dir / "labels.csv"
+    if table.is_file() and (dataset_dir / "images").is_dir():
+        header = table.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip().split(",")
+        if {"image", "dx", "split", "lesion_id"} <= {*header}:
+            return table
+    return _find(dataset_dir, "ISIC2018_Task3_Training_GroundTruth.csv")
 
 
 def _find(root: Path, name: str) -> Path | None:

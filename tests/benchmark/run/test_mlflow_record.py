@@ -38,7 +38,9 @@ def test_a_server_that_never_answers_is_asked_once_for_all_cells(silent, tmp_pat
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     address, asked = silent
     folder = SweepFolder(tmp_path)
-    cells = sweep_cells(sweep_from(SWEEP))[:6]
+    sweep = sweep_from(SWEEP)
+    cells = sweep_cells(sweep)[:6]
+    folder.begin(sweep)
     recorder = Recorder(folder, "tiny", address)
     times = {"started": "2026-01-02T03:03:05+00:00", "seconds": {"total": 1.0}}
     for cell in cells:

@@ -114,6 +114,14 @@ def test_every_cell_is_a_run_whenever_it_was_tracked(done):
         if run.info.status == "FINISHED":
             assert run.data.metrics["test/auc"] == pytest.approx(result["metrics"]["auc"])
             assert run.data.params["split_hash"] == result["split_hash"]
+        assert [one.dataset.digest for one in run.inputs.dataset_inputs] == [result.get("split_hash")] * (
+            result["status"] == "finished"
+        )
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in runs.values()}
+    sweep_run = client.get_run(parent)
+    assert (sweep_run.info.run_name, sweep_run.info.status) == ("tiny", "FINISHED")
+    assert len(client.search_runs(ids)) == len(cells) + 1
+    assert [item.path for item in client.list_artifacts(parent)] == ["sweep.yaml"]
     table = compare(tags={"sweep": "tiny"}, tracking_uri=store, metric="accuracy")
     assert {(row.method, row.runs) for row in table.frame.itertuples()} == {
         ("linear", 2),

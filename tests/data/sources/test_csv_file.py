@@ -123,3 +123,19 @@ def test_missing_columns_file_and_text(tmp_path: Path) -> None:
     assert problems(root) == ["the file has no header line"]
     (root / "labels.csv").write_text("image,label\n")
     assert problems(root) == ["there is not a single record"]
+
+
+@pytest.mark.parametrize("given", [{}, {"image_dir": "pictures"}])
+def test_images_in_a_folder_that_was_not_named(tmp_path: Path, given: dict) -> None:
+    for n, name in enumerate("abcd"):
+        write_image(tmp_path / "img" / f"{name}.png", n)
+    (tmp_path / "labels.csv").write_text("image,label\na,x\nb.png,y\nc.png,x\nd.png,y\nlost.png,y\n")
+    (said,) = problems(tmp_path, **given)
+    where = str(tmp_path / given.get("image_dir", ""))
+    assert said == f"5 of its 5 images are not in {where!r}, found under img/: image_dir='img'"
+    (said,) = problems(tmp_path, image_dir="img")  # the right one: what is not in it is a problem of its own
+    assert said.startswith("labels.csv:6: ") and "does not exist" in said
+    make(tmp_path, "image,label\na.png,x\nb.png,y\nc.png,x\nd.png,y\n")
+    (tmp_path / "img").rename(tmp_path / "other")
+    (said,) = problems(tmp_path, image_dir="img")
+    assert said.endswith("found under ./: image_dir=''")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A finished training by what a user knows of it: its folder, or the id of its run in MLflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monai_ept.runs.fit_result import FitResult
+
+__all__ = ["finished_run"]
+
+
+def finished_run(
+    run: str | os.PathLike, place: str | os.PathLike, *, tracking_uri: str | None = None
+) -> tuple[FitResult, str | None]:
+    """
+    Find it in its folder, by its id in a folder of ``runs``, or in MLflow.
+
+    Args:
+        run: the folder, or the id.
+        place: where the files of a run are downloaded to that has no folder here.
+        tracking_uri: the store of a run that is named by its id.
+
+    Raises:
+        FileNotFoundError: when there is no such training.
+        ValueError: when its record cannot be read.
+
+    Returns:
+        the training, and the run's id where it had to be downloaded.
+    """
+    folder = Path(run).expanduser()
+    if folder.is_dir():
+        return FitResult.load(folder), None
+    from monai_ept.tracking.run_files import download_run, folder_of_run
+
+    if (found := folder_of_run(str(run))) is not None:
+        return FitResult.load(found), None
+    return FitResult.load(download_run(str(run), place, tracking_uri=tracking_uri)), str(run)
