@@ -79,6 +79,7 @@ def other_predictions(
     records: Sequence[Record],
     *,
     device: torch.device,
+    part: str = "test",
     batch_size: int = 32,
     num_workers: int = 0,
 ) -> tuple[str, PredictionTable] | None:
@@ -90,6 +91,7 @@ def other_predictions(
         training: the training that is evaluated.
         records: the images.
         device: where to compute.
+        part: which images these are, as ``labelled_images`` was told.
         batch_size: images at a time.
         num_workers: processes that load images.
 
@@ -106,8 +108,14 @@ def other_predictions(
     if sorted(other.class_names) != sorted(training.class_names) or other.task != training.task:
         raise ValueError(f"{against} has other classes than {training.folder}: they cannot be compared.")
     split = read_json(other.folder / SPLIT_FILE) or {}
-    mine = read_json(training.folder / SPLIT_FILE) or {}
-    if split.get("source_hash") == mine.get("source_hash"):
+    if part == EXTERNAL:
+        folder = (other.record["data"] or {}).get("dataset_dir")
+        same = folder is not None and any(
+            Path(folder) in Path(str(record["image"])).absolute().parents for record in records
+        )
+    else:
+        same = split.get("source_hash") == (read_json(training.folder / SPLIT_FILE) or {}).get("source_hash")
+    if same:
         seen = {*split.get("train", ()), *split.get("val", ())} & {record["id"] for record in records}
         if seen:
             raise ValueError(
