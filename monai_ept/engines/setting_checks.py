@@ -192,6 +192,7 @@ _CHECKS: dict[str, _Check] = {
     "part": _choice("train", "val", "test", "external"),
     "against": _or_none(check_text),
     "positive": lambda name, value: PositiveClass.of(value),
+    "operating_point": _or_none(lambda name, value: PositiveClass("one", value)),
     "prevalence": _or_none(_number(above=0, below=1)),
     "backbone": lambda name, value: check_backbone(value),
     "pretrained": _or_none(_weights),

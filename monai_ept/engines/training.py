@@ -125,17 +125,8 @@ class Training(TrainingParts):
         self.place.check()
         if not self.split.test:
             logger.warning(f"the split of {self.split.source} has no test images: there is nothing to evaluate on.")
-        elif rank() > 0:  # the first process gathers what the others predict
-            evaluate(
-                self.net,
-                self.eval_loader("test"),
-                task=self.task,
-                class_names=self.class_names,
-                num_resamples=0,
-                device=self.device,
-            )
         else:
-            if self.progress:
+            if self.progress and rank() == 0:
                 print(f"testing on {len(self.split.test)} images", file=sys.stderr, flush=True)
             self.evaluation = self._test(work / "evaluation")
         history = self.trainer.state.history
@@ -169,8 +160,12 @@ class Training(TrainingParts):
             record=read_record(self.place.folder) if rank() == 0 else {},
         )
 
-    def _test(self, folder: Path) -> Evaluation:
-        """Metrics on test images, beside those of a linear head, and the report."""
+    def _test(self, folder: Path) -> Evaluation | None:
+        """
+        Metrics on test images, beside those of a linear head, and the report.
+
+        All processes predict the same images in the same order; the first gathers what they say, and has the result.
+        """
         threshold = None
         if self.positive is not None and self.positive.is_chosen:
             validation = predict(self.net, self.eval_loader("val"), task=self.task, device=self.device)
@@ -184,20 +179,22 @@ class Training(TrainingParts):
             device=self.device,
             solved=bool(self.recipe.solve and self.recipe.epochs),
         )
+        about: dict[str, Any] = {"task": self.task, "class_names": self.class_names, "device": self.device}
+        if rank() > 0:
+            evaluate(self.net, self.eval_loader("test"), num_resamples=0, **about)
+            return None
         return evaluate_records(
             self.net,
             self.eval_loader("test"),
             self.split.test,
             folder=folder,
-            task=self.task,
-            class_names=self.class_names,
             num_resamples=self.recipe.num_resamples,
             seed=self.seed,
-            device=self.device,
             transform_settings=self.origin.get("transforms"),
             positive=self.positive,
             threshold=threshold,
             baseline=baseline,
+            **about,
         )
 
     def _page(self, evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> Path:

@@ -67,7 +67,7 @@ def recognise(dataset_dir: str | Path) -> Recognised:
             return _by_table(path)
         raise DataError(str(path), ["it is neither a folder nor a table (csv, tsv) nor an npz file"])
     if not path.is_dir():
-        raise DataError(str(path), ["there is no such folder"])
+        raise DataError(str(path), ["the folder does not exist"])
     found = _published(path)
     if found is not None:
         return found
