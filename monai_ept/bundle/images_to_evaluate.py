@@ -80,6 +80,7 @@ def other_predictions(
     *,
     device: torch.device,
     part: str = "test",
+    pretrained: Any = None,
     batch_size: int = 32,
     num_workers: int = 0,
 ) -> tuple[str, PredictionTable] | None:
@@ -92,6 +93,7 @@ def other_predictions(
         records: the images.
         device: where to compute.
         part: which images these are, as ``labelled_images`` was told.
+        pretrained: where the backbone's weights are now, as ``FitResult.network`` takes it.
         batch_size: images at a time.
         num_workers: processes that load images.
 
@@ -122,7 +124,7 @@ def other_predictions(
                 f"{against} was trained on {sorted(seen)[0]!r} and {len(seen)} of these images in all: compare it on "
                 "images that neither training has seen, such as another set (part external)."
             )
-    network = other.network().to(device)
+    network = other.network(pretrained).to(device)
     transform = network_transforms(network, **other.transform_settings)
     bare = [{key: record[key] for key in ("image", "label", "id")} for record in records]
     loader = SeededDataLoader(Dataset(bare, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
