@@ -18,7 +18,7 @@ from monai_ept.files import write_whole
 from monai_ept.metrics.classification import lower_is_better
 from monai_ept.reporting.figure import Picture
 from monai_ept.reporting.metrics_table import metric_rows
-from monai_ept.reporting.numbers import many, measured, number, percent, signed
+from monai_ept.reporting.numbers import decimal, many, measured, number, percent, signed
 from monai_ept.reporting.page import Cell, Section, Table, build_page
 
 __all__ = ["PAGE_FILE", "write_report_page"]
@@ -193,19 +193,19 @@ def _beside(name: str, row: Mapping[str, float]) -> list[str | Cell]:
     known = "low" in row
     better = (row["difference"] < 0) == lower_is_better(name)
     kind = "same" if not known or row["low"] <= 0 <= row["high"] else "good" if better else "bad"
-    ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
-    return [f"{row['baseline']:.3f}", Cell(signed(row["difference"]), kind=kind), ends]
+    ends = f"{decimal(row['low'])} to {decimal(row['high'])}" if known else ""
+    return [decimal(row["baseline"]), Cell(decimal(row["difference"], signed=True), kind=kind), ends]
 
 
 def _positive(positive: Mapping[str, Any]) -> Section:
     name, share = positive["class"], positive["prevalence"]
     means = {
-        "sensitivity": f"of images with {name}, how many are claimed",
-        "specificity": "of images without it, how many are not",
-        "ppv": "of claimed images, how many have it",
-        "npv": "of images that are not claimed, how many do not have it",
-        "ppv_at_prevalence": f"PPV where {percent(share or 0, 2)} of all have it",
-        "npv_at_prevalence": f"NPV where {percent(share or 0, 2)} of all have it",
+        "sensitivity": f"sensitivity: of images with {name}, the share that is claimed",
+        "specificity": "specificity: of images without it, the share that is not claimed",
+        "ppv": "PPV: of claimed images, the share that has it",
+        "npv": "NPV: of images that are not claimed, the share that has it not",
+        "ppv_at_prevalence": f"PPV where {100 * (share or 0):.3g} % of all have it",
+        "npv_at_prevalence": f"NPV where {100 * (share or 0):.3g} % of all have it",
     }
     rows = [
         [means[key], "–" if row["value"] is None or math.isnan(row["value"]) else f"{row['value']:.3f}", _ends(row)]
