@@ -47,7 +47,10 @@ def draw_curves(folder: str | Path, curves: Mapping[str, Curves], positive: Mapp
         figure = figure_of(7.4, 3.7)
         grid = figure.subplots(1, 2)[None]
     else:
-        figure, grid = panels(len(shown), 4, 2.1, 2.0, rows_each=2)
+        figure, grid = panels(len(shown), 4, 2.1, 2.1, rows_each=2, layout=None)
+        width, height = figure.get_size_inches()
+        room = {"left": 0.55 / width, "right": 1 - 0.1 / width, "bottom": 0.45 / height, "top": 1 - 0.4 / height}
+        figure.subplots_adjust(**room, wspace=0.4, hspace=0.62)
     for (name, both), (upper, lower) in zip(shown, grid, strict=True):
         roc, precise = both.roc, both.precision_recall
         upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))

@@ -58,11 +58,15 @@ def draw_gallery(
     columns = min(6, len(shown))
     lines = math.ceil(len(shown) / columns)
     extra = 0.32 if task == "multiclass" else 0.5  # inches of caption
-    figure = figure_of(max(1.75 * columns, 3.8), (1.65 + extra) * lines + (0.3 if columns > 4 else 0.7))
-    grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
-    for axes in grid:
+    width, line, top = max(1.75 * columns, 3.8), 1.65 + extra, 0.35 if columns > 4 else 0.75
+    height = line * lines + top
+    figure = figure_of(
+        width, height, layout=None
+    )  # all sizes are known, and finding a layout takes longer than drawing
+    for place, record in enumerate(shown):
+        left, bottom = 0.05 + 1.75 * (place % columns), height - top - line * (place // columns + 1) + 0.05
+        axes = figure.add_axes((left / width, bottom / height, 1.65 / width, 1.55 / height))
         axes.axis("off")
-    for record, axes in zip(shown, grid, strict=False):
         index = rows[record["id"]]
         image = picture_of(transform({"image": record["image"], "id": record["id"]})["image"])
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -89,7 +93,7 @@ def _legend(figure: Any, task: str, threshold: float, *, labelled: bool) -> None
     handles = [Line2D([], [], label=label, **style) for label, style in entries]
     columns = len(handles) if figure.get_figwidth() > 7 else 1
     legend = {"frameon": False, "fontsize": 8.5, "handlelength": 2.2}
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **legend)
+    figure.legend(handles=handles, loc="upper left", ncols=columns, **legend)
 
 
 def picture_of(image: Any) -> np.ndarray:

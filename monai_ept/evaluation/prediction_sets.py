@@ -185,7 +185,7 @@ def prediction_sets_section(found: Mapping[str, Any] | None, task: str, why: str
     return Section(
         "Prediction sets",
         sentences=said,
-        pictures=[Picture.drawn(["prediction-sets"], "", caption, draw_sets(found, task))],
+        pictures=[Picture.drawn(["prediction-sets"], "", caption, draw_sets(found, task), png=False)],
         notes=[
             "The promise is for images like those of calibration, from the same place and with the classes in the same "
             "shares: not for another hospital, not for a class that was never seen, and not for the images of one "

@@ -271,7 +271,7 @@ def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) 
         ]
         return Section("Training", sentences=said)
     caption = "Loss and learning rate of each epoch, and what validation images said."
-    return Section("Training", pictures=[Picture.drawn(["training"], "", caption, draw_history(history))])
+    return Section("Training", pictures=[Picture.drawn(["training"], "", caption, draw_history(history), png=False)])
 
 
 def _settings(training: Mapping[str, Any], repeat: str) -> Section:

@@ -64,7 +64,9 @@ def figure_of(width: float, height: float, layout: Any = "constrained") -> Any:
     return figure
 
 
-def panels(number: int, most: int, width: float, height: float, rows_each: int = 1, **options: Any) -> Any:
+def panels(
+    number: int, most: int, width: float, height: float, rows_each: int = 1, layout: Any = "constrained", **options: Any
+) -> Any:
     """
     A figure of small panels, in lines as equal as can be.
 
@@ -74,6 +76,7 @@ def panels(number: int, most: int, width: float, height: float, rows_each: int =
         width: of a panel, in inches.
         height: of a panel.
         rows_each: panels that stand below each other in a column.
+        layout: None where the sizes are set by hand, which is faster.
         options: of ``Figure.subplots``.
 
     Returns:
@@ -81,7 +84,7 @@ def panels(number: int, most: int, width: float, height: float, rows_each: int =
     """
     lines = math.ceil(number / most)
     columns = math.ceil(number / lines)
-    figure = figure_of(width * columns, height * rows_each * lines)
+    figure = figure_of(width * columns, height * rows_each * lines, layout)
     grid = figure.subplots(lines * rows_each, columns, squeeze=False, **options)
     grid = grid.reshape(lines, rows_each, columns).transpose(0, 2, 1).reshape(-1, rows_each)
     for spare in grid[number:].reshape(-1):
@@ -147,15 +150,15 @@ class Picture:
     width: int | None = None  # in points of a page; as wide as it is drawn by default
 
     @classmethod
-    def drawn(cls, parts: Sequence[str], title: str, caption: str, figure: Any) -> Picture:
-        """From matplotlib's figure, named after parts; the same figure gives the same bytes."""
+    def drawn(cls, parts: Sequence[str], title: str, caption: str, figure: Any, *, png: bool = True) -> Picture:
+        """From matplotlib's figure, named after parts; the same figure gives the same bytes. A page needs no PNG."""
         name = "-".join("".join(sign if sign.isalnum() else "-" for sign in part)[:40] for part in parts)
         svg = io.BytesIO()
         _as_written(figure)
         with styled(name):
             figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-            png = _png(figure, 130, metadata={"Software": None})
-        return cls(name, title, caption, png, svg.getvalue())
+            pixels = _png(figure, 130, metadata={"Software": None}) if png else b""
+        return cls(name, title, caption, pixels, svg.getvalue())
 
     @classmethod
     def from_file(cls, path: Path, caption: str, width: int | None = None) -> Picture:

@@ -125,4 +125,4 @@ def test_too_few_images_and_none():
 
 def test_the_section_has_a_picture():
     section = prediction_sets_section(measured(), "multiclass")
-    assert section.pictures[0].png.startswith(b"\x89PNG") and "another hospital" in section.notes[0]
+    assert b"<svg" in section.pictures[0].svg and "another hospital" in section.notes[0]
