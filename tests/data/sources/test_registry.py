@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_ept.data import RecordSet, list_sources, load_source, register_source
+from monai_ept.data import RecordSet, few_shot_split, list_sources, load_source, register_source
 from monai_ept.data.sources import registry
 from tests.data.conftest import toy, write_image
 
@@ -50,3 +50,16 @@ def test_own_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_SOURCES", dict(registry._SOURCES))
     register_source("mine", toy)
     assert len(load_source("mine", "not needed", classes=2)) == 24
+
+
+def test_any_source_takes_the_class_that_is_looked_for(tmp_path: Path) -> None:
+    for name in ("naevus", "melanoma"):
+        for number in range(4):
+            write_image(tmp_path / name / f"{name}{number}.png", seed=number + 10 * len(name))
+    data = load_source("folder", tmp_path, positive={"name": "melanoma", "prevalence": 0.02})
+    assert data.positive is not None and data.positive.prevalence == 0.02
+    split = few_shot_split(data, 1, test_fraction=0.5)
+    assert split.positive == data.positive and split.class_names == data.class_names and split.task == "multiclass"
+    assert "positive" not in (data.origin or {})["options"]  # no part of what the data are
+    with pytest.raises(ValueError, match="positive 'melanom' is no class: did you mean 'melanoma'"):
+        load_source("folder", tmp_path, positive="melanom")
