@@ -13,7 +13,7 @@ train: $(READY)
 	$(RUN) -m monai.bundle run --config_file bundles/ept_derm/configs/train.yaml --overwrite true
 
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # What takes minutes besides: processes killed at random moments, every bad input, the site, the notebooks.
 test-all: test

@@ -38,6 +38,7 @@ def test_killed_among_its_steps_and_run_again(pool, tmp_path):
     assert killed.read_bytes() == run_pretraining(tmp_path / "whole", longer, chunk=60).read_bytes()
 
 
+@pytest.mark.slow  # its process takes half a minute to start
 def test_the_weights_say_what_made_them(pool, tmp_path):
     (tmp_path / "pool").symlink_to(pool)
     lines: list[str] = []
