@@ -81,7 +81,7 @@ from monai_ept.data import few_shot_split, load_source
 data = load_source({source!r}, {folder!r}{options})
 split = few_shot_split(data, shots={shots})
 net = EPTWrapper("embedded", data.num_classes, class_names=data.class_names)  # small; any name of timm, pretrained=True
-print(fit(net, split, data=data))
+print(fit(net, split))
 END"""
 
 

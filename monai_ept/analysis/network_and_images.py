@@ -17,6 +17,7 @@ from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader, list_sourc
 from monai_ept.data.records import Record
 from monai_ept.delta import read_delta
 from monai_ept.engines.set_calibration import sets_of_validation
+from monai_ept.evaluation.evaluator import predict
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
@@ -114,7 +115,8 @@ def sets_at(temperature: float, trained: NetworkAndImages, val: Sequence[Record]
     )
     train = getattr(trained.images, "train", [])
     device = next(net.parameters()).device
-    return sets_of_validation(net, loader, val, train, task=trained.data.task, device=device, chose=True)
+    table = predict(net, loader, task=trained.data.task, device=device)
+    return sets_of_validation(table, val, train, task=trained.data.task, chose=True)
 
 
 def record_analysis(

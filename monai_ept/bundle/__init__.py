@@ -15,6 +15,7 @@ from monai_ept.bundle.results import begin_work, beside, finish_evaluation, fini
 from monai_ept.bundle.training import announce, conclude, make_trainer, start
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
+from monai_ept.data.records import bare_records
 from monai_ept.engines.setting_checks import check_settings, positive_class
 from monai_ept.runs.data_loading import choose_classes, load_data
 
@@ -22,6 +23,7 @@ __all__ = [
     "CollectErrors",
     "ReadOrReport",
     "announce",
+    "bare_records",
     "begin_work",
     "beside",
     "check_settings",

@@ -14,7 +14,7 @@ from monai.data import Dataset
 
 from monai_ept.checks import did_you_mean
 from monai_ept.data import SeededDataLoader, load_source
-from monai_ept.data.records import Record
+from monai_ept.data.records import Record, bare_records
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.handlers import PredictionTable
 from monai_ept.runs.data_loading import choose_classes
@@ -126,8 +126,8 @@ def other_predictions(
             )
     network = other.network(pretrained).to(device)
     transform = network_transforms(network, **other.transform_settings)
-    bare = [{key: record[key] for key in ("image", "label", "id")} for record in records]
-    loader = SeededDataLoader(Dataset(bare, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
+    images = Dataset(bare_records(records), transform)
+    loader = SeededDataLoader(images, batch_size=batch_size, num_workers=num_workers, seed=0)
     table = predict(network, loader, task=training.task, device=device)
     order = [other.class_names.index(name) for name in training.class_names]
     return other.folder.name or Path(against).name, PredictionTable(table.ids, table.probabilities[:, order])

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 from monai_ept.metrics.positive_class import PositiveClass
 
-__all__ = ["TASKS", "DataError", "Record", "RecordSet", "Task", "positive_classes", "records_hash"]
+__all__ = ["TASKS", "DataError", "Record", "RecordSet", "Task", "bare_records", "positive_classes", "records_hash"]
 
 Record = dict[str, Any]
 Task = Literal["multiclass", "multilabel"]
@@ -141,6 +141,11 @@ class RecordSet:
 def _plain(label: int | Sequence[int]) -> int | list[int]:
     """Python's own numbers, so that numpy's give the same text."""
     return [int(value) for value in label] if isinstance(label, Sequence) else int(label)
+
+
+def bare_records(records: Sequence[Record]) -> list[Record]:
+    """Records with what a batch needs; what else a source put there may not fit into one."""
+    return [{key: record[key] for key in ("image", "label", "id")} for record in records]
 
 
 def positive_classes(label: int | Sequence[int]) -> list[int]:

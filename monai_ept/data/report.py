@@ -141,13 +141,12 @@ def about_split(split: FewShotSplit, spatial_dims: int = 2) -> list[str]:
     origin = split.origin or {}
     folder = origin.get("dataset_dir")
     sizes = ", ".join(f"{name} {text}" for name, text in describe_images(facts_of(split.train, spatial_dims)))
-    names = list(split.summary.get("train", {}).get("images_by_class", ()))
     return [
         f"data      {split.source}" + (f", read from {folder} as source {origin['source']}" if folder else ""),
         f"split     {len(split.train)} images to train on, {len(split.val)} to validate, {len(split.test)} to test",
         *(f"          {line}" for line in str(split.summary).splitlines() if split.summary),
         *([f"images    {sizes} (those to train on)"] if sizes else []),
-        *(f"classes?  {said}" for said in (_class_folders(folder, names) if folder else [])),
+        *(f"classes?  {said}" for said in (_class_folders(folder, split.class_names) if folder else [])),
     ]
 
 

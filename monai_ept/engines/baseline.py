@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_ept.data.views import View, test_views, train_views
-from monai_ept.engines.solve import linear_head
+from monai_ept.data.views import test_views
+from monai_ept.engines.solve import linear_head, view_features
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
-from monai_ept.networks.precision import autocast
 from monai_ept.networks.readout import POOLED, read_out
 
 __all__ = ["linear_baseline"]
@@ -49,22 +48,13 @@ def linear_baseline(
     Returns:
         what it is called, and its predictions.
     """
-    readout, looks = (net.readout, net.views) if solved else (POOLED, "one")
-    frozen = _Frozen(net, readout, test_views(looks))
+    frozen = _Frozen(net, net.readout, net.views) if solved else _Frozen(net, POOLED, "one")
     was = net.training
     net.eval()
     try:
         with net.disabled():
-            found, labels = [], []
-            with torch.no_grad(), autocast(device, amp):
-                for batch in train:
-                    images = torch.as_tensor(batch["image"]).to(device)
-                    found.append(
-                        torch.stack([frozen.features(view(images)) for view in train_views(looks)], 1).float().cpu()
-                    )
-                    labels.append(torch.as_tensor(batch["label"]))
-            weight, bias = linear_head(torch.cat(found), torch.cat(labels), groups, task, net)
-            frozen.solve(weight, bias)
+            features, labels = view_features(frozen, train, device=device, amp=amp)
+            frozen.solve(*linear_head(features, labels, groups, task, net))
             table = predict(frozen.to(device), test, task=task, device=device, amp=amp)
     finally:
         net.train(was)
@@ -75,7 +65,7 @@ def linear_baseline(
 class _Frozen(nn.Module):
     """The backbone with a head of its own: what a ``TunedViT`` would be without its method."""
 
-    def __init__(self, net: TunedViT, readout: str | int, views: Sequence[View]) -> None:
+    def __init__(self, net: TunedViT, readout: str | int, views: str) -> None:
         super().__init__()
         self.net, self.readout, self.views = net, readout, views
         self.head: Any = None
@@ -88,4 +78,4 @@ class _Frozen(nn.Module):
         return read_out(self.net.vit, x, self.readout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.head(self.features(view(x))) for view in self.views]).mean(dim=0)
+        return torch.stack([self.head(self.features(view(x))) for view in test_views(self.views)]).mean(dim=0)

@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from monai_ept.data.records import Record
-from monai_ept.evaluation.evaluator import predict
+from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics import probabilities_of
 from monai_ept.metrics.conformal import PredictionSets, calibrate
-from monai_ept.model import TunedViT
 
 __all__ = ["calibrate_sets", "sets_of_validation"]
 
@@ -37,8 +35,8 @@ def calibrate_sets(training: _Training) -> str:
     net, split, solution = training.net, training.split, training.solution
     if split.val:
         chose = training.recipe.select == "val"
-        how: dict[str, Any] = {"task": training.task, "device": training.device, "chose": chose}
-        net.prediction_sets = sets_of_validation(net, training.eval_loader("val"), split.val, split.train, **how)
+        how: dict[str, Any] = {"task": training.task, "chose": chose}
+        net.prediction_sets = sets_of_validation(training.validation, split.val, split.train, **how)
         none = "No prediction sets: the groups of all validation images are trained on, too."
         return none if net.prediction_sets is None else ""
     if training.recipe.epochs or solution is None:
@@ -59,25 +57,16 @@ def calibrate_sets(training: _Training) -> str:
 
 
 def sets_of_validation(
-    net: TunedViT,
-    loader: Iterable,
-    val: Sequence[Record],
-    train: Sequence[Record],
-    *,
-    task: str,
-    device: str | torch.device = "cpu",
-    chose: bool = False,
+    table: PredictionTable, val: Sequence[Record], train: Sequence[Record], *, task: str, chose: bool = False
 ) -> PredictionSets | None:
     """
     What makes prediction sets, from validation images as the network answers them now, at its temperature.
 
     Args:
-        net: the network, on ``device``.
-        loader: batches with "image" and "id".
-        val: records of its images.
+        table: what it says of them.
+        val: their records.
         train: what the network has learnt from; published lists have images of a group in both, which do not count.
         task: "multiclass" or "multilabel".
-        device: where to compute.
         chose: whether they have chosen an epoch or a temperature too.
 
     Returns:
@@ -87,7 +76,6 @@ def sets_of_validation(
     val = [record for record in val if record["group"] not in seen]
     if not val:
         return None
-    table = predict(net, loader, task=task, device=device)
     row = {identity: index for index, identity in enumerate(table.ids)}
     return calibrate(
         table.probabilities[[row[record["id"]] for record in val]],

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,12 +91,12 @@ def solvable_layer(net: TunedViT) -> nn.Linear:
     return layers[0]
 
 
-def view_features(net: TunedViT, loader: Iterable, *, device: torch.device, amp: str = "off") -> tuple[Tensor, Tensor]:
+def view_features(net: Any, loader: Iterable, *, device: torch.device, amp: str = "off") -> tuple[Tensor, Tensor]:
     """
     Features ``(images, views, features)`` of all training views, and the labels.
 
     Args:
-        net: the network.
+        net: the network, or another module with its ``features`` and ``views``.
         loader: batches with "image" and "label", not augmented.
         device: where to compute.
         amp: as in ``at_precision``.
@@ -113,9 +114,7 @@ def view_features(net: TunedViT, loader: Iterable, *, device: torch.device, amp:
     return torch.stack(found), torch.cat(labels)
 
 
-def image_features(
-    net: TunedViT, image: Tensor, views: Sequence[View], *, device: torch.device, amp: str = "off"
-) -> Tensor:
+def image_features(net: Any, image: Tensor, views: Sequence[View], *, device: torch.device, amp: str = "off") -> Tensor:
     """Features ``(views, features)`` of one image, which are the same to the bit with no other in the batch."""
     batch = plain_image(image)[None].to(device)
     with torch.no_grad(), autocast(device, amp):

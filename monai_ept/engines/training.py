@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from monai_ept.evaluation.class_numbers import threshold_of
 from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_records, predict
 from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import full_disk_is_said, write_whole
+from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
 
@@ -107,6 +109,11 @@ class Training(TrainingParts):
         self.split.save(work / SPLIT_FILE)
         write_record(work, **self.record)
 
+    @cached_property
+    def validation(self) -> PredictionTable:
+        """What the network says of the validation images, once it has ended its training; in all processes alike."""
+        return predict(self.net, self.eval_loader("val"), task=self.task, device=self.device)
+
     def calibrate(self) -> None:
         """Find what makes prediction sets, and put it into the delta file."""
         self.no_sets = calibrate_sets(self)
@@ -166,10 +173,8 @@ class Training(TrainingParts):
 
         All processes predict the same images in the same order; the first gathers what they say, and has the result.
         """
-        threshold = None
-        if self.positive is not None and self.positive.is_chosen:
-            validation = predict(self.net, self.eval_loader("val"), task=self.task, device=self.device)
-            threshold = threshold_of(self.positive, validation, self.class_names)
+        chosen = self.positive is not None and self.positive.is_chosen
+        threshold = threshold_of(self.positive, self.validation if chosen else None, self.class_names)
         baseline = linear_baseline(
             self.net,
             self.solving_loader,

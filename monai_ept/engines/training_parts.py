@@ -19,7 +19,7 @@ from torch import distributed, nn
 
 from monai_ept.checks import check_choice, did_you_mean
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader
-from monai_ept.data.records import Record
+from monai_ept.data.records import bare_records
 from monai_ept.engines.adaptation import Unlabelled, described_start
 from monai_ept.engines.before_training import adapt_and_solve
 from monai_ept.engines.images_read import image_hashes
@@ -213,7 +213,7 @@ class TrainingParts:
     def dataset(self, part: str) -> Any:
         """The images of "train", "val" or "test", ready for batches."""
         if self._sets[part] is None:
-            records = _bare(getattr(self.split, part))
+            records = bare_records(getattr(self.split, part))
             if part == "train":  # decoded once, and augmented anew in each epoch
                 self._sets[part] = CacheDataset(records, self.transform("train"), progress=False, num_workers=None)
             else:
@@ -224,7 +224,7 @@ class TrainingParts:
     def solving_loader(self) -> SeededDataLoader:
         """Batches of training images as they are, in their order, for the head in closed form."""
         augmented = self.recipe.augment
-        images = Dataset(_bare(self.split.train), self.transform("eval")) if augmented else self.dataset("train")
+        images = Dataset(bare_records(self.split.train), self.transform("eval")) if augmented else self.dataset("train")
         return SeededDataLoader(
             images, batch_size=self.recipe.eval_batch_size, num_workers=self.num_workers, seed=self.seed
         )
@@ -392,8 +392,3 @@ class TrainingParts:
         )
         self.__dict__["trainer"] = trainer  # also where a configuration file made it
         return trainer
-
-
-def _bare(records: Sequence[Record]) -> list[Record]:
-    """Records with what a batch needs; what else a source put there may not fit into one."""
-    return [{key: record[key] for key in ("image", "label", "id")} for record in records]

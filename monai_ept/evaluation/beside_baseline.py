@@ -7,13 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from monai_ept.handlers.collect_predictions import PredictionTable
-from monai_ept.metrics.classification import metric_names
+from monai_ept.metrics.classification import KEY_METRIC, metric_names
 from monai_ept.metrics.paired_tests import PairedComparison, compare_models, say_comparison
 
-__all__ = ["KEY_METRIC", "beside_baseline", "compare_tables"]
-
-KEY_METRIC = {"multiclass": "balanced_accuracy", "multilabel": "map"}
-"""The metric that decides which of two models is ahead."""
+__all__ = ["beside_baseline", "compare_tables"]
 
 
 def compare_tables(
@@ -63,7 +60,7 @@ def beside_baseline(table: PredictionTable, name: str, other: PredictionTable, *
             "baseline": one.first,
             "value": one.second,
             "difference": one.difference.value,
-            **({"low": one.difference.low, "high": one.difference.high} if one.difference.known else {}),
+            **one.difference.ends,
         }
         for metric, one in found.items()
     }

@@ -26,11 +26,12 @@ def threshold_of(
     Raises:
         ValueError: when it is to be chosen, and validation images do not allow it.
     """
-    if positive is None or not positive.is_chosen:
-        return None if positive is None else float(positive.operating_point)
-    if validation is None or validation.labels is None:
-        positive.check(class_names, validated=False)
-        raise AssertionError  # which the check has said already
+    if positive is None:
+        return None
+    positive.check(class_names, validated=validation is not None)
+    if not positive.is_chosen:
+        return float(positive.operating_point)
+    assert validation is not None and validation.labels is not None
     index = list(class_names).index(positive.name)
     truth = is_class(validation.labels, index)
     return choose_threshold(validation.probabilities[:, index], truth, positive.operating_point)
@@ -67,7 +68,7 @@ def positive_numbers(
         "operating_point": positive.operating_point,
         "threshold_is": how,
         "prevalence": positive.prevalence,
-        "metrics": {name: _row(one) for name, one in found.items()},
+        "metrics": {name: {"value": one.value, **one.ends} for name, one in found.items()},
     }
 
 
@@ -95,7 +96,3 @@ def class_curves(
         for index, name in enumerate(class_names)
     }
     return {name: curves for name, curves in found.items() if curves is not None}
-
-
-def _row(one: Interval) -> dict[str, float]:
-    return {"value": one.value, **({"low": one.low, "high": one.high} if one.known else {})}

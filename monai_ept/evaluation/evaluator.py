@@ -22,6 +22,7 @@ from monai_ept.evaluation.mistakes import worst_mistakes
 from monai_ept.evaluation.prediction_sets import measure_sets
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
+from monai_ept.metrics.classification import KEY_METRIC
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.networks.precision import at_precision
@@ -63,7 +64,7 @@ def build_evaluator(
     Returns:
         the evaluator; after a run ``evaluator.predictions.table()`` has its predictions.
     """
-    name = key_metric or ("map" if task == "multilabel" else "balanced_accuracy")
+    name = key_metric or KEY_METRIC[task]
     network, precision = at_precision(network, device, amp)
     collect = CollectPredictions(task, class_names)
     evaluator = SupervisedEvaluator(
@@ -232,7 +233,9 @@ def evaluate_table(
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
     names = tuple(class_names) if class_names else tuple(f"class_{i}" for i in range(table.probabilities.shape[1]))
+    members = None if groups is None else [groups[identity] for identity in table.ids]
     given: dict[str, Any] = {"inputs": "probabilities", "task": task, "class_names": names}
+    drawn: dict[str, Any] = {"groups": members, "num_resamples": num_resamples, "seed": seed}
     metrics = classification_metrics(table.probabilities, table.labels, **given)
     intervals: dict[str, Interval] = {}
     if num_resamples:
@@ -240,9 +243,7 @@ def evaluate_table(
             table.probabilities,
             table.labels,
             metrics=WITH_INTERVALS,
-            groups=None if groups is None else [groups[identity] for identity in table.ids],
-            num_resamples=num_resamples,
-            seed=seed,
+            **drawn,
             **given,
         )
     looked_for = PositiveClass.of(positive)
@@ -251,8 +252,7 @@ def evaluate_table(
         threshold = threshold_of(looked_for, None, names) if threshold is None else threshold
     weights = None
     if num_resamples:
-        drawn_by = table.ids if groups is None else [str(groups[identity]) for identity in table.ids]
-        weights = group_weights(drawn_by, num_resamples, seed)
+        weights = group_weights(table.ids if members is None else members, num_resamples, seed)
         metrics["sensitivity_intervals"] = {
             name: [one.low, one.high] for name, one in class_sensitivities(table, names, task, weights).items()
         }
@@ -261,10 +261,7 @@ def evaluate_table(
     if looked_for is not None and threshold is not None:
         metrics["positive"] = positive_numbers(table, names, looked_for, threshold, weights)
     if baseline is not None:
-        drawn_groups = None if groups is None else [groups[identity] for identity in table.ids]
-        metrics["baseline"] = beside_baseline(
-            table, *baseline, task=task, class_names=names, groups=drawn_groups, num_resamples=num_resamples, seed=seed
-        )
+        metrics["baseline"] = beside_baseline(table, *baseline, task=task, class_names=names, **drawn)
     if folder is None:
         return Evaluation(metrics, intervals, table)
     curves = class_curves(table, names, weights)

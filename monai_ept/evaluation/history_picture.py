@@ -13,12 +13,13 @@ from monai_ept.reporting.figure import BLUE, GREY, RED, figure_of
 __all__ = ["draw_history"]
 
 
-def draw_history(history: Sequence[Mapping[str, Any]]) -> Any:
+def draw_history(history: Sequence[Mapping[str, Any]], key: str) -> Any:
     """
-    Loss by epoch, the learning rate behind it, and the key metric of validation images where there are some.
+    Loss by epoch, the learning rate behind it, and a metric of validation images where there are some.
 
     Args:
         history: of the epochs, as ``FitResult.history`` has it.
+        key: the metric.
     """
     epochs = [row["epoch"] for row in history]
     validated = [row for row in history if row.get("val")]
@@ -37,11 +38,9 @@ def draw_history(history: Sequence[Mapping[str, Any]]) -> Any:
     tidy(axes, "y", labelsize=9)
     if validated:
         axes = panels[1]
-        names = validated[-1]["val"]
-        name = "map" if "exact_match" in names else "balanced_accuracy"
-        values = [row["val"][name] for row in validated]
+        values = [row["val"][key] for row in validated]
         axes.plot([row["epoch"] for row in validated], values, "o-", color=RED, markersize=3.5)
-        axes.set(xlabel="epoch", ylabel=f"{name.replace('_', ' ')} of validation images", ylim=(0, 1.02))
+        axes.set(xlabel="epoch", ylabel=f"{key.replace('_', ' ')} of validation images", ylim=(0, 1.02))
         tidy(axes, "y", labelsize=9)
     for one in panels:
         one.xaxis.get_major_locator().set_params(integer=True)

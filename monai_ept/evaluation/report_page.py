@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_ept.data.split import FewShotSplit
-from monai_ept.evaluation.beside_baseline import KEY_METRIC
 from monai_ept.evaluation.evaluator import Evaluation
 from monai_ept.evaluation.history_picture import draw_history
 from monai_ept.evaluation.prediction_sets import about_sets, prediction_sets_section
 from monai_ept.files import write_whole
-from monai_ept.metrics.classification import lower_is_better
+from monai_ept.metrics.classification import KEY_METRIC, lower_is_better
 from monai_ept.reporting.figure import Picture
 from monai_ept.reporting.metrics_table import metric_rows
 from monai_ept.reporting.numbers import decimal, many, measured, number, percent, signed
@@ -26,9 +25,7 @@ __all__ = ["PAGE_FILE", "write_report_page"]
 PAGE_FILE = "report.html"
 FEW = 10
 """Test images of a class below which its numbers say little."""
-_Pictures = Sequence[tuple[str, str, str, int | None]]
-
-PICTURES: _Pictures = (
+PICTURES: Sequence[tuple[str, str, str, int | None]] = (
     (
         "confusion_figure",
         "Which classes are confused",
@@ -59,7 +56,6 @@ def write_report_page(
     title: str,
     class_names: Sequence[str],
     task: str,
-    about: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     split: FewShotSplit | None = None,
     history: Sequence[Mapping[str, Any]] = (),
@@ -76,7 +72,6 @@ def write_report_page(
         title: of the page.
         class_names: one name per class.
         task: "multiclass" or "multilabel".
-        about: short phrases below the title, after those on images and recipe.
         training: its record, ``training.json``.
         split: which images trained, validated and tested.
         history: of the epochs.
@@ -98,10 +93,10 @@ def write_report_page(
         *(Section(heading, pictures=[one]) for heading, one in pictures),
         prediction_sets_section(metrics.get("prediction_sets"), task, no_sets),
         *([_data(split, class_names)] if split is not None else []),
-        *([_history(history, training)] if training is not None else []),
+        *([_history(history, training, KEY_METRIC[task])] if training is not None else []),
         *([_settings(training, repeat)] if training is not None else []),
     ]
-    page = build_page(title, [*_subtitle(metrics, training), *about], _short(evaluation, task, no_sets), sections)
+    page = build_page(title, _subtitle(metrics, training), _short(evaluation, task, no_sets), sections)
     return write_whole(Path(folder) / PAGE_FILE, page)
 
 
@@ -260,7 +255,7 @@ def _data(split: FewShotSplit, class_names: Sequence[str]) -> Section:
     return Section("Data and split", tables=[table], sentences=warnings, notes=notes)
 
 
-def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> Section:
+def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any], key: str) -> Section:
     if not history:
         chosen = training.get("chosen") or {}
         said = [
@@ -271,7 +266,9 @@ def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) 
         ]
         return Section("Training", sentences=said)
     caption = "Loss and learning rate of each epoch, and what validation images said."
-    return Section("Training", pictures=[Picture.drawn(["training"], "", caption, draw_history(history), png=False)])
+    return Section(
+        "Training", pictures=[Picture.drawn(["training"], "", caption, draw_history(history, key), png=False)]
+    )
 
 
 def _settings(training: Mapping[str, Any], repeat: str) -> Section:

@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
-from monai_ept.metrics.classification import mean_of, metric_names, terms
+from monai_ept.metrics.classification import check_metrics, mean_of, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 from monai_ept.metrics.weighted_terms import WeightedBatch
 
-__all__ = ["bootstrap_interval", "draw_groups", "fixed_means", "group_weights", "resampled_terms", "rows_of_groups"]
+__all__ = [
+    "bootstrap_interval",
+    "draw_groups",
+    "fixed_means",
+    "group_weights",
+    "members_of",
+    "resampled_terms",
+    "rows_of_groups",
+]
 
 AT_ONCE = 100
 """Resamples that are computed together: many images need no more memory than few."""
@@ -65,11 +73,7 @@ def bootstrap_interval(
         >>> bootstrap_interval([[2.0, 0.0], [0.5, 1.0]], [0, 1], inputs="logits", metrics="accuracy")
         {'accuracy': Interval(value=1.0, low=1.0, high=1.0)}
     """
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    known = metric_names(task)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"metrics has the unknown name {unknown[0]!r}; for task={task!r} choose from {list(known)}.")
+    names = check_metrics(metrics, task)
     if num_resamples < 1:
         raise ValueError(f"num_resamples is {num_resamples}, but at least 1 resample is needed.")
     if not 0 < confidence < 1:
@@ -77,9 +81,7 @@ def bootstrap_interval(
     batch = check_batch(y_pred, y, inputs, task, class_names, threshold, num_bins, paper)
     name_missing(batch)
 
-    members = list(rows_of_groups(range(len(batch.onehot)) if groups is None else groups).values())
-    if groups is not None and len(groups) != len(batch.onehot):
-        raise ValueError(f"groups has {len(groups)} entries, but there are {len(batch.onehot)} images.")
+    members = members_of(groups, len(batch.onehot))
     drawn = resampled_terms([batch], names, members, num_resamples, seed)[0]
     found = {}
     for name in names:
@@ -129,7 +131,7 @@ def fixed_means(whole: np.ndarray, drawn: np.ndarray) -> list[float]:
         >>> fixed_means(np.array([0.5, 1.0, np.nan]), np.array([[0.5, np.nan, 0.0], [0.0, 1.0, 0.0]]))
         [0.75, 0.5]
     """
-    if not len(drawn):
+    if not len(drawn) or np.isnan(whole).all():
         return []
     counted = np.ascontiguousarray(drawn[:, ~np.isnan(whole)])
     for values in counted.T:
@@ -137,6 +139,18 @@ def fixed_means(whole: np.ndarray, drawn: np.ndarray) -> list[float]:
         if 0 < len(defined) < len(values):
             values[:] = values[defined[np.searchsorted(defined, np.arange(len(values))) % len(defined)]]
     return [float(row.mean()) for row in counted]
+
+
+def members_of(groups: Sequence[Any] | None, images: int) -> list[np.ndarray]:
+    """
+    The rows of each group, or of each image where there are no groups.
+
+    Raises:
+        ValueError: when there is not one group per image.
+    """
+    if groups is not None and len(groups) != images:
+        raise ValueError(f"groups has {len(groups)} entries, but there are {images} images.")
+    return list(rows_of_groups(range(images) if groups is None else groups).values())
 
 
 def rows_of_groups(groups: Iterable[Any]) -> dict[Any, np.ndarray]:

@@ -20,8 +20,19 @@ import torch
 
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Inputs, Task, check_batch, name_missing
 
-__all__ = ["METRIC_NAMES", "classification_metrics", "lower_is_better", "mean_of", "metric_names", "terms"]
+__all__ = [
+    "KEY_METRIC",
+    "METRIC_NAMES",
+    "check_metrics",
+    "classification_metrics",
+    "lower_is_better",
+    "mean_of",
+    "metric_names",
+    "terms",
+]
 
+KEY_METRIC = {"multiclass": "balanced_accuracy", "multilabel": "map"}
+"""By task, the metric that decides which epoch or which model is better, unless somebody chooses another."""
 LOWER_IS_BETTER = ("ece", "brier", "loss", "epoch_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
 
@@ -102,6 +113,15 @@ def classification_metrics(
 def metric_names(task: str) -> tuple[str, ...]:
     """The scalars there are for a task."""
     return tuple(METRICS) if task == "multilabel" else METRIC_NAMES
+
+
+def check_metrics(names: Sequence[str] | str, task: str) -> tuple[str, ...]:
+    """Names of metrics, or a ValueError that says which there are."""
+    names, known = (names,) if isinstance(names, str) else tuple(names), metric_names(task)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"metrics has the unknown name {unknown[0]!r}; for task={task!r} choose from {list(known)}.")
+    return names
 
 
 def terms(name: str, batch: CheckedBatch) -> np.ndarray:

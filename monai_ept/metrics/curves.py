@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_ept.metrics.bootstrap import AT_ONCE
 from monai_ept.metrics.interval import Interval, percentile_interval
-from monai_ept.metrics.weighted_terms import areas, claimed_counts
+from monai_ept.metrics.weighted_terms import areas, rates
 
 __all__ = ["Curve", "Curves", "curves_of"]
 
@@ -81,16 +81,13 @@ def curves_of(scores: np.ndarray, truth: np.ndarray, *, weights: np.ndarray | No
 def _curves(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Both curves on the grid, and both areas, of every row of weights that has images with the class and without."""
     both = ((weights * truth).sum(axis=1) > 0) & ((weights * ~truth).sum(axis=1) > 0)
-    hits, alarms = claimed_counts(scores, truth, weights[both])
-    recall, false_rate = hits / hits[:, -1:], alarms / alarms[:, -1:]
-    with np.errstate(invalid="ignore"):
-        precision = np.where(hits + alarms > 0, hits / (hits + alarms), 1.0)
-    roc, precise = np.empty((len(hits), len(GRID))), np.empty((len(hits), len(GRID)))
-    for row in range(len(hits)):
+    recall, false_rate, precision = rates(scores, truth, weights[both])
+    roc, precise = np.empty((len(recall), len(GRID))), np.empty((len(recall), len(GRID)))
+    for row in range(len(recall)):
         across, rising = np.append(0.0, false_rate[row]), np.append(0.0, recall[row])
         roc[row] = np.interp(GRID, across, rising)  # where it rises straight up, what it rises to
         precise[row] = precision[row, np.searchsorted(recall[row], GRID - 1e-12).clip(max=precision.shape[1] - 1)]
-    return roc, precise, *areas(hits, alarms)
+    return roc, precise, *areas(recall, false_rate, precision)
 
 
 def _banded(y: np.ndarray, drawn: np.ndarray, area: float, areas: np.ndarray) -> Curve:

@@ -31,6 +31,11 @@ class Interval(NamedTuple):
         return not math.isnan(self.low)
 
     @property
+    def ends(self) -> dict[str, float]:
+        """Both ends by name, as a file has them beside the value; nothing where they are not known."""
+        return {"low": self.low, "high": self.high} if self.known else {}
+
+    @property
     def half(self) -> float:
         """From the value to the upper end: the number after ±."""
         return self.high - self.value

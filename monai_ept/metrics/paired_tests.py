@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ept.metrics.bootstrap import fixed_means, resampled_terms, rows_of_groups
+from monai_ept.metrics.bootstrap import fixed_means, members_of, resampled_terms
 from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Task, check_batch, name_missing
-from monai_ept.metrics.classification import METRICS, lower_is_better, mean_of, metric_names, terms
+from monai_ept.metrics.classification import METRICS, check_metrics, lower_is_better, mean_of, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 
 __all__ = ["PairedComparison", "compare_models", "say_comparison"]
@@ -107,10 +107,7 @@ def compare_models(
         >>> found.difference.value, found.test, found.p
         (0.5, 'McNemar', 1.0)
     """
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    unknown = [name for name in names if name not in metric_names(task)]
-    if unknown:
-        raise ValueError(f"metrics has the unknown name {unknown[0]!r}; choose from {list(metric_names(task))}.")
+    names = check_metrics(metrics, task)
     one, other = (
         check_batch(scores, labels, "probabilities", task, class_names, threshold, 15, False)
         for scores in (first, second)
@@ -119,12 +116,10 @@ def compare_models(
         raise ValueError(f"the first model has scores of {one.onehot.shape}, the second of {other.onehot.shape}.")
     if positive is not None and positive not in one.class_names:
         raise ValueError(f"positive is {positive!r}, but the classes are {', '.join(one.class_names)}.")
-    if groups is not None and len(groups) != len(one.onehot):
-        raise ValueError(f"groups has {len(groups)} entries, but there are {len(one.onehot)} images.")
+    members = members_of(groups, len(one.onehot))
     name_missing(one)
     column = None if positive is None else one.class_names.index(positive)
 
-    members = list(rows_of_groups(range(len(one.onehot)) if groups is None else groups).values())
     # All images of one patient say nothing about another one: every resample would be the same.
     drawn = resampled_terms([one, other], names, members, num_resamples if len(members) > 1 else 0, seed)
     grouped = len(members) < len(one.onehot)

@@ -11,7 +11,7 @@ import torch
 
 from monai_ept.metrics.checked_batch import CheckedBatch
 
-__all__ = ["WeightedBatch", "areas", "claimed_counts"]
+__all__ = ["WeightedBatch", "areas", "rates"]
 
 
 class WeightedBatch:
@@ -125,7 +125,7 @@ class WeightedBatch:
     def _areas(self) -> tuple[np.ndarray, np.ndarray]:
         """Under the ROC curve and the precision-recall curve, of each class."""
         both = [
-            areas(*claimed_counts(scores, truth == 1, self.weights))
+            areas(*rates(scores, truth == 1, self.weights))
             for scores, truth in zip(self.batch.probabilities.T, self.batch.onehot.T, strict=True)
         ]
         auc, average = (np.stack(several, axis=1) for several in zip(*both, strict=True))
@@ -139,9 +139,9 @@ def _bins(confidence: np.ndarray, num_bins: int) -> np.ndarray:
     return np.asarray(found.clamp(max=num_bins - 1).numpy())
 
 
-def claimed_counts(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rates(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    How many images with a class and without it are claimed, as the threshold falls from score to score.
+    Recall, false positive rate and precision as the threshold falls from score to score.
 
     Args:
         scores: probability of the class for each image.
@@ -149,23 +149,25 @@ def claimed_counts(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -
         weights: ``(resamples, images)``.
 
     Returns:
-        hits and false alarms, ``(resamples, scores that differ)``.
+        ``(resamples, scores that differ)`` each; recall is NaN without images of the class, the false positive rate
+        without others.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # images of one score count together
     ranked, positive = weights[:, order], truth[order]
-    return (ranked * positive).cumsum(axis=1)[:, ends], (ranked * ~positive).cumsum(axis=1)[:, ends]
-
-
-def areas(hits: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The area under the ROC curve and the average precision of each resample; NaN where one kind of image is missing.
-
-    Average precision of images that all carry the class is 1, as in scikit-learn: none can rank above them.
-    """
+    hits, alarms = ((ranked * kind).cumsum(axis=1)[:, ends] for kind in (positive, ~positive))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found, wrong = hits / hits[:, -1:], alarms / alarms[:, -1:]
         precision = np.where(hits + alarms > 0, hits / (hits + alarms), 1.0)
-    gained = np.diff(found, axis=1, prepend=0.0)
-    auc = (np.diff(wrong, axis=1, prepend=0.0) * (found - gained / 2)).sum(axis=1)
+        return hits / hits[:, -1:], alarms / alarms[:, -1:], precision
+
+
+def areas(recall: np.ndarray, false_rate: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The area under the ROC curve and the average precision of each resample, of what ``rates`` gives.
+
+    They are NaN where one kind of image is missing; but average precision of images that all carry the class is 1, as
+    in scikit-learn: none can rank above them.
+    """
+    gained = np.diff(recall, axis=1, prepend=0.0)
+    auc = (np.diff(false_rate, axis=1, prepend=0.0) * (recall - gained / 2)).sum(axis=1)
     return auc, (gained * precision).sum(axis=1)

@@ -83,6 +83,11 @@ def test_whole_groups_are_drawn_as_often_as_chance_has_it():
     assert (group_weights(groups, 3000, seed=1) == weights).all()
 
 
+def of_labels(probabilities, labels, num_resamples):
+    settings = {"inputs": "probabilities", "task": "multilabel", "num_resamples": num_resamples}
+    return bootstrap_interval(probabilities, labels, metrics=("accuracy", "sensitivity"), **settings)
+
+
 def test_a_label_without_positives_stays_in_every_mean():
     """Ten images; the rare label is right everywhere, the common one in 7 of 10: the mean of both is .85, never .7."""
     labels = np.zeros((10, 2), dtype=int)
@@ -91,14 +96,7 @@ def test_a_label_without_positives_stays_in_every_mean():
     probabilities = np.where(labels == 1, 0.9, 0.1)
     probabilities[:3, 1] = 0.1  # three of the five are missed
 
-    found = bootstrap_interval(
-        probabilities,
-        labels,
-        inputs="probabilities",
-        task="multilabel",
-        metrics=("accuracy", "sensitivity"),
-        num_resamples=400,
-    )
+    found = of_labels(probabilities, labels, 400)
 
     accuracy, sensitivity = found["accuracy"], found["sensitivity"]
     assert accuracy.value == pytest.approx((1 + 0.7) / 2)
@@ -112,14 +110,7 @@ def test_a_label_that_nobody_has_is_in_no_mean():
     labels = np.array([[1, 0], [0, 0], [1, 0], [0, 0]])
     probabilities = np.array([[0.9, 0.1], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])
     with pytest.warns(UserWarning, match="no image is labelled"):
-        found = bootstrap_interval(
-            probabilities,
-            labels,
-            inputs="probabilities",
-            task="multilabel",
-            metrics=("accuracy", "sensitivity"),
-            num_resamples=50,
-        )
+        found = of_labels(probabilities, labels, 50)
 
     assert found["sensitivity"] == (1.0, 1.0, 1.0)
     assert found["accuracy"].value == pytest.approx((1 + 0.75) / 2)  # which needs nobody to have it
