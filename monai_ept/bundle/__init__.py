@@ -11,7 +11,7 @@ from monai_ept.bundle.images_to_predict import CollectErrors, ReadOrReport, embe
 from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
 from monai_ept.bundle.release_0_1 import find_training, make_network, run_name
-from monai_ept.bundle.results import begin_work, beside, finish_evaluation, finish_predictions, save_model
+from monai_ept.bundle.results import begin_work, beside, finish_evaluation, finish_predictions, looked_for, save_model
 from monai_ept.bundle.training import announce, conclude, make_trainer, start
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
@@ -41,6 +41,7 @@ __all__ = [
     "leave_processes",
     "load_data",
     "local_device",
+    "looked_for",
     "make_network",
     "make_trainer",
     "other_predictions",

@@ -28,7 +28,7 @@ from monai_ept.reporting.page import Section, Table
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
 
-__all__ = ["begin_work", "beside", "beside_test", "finish_evaluation", "finish_predictions", "save_model"]
+__all__ = ["begin_work", "beside", "beside_test", "finish_evaluation", "finish_predictions", "looked_for", "save_model"]
 
 
 _KINDS = {"evaluating": "evaluation", "predicting": "predictions"}
@@ -124,7 +124,7 @@ def finish_evaluation(
         WriteError: when the folder cannot be written.
     """
     sets = training.prediction_sets if part != "val" else None  # which has made them
-    looked_for, threshold = _looked_for(training, positive)
+    wanted, threshold = looked_for(training, positive)
     about: dict[str, Any] = {"task": training.task, "class_names": training.class_names}
     with ResultFolder(output_dir, "evaluation", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         result = evaluate_table(
@@ -136,7 +136,7 @@ def finish_evaluation(
             num_resamples=num_resamples,
             seed=seed,
             sets=sets,
-            positive=looked_for,
+            positive=wanted,
             threshold=threshold,
             baseline=against,
         )
@@ -167,12 +167,23 @@ def finish_evaluation(
     return result
 
 
-def _looked_for(
+def looked_for(
     training: FitResult, positive: PositiveClass | Mapping[str, Any] | str | None
 ) -> tuple[PositiveClass | None, float | None]:
-    """The positive class of an evaluation, and its threshold where the training has chosen one."""
+    """
+    The positive class of an evaluation, and its threshold where the training has chosen one.
+
+    Args:
+        training: the training.
+        positive: the class that is wanted; that of the training by default.
+
+    Raises:
+        ValueError: when there is no such class, or a threshold is to be chosen that the training has not.
+    """
     own = PositiveClass.of(training.record.get("positive"))
     wanted = PositiveClass.of(positive) or own
+    if wanted is not None:
+        wanted.check(training.class_names)
     if wanted is None or not wanted.is_chosen:
         return wanted, None
     found = training.metrics.get("positive") or {}
