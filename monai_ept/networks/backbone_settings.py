@@ -16,10 +16,13 @@ from torch import nn
 
 from monai_ept.checks import check_mapping, check_number, check_text, check_whole, did_you_mean, shown
 
-__all__ = ["MLP_LAYERS", "OF_IMAGES", "check_backbone_settings", "empty_model", "timm_arguments"]
+__all__ = ["MLP_LAYERS", "NORM_EPS", "OF_IMAGES", "check_backbone_settings", "empty_model", "timm_arguments"]
 
 OF_IMAGES = ("mean", "std", "interpolation")
 """Settings that say how images are to be prepared, where the weights come without a configuration that does."""
+
+NORM_EPS = "norm_eps"
+"""Of all norms: what transformers' ViTs have is not what timm's have."""
 
 MLP_LAYERS = ("Mlp", "GluMlp", "SwiGLU", "SwiGLUPacked", "GatedMlp")
 """timm takes classes, and these are their names in ``timm.layers``."""
@@ -70,6 +73,8 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
                 f"{name}: interpolation {shown(found['interpolation'])} is not known: "
                 f"{did_you_mean(found['interpolation'], ('bicubic', 'bilinear', 'nearest', 'lanczos'))}"
             )
+    if found.get(NORM_EPS) is not None:
+        check_number(f"{name}: {NORM_EPS}", found[NORM_EPS], above=0, below=1)
     if found.get("depth") is not None:
         check_whole(f"{name}: depth", found["depth"], most=DEEPEST)
     return {key: one for key, one in found.items() if one is not None}
@@ -102,14 +107,14 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not settings:
         return {}
-    arguments = {key: value for key, value in settings.items() if key not in OF_IMAGES}
+    arguments = {key: value for key, value in settings.items() if key not in (*OF_IMAGES, NORM_EPS)}
     taken = [*inspect.signature(type(empty_model(name)).__init__).parameters][1:] if arguments else []
     offered = [key for key in taken if key not in _ELSEWHERE]
     for key in arguments:
         if key in _ELSEWHERE:
             raise ValueError(f"backbone_settings cannot have {key!r}: {_ELSEWHERE[key]}.")
         if key not in offered:
-            raise ValueError(f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES])}")
+            raise ValueError(f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES, NORM_EPS])}")
     if arguments.get("global_pool") == "":
         raise ValueError("backbone_settings: global_pool '' leaves tokens as they are: take token, avg or map.")
     if "mlp_layer" in arguments:
