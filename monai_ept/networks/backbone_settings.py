@@ -114,7 +114,9 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         if key in _ELSEWHERE:
             raise ValueError(f"backbone_settings cannot have {key!r}: {_ELSEWHERE[key]}.")
         if key not in offered:
-            raise ValueError(f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES, NORM_EPS])}")
+            raise ValueError(
+                f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES, NORM_EPS])}"
+            )
     if arguments.get("global_pool") == "":
         raise ValueError("backbone_settings: global_pool '' leaves tokens as they are: take token, avg or map.")
     if "mlp_layer" in arguments:

@@ -160,7 +160,9 @@ def _of_processor(about: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
     found: dict[str, Any] = {}
     if about.get("image_mean") and about.get("image_std"):
         plain = about.get("do_normalize", True) is False
-        found = {"mean": [0.0] * 3, "std": [1.0] * 3} if plain else {"mean": about["image_mean"], "std": about["image_std"]}
+        found = (
+            {"mean": [0.0] * 3, "std": [1.0] * 3} if plain else {"mean": about["image_mean"], "std": about["image_std"]}
+        )
     if about.get("resample") in _RESAMPLING:
         found["interpolation"] = _RESAMPLING[about["resample"]]
     size = (about.get("do_center_crop", True) and about.get("crop_size")) or about.get("size")
@@ -187,7 +189,9 @@ def _of_open_clip(config: Mapping[str, Any], name: str) -> Described:
             # open_clip changes the pooling of a model that is built, which moves no norm behind it.
             settings |= {"global_pool": vision.get("timm_pool", "avg"), "fc_norm": False}
         return Described(_text(vision, "timm_model_name", name), {**settings, **images})
-    odd = [key for key, value in vision.items() if key not in _OF_OPEN_CLIP and value not in (None, False, 0, 0.0, "tok")]
+    odd = [
+        key for key, value in vision.items() if key not in _OF_OPEN_CLIP and value not in (None, False, 0, 0.0, "tok")
+    ]
     if odd:
         raise ValueError(f"{name} has an image tower with {', '.join(odd)}, which timm's ViTs have not: use another.")
     width = check_whole(f"width of {name}", vision.get("width", 768))

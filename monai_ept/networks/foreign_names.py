@@ -82,7 +82,7 @@ def in_timm_names(state: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
     chosen = of_several or chosen
     found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     if stem == _OPEN_CLIP:  # timm itself renames these, if they begin with what CLIP calls its image tower
-        return {f"visual.{key}": value for key, value in found.items()}, chosen
+        return {f"visual.{re.sub('[.]ls_', '.ls', key)}": value for key, value in found.items()}, chosen
     return (_renamed(found, eva=stem == _DINOV3) if stem in (_HF, _DINOV3, _CLIP) else found), chosen
 
 

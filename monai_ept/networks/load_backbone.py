@@ -96,6 +96,8 @@ def create_backbone(
             about = describe_model(folder).settings
             described = Described(name, {key: about[key] for key in OF_IMAGES if key in about})
     architecture = described.architecture
+    if architecture != name:
+        check_backbone(architecture)
     settings = {**check_backbone_settings(f"the configuration of {name}", described.settings), **given}
     arguments = {"num_classes": 0, "in_chans": in_channels, **timm_arguments(architecture, settings)}
     if img_size is not None:
