@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import timm
@@ -82,6 +83,8 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
 
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, str):
+        if value.lower() in ("true", "false"):  # as a command line hands them on
+            return value.lower() == "true"
         with suppress(ValueError):
             return check_number(name, int(value) if value.strip().isdigit() else float(value))
         return check_text(name, value) if value else value
@@ -108,7 +111,7 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if not settings:
         return {}
     arguments = {key: value for key, value in settings.items() if key not in (*OF_IMAGES, NORM_EPS)}
-    taken = [*inspect.signature(type(empty_model(name)).__init__).parameters][1:] if arguments else []
+    taken = _taken(name) if arguments else []
     offered = [key for key in taken if key not in _ELSEWHERE]
     for key in arguments:
         if key in _ELSEWHERE:
@@ -128,6 +131,16 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         arguments["mlp_layer"] = getattr(layers, wanted)
     about_images = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items() if key in OF_IMAGES}
     return {**arguments, **({"pretrained_cfg_overlay": about_images} if about_images else {})}
+
+
+@cache
+def _taken(name: str) -> list[str]:
+    """The arguments of the class that a timm model is of."""
+    try:
+        model = empty_model(name, depth=1)  # a giant of one block takes a hundredth of the time
+    except ValueError:
+        model = empty_model(name)
+    return [*inspect.signature(type(model).__init__).parameters][1:]
 
 
 def empty_model(name: str, **arguments: Any) -> nn.Module:

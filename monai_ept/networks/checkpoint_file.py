@@ -124,8 +124,8 @@ def check_parts(model: nn.Module, state: Mapping[str, Any], name: str, path: Pat
     if isinstance(stem, Tensor) and own is not None and stem.ndim == own.ndim == 4 and stem.shape[2:] != own.shape[2:]:
         sizes = ["×".join(map(str, one.shape[2:])) for one in (stem, own)]
         raise ValueError(
-            f"pretrained checkpoint {path} does not fit backbone {name!r}: its patches are of {sizes[0]} pixels instead "
-            f"of {sizes[1]} ({_STEM!r}); {what_it_is(model, state, name)}."
+            f"pretrained checkpoint {path} does not fit backbone {name!r}: its patches are of {sizes[0]} pixels "
+            f"instead of {sizes[1]} ({_STEM!r}); {what_it_is(model, state, name)}."
         )
 
 

@@ -25,7 +25,7 @@ _TEACHERS = ("teacher", "target_encoder", "model_ema", "state_dict_ema")
 PARTS = (*_TEACHERS, "student", "encoder", "model", "state_dict")
 """Where a training keeps its weights in a file with more in it; the first that is there is taken."""
 
-_RENAMED = [
+_RENAMED: list[tuple[str, Any]] = [
     (r"^head\.probe$", "attn_pool.latent"),
     (r"^head\.layernorm\.", "attn_pool.norm."),
     (r"^head\.attention\.out_proj\.", "attn_pool.proj."),
@@ -119,11 +119,11 @@ def _renamed(state: Mapping[str, Any], *, eva: bool) -> dict[str, Any]:
             name = re.sub(pattern, new, name)
         if name and not (name == "reg_token" and not value.numel()):
             names[name] = value
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in names.items():
         match = re.match(r"(.*\.attn)\.q\.(weight|bias)$", name)
         if match and not (eva and match[2] == "bias"):
-            parts = [names.get(f"{match[1]}.{part}.{match[2]}") for part in "qkv"]
+            parts: list[Any] = [names.get(f"{match[1]}.{part}.{match[2]}") for part in "qkv"]
             whole = all(isinstance(part, Tensor) for part in parts)
             found |= {f"{match[1]}.qkv.{match[2]}": torch.cat(parts)} if whole else {name: value}
         elif re.search(r"\.attn\.[kv]\.(weight|bias)$", name) and not (eva and name.endswith("v.bias")):

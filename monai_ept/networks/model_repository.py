@@ -99,8 +99,8 @@ class ModelRepository:
             if parts and all(part is not None for part in parts):
                 return [part for part in parts if part is not None]
         raise FileNotFoundError(
-            f"{self.name} has no weights that are known here ({_WEIGHTS[0]}, {_WEIGHTS[3]} and others), or they are not "
-            "in the hub's cache: download all of it, or pass pretrained='PATH' with the weights."
+            f"{self.name} has no weights that are known here ({_WEIGHTS[0]}, {_WEIGHTS[3]} and others), or they are "
+            "not in the hub's cache: download all of it, or pass pretrained='PATH' with the weights."
         )
 
     def _file(self, name: str) -> Path | None:

@@ -13,7 +13,13 @@ import torch
 from monai_ept import TunedViT
 from monai_ept.networks import create_backbone
 from tests.networks.other_models import (
-    SMALL, WIDE, ClipTower, drawn, save_for_open_clip, save_for_timm, save_for_transformers,
+    SMALL,
+    WIDE,
+    ClipTower,
+    drawn,
+    save_for_open_clip,
+    save_for_timm,
+    save_for_transformers,
 )  # fmt: skip
 
 transformers = pytest.importorskip("transformers", reason="it comes with peft, which the extra of tests has")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What trainings of others put around and beside the weights of a backbone; ``test_foreign_configs`` has their names."""
+"""What trainings of others put around and beside a backbone's weights; ``test_foreign_configs`` has their names."""
 
 from __future__ import annotations
 
