@@ -58,7 +58,8 @@ class FoundationModel:
         """Arguments that load it from the hub, or from the hub's cache."""
         given = {"backbone": f"hf-hub:{self.repository}", "pretrained": True}
         # The configurations of the others have all of it, and timm's have no names of classes.
-        return {**given, **({"backbone_settings": dict(self.settings)} if self.format == "timm" else {})}
+        needs = self.format == "timm" and bool(self.settings)
+        return {**given, **({"backbone_settings": dict(self.settings)} if needs else {})}
 
     def from_files(self, path: str) -> dict[str, Any]:
         """
