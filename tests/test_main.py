@@ -90,7 +90,7 @@ def help_of(arguments, capsys):
 PAGES = ["", "methods", "analyze", "benchmark", "benchmark run", "benchmark report", "bundle copy", "sweep list"]
 
 
-@pytest.mark.parametrize("page", [*PAGES, "compare", "sync"])
+@pytest.mark.parametrize("page", [*PAGES, "compare", "ship", "sync"])
 def test_every_page_says_what_it_is_for_in_one_spelling(page, capsys):
     text = help_of(page.split(), capsys)
     usage, description = text.split("\n\n")[:2]
