@@ -29,8 +29,8 @@ FLOORS = [
     "handlers",
     "runs",
     "engines evaluation",
-    "analysis benchmark bundle",
-    "adapt_command check_command methods_command register_command shipped_command",
+    "analysis benchmark bundle deploy",
+    "adapt_command check_command methods_command register_command ship_command shipped_command",
     "__init__ __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

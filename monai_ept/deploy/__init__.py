@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a finished training to where images are: bundles that need MONAI and not this package."""
+
+from __future__ import annotations
+
+from monai_ept.deploy.bundle_folder import Shipped, ship
+from monai_ept.deploy.preprocessing import plain_preprocessing
+
+__all__ = ["Shipped", "plain_preprocessing", "ship"]

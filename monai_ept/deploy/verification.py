@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Whether a shipped bundle gives the probabilities of the training's evaluation, where this package is not to be had."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import Dataset
+
+from monai_ept.data import RecordSet, SeededDataLoader
+from monai_ept.data.records import Record
+from monai_ept.deploy.shipment import Expected, Shipment
+from monai_ept.evaluation.evaluator import predict
+from monai_ept.model import TunedViT
+from monai_ept.reporting.csv_file import original_cell
+from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.network_inputs import network_transforms
+
+__all__ = ["TOLERANCE", "expected_of", "verify"]
+
+TOLERANCE = 1e-5
+_PROGRAM = Path(__file__).with_name("run_without_us.py")
+
+
+def expected_of(training: FitResult, net: TunedViT, data: RecordSet, number: int | None) -> Expected:
+    """
+    Images of the training's evaluation with the probabilities that it wrote, spread evenly over its list.
+
+    A training without test images is checked on training images, against its network as it is here.
+
+    Args:
+        training: the training.
+        net: its network.
+        data: the data of the training.
+        number: how many images; None for all.
+    """
+    split = training.split(data)
+    found = _evaluated(training.folder / "evaluation" / "predictions.csv", training.class_names)
+    tested = [record for record in split.test if record["id"] in found]
+    records = tested or list(split.train)
+    total = len(records)
+    if number is not None and number < total:
+        records = [records[index] for index in np.linspace(0, total - 1, number).round().astype(int)]
+    if tested:
+        said = np.array([found[record["id"]] for record in records])
+        return Expected(records, _tempered(said, net.temperature, training.task), "the training's evaluation", total)
+    rows = [{"image": record["image"], "id": record["id"]} for record in records]
+    loader = SeededDataLoader(Dataset(rows, network_transforms(net, **training.transform_settings)), batch_size=4)
+    table = predict(net, loader, task=training.task)
+    return Expected(records, table.probabilities, "its network on training images, as it has no test images", total)
+
+
+def _evaluated(path: Path, class_names: Sequence[str]) -> dict[str, list[float]]:
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{original_cell(name): cell for name, cell in row.items()} for row in csv.DictReader(file)]
+    return {original_cell(row["id"]): [float(row[f"probability_{name}"]) for name in class_names] for row in rows}
+
+
+def _tempered(probabilities: np.ndarray, temperature: float, task: str) -> np.ndarray:
+    """What they are at a temperature that the network was given after its evaluation."""
+    if temperature == 1:
+        return probabilities
+    small = np.finfo(np.float64).tiny
+    powers = np.maximum(probabilities, small) ** (1 / temperature)
+    if task == "multilabel":
+        return powers / (powers + np.maximum(1 - probabilities, small) ** (1 / temperature))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def verify(shipment: Shipment) -> dict[str, float]:
+    """
+    Let each of the formats predict the images in a process that cannot import this package.
+
+    Args:
+        shipment: what is shipped, complete.
+
+    Raises:
+        ValueError: when the files do not run, or differ.
+
+    Returns:
+        the largest difference of a probability, by format.
+    """
+    expected = shipment.expected
+    with tempfile.TemporaryDirectory() as place:
+        paths = [_as_file(record["image"], Path(place) / f"{index}.npy") for index, record in enumerate(expected.records)]
+        asked = {
+            "bundle": str(shipment.folder),
+            "images": paths,
+            "formats": list(shipment.formats),
+            "sigmoid": shipment.multilabel,
+            "out": place,
+        }
+        request = Path(place) / "request.json"
+        request.write_text(json.dumps(asked), encoding="utf-8")
+        # Isolated, so that neither the working directory nor PYTHONPATH leads to us.
+        done = subprocess.run([sys.executable, "-I", str(_PROGRAM), str(request)], capture_output=True, text=True)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            raise ValueError(f"the shipped files do not run without monai_ept, and nothing was shipped: {said}")
+        differences = {}
+        for name in shipment.formats:
+            with open(Path(place) / name / "predictions.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+            answer = np.array([[float(cell) for cell in row[1:]] for row in rows])
+            differences[name] = float(np.abs(answer - expected.probabilities).max())
+    worst = max(differences, key=lambda name: differences[name])
+    if not differences[worst] <= TOLERANCE:
+        raise ValueError(
+            f"model.{worst} differs from {expected.source} by up to {differences[worst]:.2g} in a probability, where "
+            f"{TOLERANCE:g} is allowed, and nothing was shipped: if the training ran on another machine or with other "
+            "weights, evaluate it here and ship what that says."
+        )
+    return differences
+
+
+def _as_file(image: Any, path: Path) -> str:
+    """The path of an image; what is no file is written as one."""
+    if isinstance(image, (str, Path)):
+        return str(Path(image).expanduser().absolute())
+    np.save(path, np.ascontiguousarray(image))
+    return str(path)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""``monai-ept ship``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from monai_ept.command_line import Command, add_tracking_uri, yaml_options
+
+__all__ = ["COMMAND"]
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("training", metavar="RUN", help="folder of a training, or run in MLflow")
+    parser.add_argument("--to", metavar="FOLDER", required=True, help="the bundle; its name is that of the folder")
+    parser.add_argument("--formats", nargs="+", default=["ts"], metavar="F", help="ts, pt2, onnx (ts)")
+    parser.add_argument("--check", default="16", metavar="N", help="on so many images of the evaluation, or all (16)")
+    parser.add_argument("--zoo", action="store_true", help="add what MONAI's Model Zoo asks for")
+    parser.add_argument("--push", metavar="hf:OWNER/NAME", help="push the bundle to the Hugging Face hub")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that was shipped there before")
+    about = parser.add_argument_group("what it says of itself")
+    about.add_argument("--version", default="0.1.0", help="three numbers (%(default)s)")
+    about.add_argument("--modality", default="", help="of the images, such as dermoscopy or CT")
+    about.add_argument("--license", metavar="FILE", help="its LICENSE (the Apache License 2.0)")
+    about.add_argument("--data-license", metavar="FILE", help="what is known of the licence of the images")
+    there = parser.add_argument_group("where things are, if not where the training read them")
+    there.add_argument("--pretrained", help="weights of the backbone: a path, true (hub) or false")
+    there.add_argument("--dataset-dir", metavar="DIR", help="the images")
+    there.add_argument("--source", help="how they are read")
+    there.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="options of the source")
+    add_tracking_uri(there, "that of the run")
+
+
+def _run(args: argparse.Namespace) -> None:
+    """Ship the training, and say what was made, what it costs and how it was checked."""
+    import tempfile
+
+    from monai_ept.checks import check_whole
+    from monai_ept.deploy.bundle_folder import UNSAID, ship
+    from monai_ept.deploy.zoo import hub_place, push
+    from monai_ept.runs.find_run import finished_run
+
+    check = None if args.check == "all" else check_whole("--check", _number(args.check))
+    repository = hub_place(args.push) if args.push else None
+    licence = _text(args.license)
+    data_licence = _text(args.data_license) or UNSAID
+    pretrained = {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained)
+    with tempfile.TemporaryDirectory() as place:
+        training, _ = finished_run(args.training, place, tracking_uri=args.tracking_uri)
+        moved = args.dataset_dir or args.source or args.option
+        options = yaml_options("--option", args.option) or None
+        made = ship(
+            training,
+            args.to,
+            formats=args.formats,
+            check=check,
+            data=training.data(args.dataset_dir, source=args.source, options=options) if moved else None,
+            pretrained=pretrained,
+            version=args.version,
+            modality=args.modality,
+            licence=licence,
+            data_licence=data_licence,
+            zoo=args.zoo,
+            overwrite=args.overwrite,
+        )
+        print(made, flush=True)
+    if repository is not None:
+        print(f"pushed    {push(made.folder, repository, args.version)}")
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _text(path: str | None) -> str | None:
+    return None if path is None else Path(path).expanduser().read_text(encoding="utf-8")
+
+
+COMMAND = Command(
+    "ship",
+    "Make a MONAI bundle of a finished training that works without monai_ept. It is there only once it has given the "
+    "probabilities of the training's evaluation.",
+    _add_arguments,
+    _run,
+)
