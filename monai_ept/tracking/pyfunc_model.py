@@ -21,10 +21,11 @@ from torch import nn
 
 from monai_ept.data.transforms import eval_transforms, input_settings
 from monai_ept.metrics import probabilities_of
+from monai_ept.metrics.image_answer import answer
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 from monai_ept.networks.tuner import own_name
-from monai_ept.tracking.served_answers import answers, refusal, say_no_more_than_why
+from monai_ept.tracking.scoring_server import refusal, say_no_more_than_why
 from monai_ept.tracking.served_images import is_table, read_table
 
 __all__ = ["PyfuncModel", "fold_if_possible", "load_model_files", "save_model_files"]
@@ -139,7 +140,7 @@ class PyfuncModel:
             MlflowException: in one sentence, when the input is wrong.
 
         Returns:
-            of a table a table, see ``answers``; of tensors the probabilities, ``(images, classes)``.
+            of a table a table, see ``answer``; of tensors the probabilities, ``(images, classes)``.
         """
         try:
             if not is_table(model_input):
@@ -155,7 +156,9 @@ class PyfuncModel:
         import pandas
 
         names = self.net.class_names or [f"class_{index}" for index in range(self.net.num_classes)]
-        return pandas.DataFrame(answers(probabilities, names, self.task, self.net.prediction_sets))
+        sets = None if self.net.prediction_sets is None else self.net.prediction_sets.record
+        rows = [dict(zip(names, values, strict=True)) for values in probabilities.tolist()]
+        return pandas.DataFrame([answer(row, self.task, sets) for row in rows])
 
     def _probabilities(self, images: torch.Tensor) -> np.ndarray:
         with torch.inference_mode():

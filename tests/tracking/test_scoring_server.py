@@ -23,41 +23,10 @@ from monai_ept.data import load_source
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.runs import network_transforms
 from monai_ept.tracking import open_run, register_model
-from monai_ept.tracking.served_answers import answers
 from monai_ept.tracking.served_images import FOLDER
 from tests.dicom_files import write_dicom
 from tests.tracking.conftest import free_port
 from tests.tracking.scenes import NAMES, trained, wait_until
-
-ABC = ["a", "b", "c"]
-
-
-def test_an_answer_says_class_probability_and_set():
-    # 1 - p <= 0.7, or p >= 0.3: one class is sure, two are not.
-    sets = PredictionSets(0.9, 0.7, groups=40, images=40, source="validation")
-    rows = answers(np.array([[0.8, 0.15, 0.05], [0.4, 0.35, 0.25]]), ABC, "multiclass", sets)
-    assert [(row["class"], row["probability"], row["set"], row["sure"]) for row in rows] == [
-        ("a", 0.8, ["a"], True),
-        ("a", 0.4, ["a", "b"], False),
-    ]
-    assert rows[1]["probabilities"] == {"a": 0.4, "b": 0.35, "c": 0.25}
-    # Where none is probable enough the best stands alone, and is not sure.
-    strict = PredictionSets(0.9, 0.1, groups=40, images=40, source="validation")
-    (row,) = answers(np.array([[0.8, 0.15, 0.05]]), ABC, "multiclass", strict)
-    assert (row["set"], row["sure"]) == (["a"], False)
-
-
-def test_with_several_labels_each_is_claimed_ruled_out_or_left_open():
-    # There for sure from p >= 0.4 on where p > 0.6, away for sure below 0.4, and open between.
-    sets = PredictionSets(0.9, (0.6, 0.6, 0.6), groups=40, images=40, source="validation")
-    (row,) = answers(np.array([[0.7, 0.55, 0.1]]), ABC, "multilabel", sets)
-    assert (row["class"], row["probability"]) == (["a", "b"], [0.7, 0.55])
-    assert (row["set"], row["not_sure"], row["sure"]) == (["a", "b"], ["b"], False)
-
-
-def test_without_prediction_sets_there_is_none():
-    (row,) = answers(np.array([[0.75, 0.25]]), ["a", "b"], "multiclass", None)
-    assert row == {"class": "a", "probability": 0.75, "probabilities": {"a": 0.75, "b": 0.25}}
 
 
 @pytest.fixture(scope="module")
