@@ -9,7 +9,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from monai_ept import __version__, adapt_command, check_command, methods_command, register_command, ship_command, shipped_command
+from monai_ept import (
+    __version__,
+    adapt_command,
+    check_command,
+    methods_command,
+    register_command,
+    ship_command,
+    shipped_command,
+)
 from monai_ept.analysis import command as analyze_command
 from monai_ept.benchmark.report import command as report_command
 from monai_ept.benchmark.run import command as run_command

@@ -24,7 +24,6 @@ from monai_ept.deploy.verification import expected_of, verify
 from monai_ept.deploy.zoo import check_version, write_zoo_files
 from monai_ept.files import full_disk_is_said
 from monai_ept.model import TunedViT
-from monai_ept.reporting.numbers import bytes_of, seconds
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
 from monai_ept.shipped import list_shipped, shipped_path
@@ -58,12 +57,12 @@ class Shipped:
         sent, expected = self.shipment, self.shipment.expected
         models = sorted((self.folder / "models").iterdir())
         passes = len(test_views(sent.network.views))
-        each = f" ({passes} views, {seconds(self.seconds / passes)} each)" if passes > 1 else ""
+        each = f": {passes} views of {1000 * self.seconds / passes:,.0f} ms" if passes > 1 else ""
         worst = ", ".join(f"model.{name} {value:.1g}" for name, value in self.differences.items())
         return "\n".join(
             [
-                f"shipped   {self.folder}: {', '.join(f'{one.name} ({bytes_of(one.stat().st_size)})' for one in models)}",
-                f"an image  {seconds(self.seconds)} on this CPU{each}",
+                f"shipped   {self.folder}: {', '.join(map(_with_size, models))}",
+                f"an image  {1000 * self.seconds:,.0f} ms on this CPU{each}",
                 f"checked   on {len(expected.records)} of {expected.total} images, without monai_ept, against "
                 f"{expected.source}; largest difference of a probability: {worst}",
                 f"run it    cd {self.folder} && python -m monai.bundle run --config_file configs/inference.json "
@@ -141,6 +140,10 @@ def ship(
         differences = verify(shipment)
         place.deliver()
     return Shipped(place.folder, shipment, differences, _seconds_of_an_image(network))
+
+
+def _with_size(path: Path) -> str:
+    return f"{path.name} ({path.stat().st_size / 1e6:,.0f} MB)"
 
 
 def _seconds_of_an_image(network: TunedViT) -> float:

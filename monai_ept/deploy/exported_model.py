@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,8 @@ def check_formats(formats: Any) -> tuple[str, ...]:
 
 def folded(network: TunedViT) -> TunedViT:
     """The network in evaluation mode, with its methods folded where they can be."""
-    try:
+    with contextlib.suppress(ValueError):  # where there is nothing to fold
         network = network.fold()
-    except ValueError:  # nothing to fold
-        pass
     return network.eval().requires_grad_(False)
 
 

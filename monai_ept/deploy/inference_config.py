@@ -61,7 +61,8 @@ def _inference(shipment: Shipment) -> dict[str, Any]:
         "is_dicom": "$lambda path: path.is_file() and open(path, 'rb').read(132)[128:] == b'DICM'",
         "files": (
             "$[path for path in sorted([*pathlib.Path(@dataset_dir).rglob('*'), pathlib.Path(@dataset_dir)]) if "
-            "path.is_file() and path.name[0] != '.' and (path.name.lower().endswith(tuple(@suffixes)) or @is_dicom(path))]"
+            "path.is_file() and path.name[0] != '.' and "
+            "(path.name.lower().endswith(tuple(@suffixes)) or @is_dicom(path))]"
         ),
         "datalist": _datalist(dims),
         "preprocessing": plain_preprocessing(transforms),

@@ -38,7 +38,7 @@ def plain_preprocessing(transforms: Compose) -> dict[str, Any]:
     dims = next(step.spatial_dims for step in transforms.transforms if isinstance(step, LoadRecordd))
     steps = [plain for step in transforms.transforms for plain in _plain(step, dims)]
     # Empty meta data, since MONAI Deploy and MONAI Label ask each image for them.
-    steps.append(_step("EnsureTyped", dtype="$torch.float32", track_meta=True))
+    steps[-1] = _step("EnsureTyped", dtype="$torch.float32", track_meta=True)
     return {"_target_": "monai.transforms.Compose", "transforms": steps}
 
 
@@ -53,7 +53,7 @@ def _each(expression: str) -> dict[str, Any]:
 
 @singledispatch
 def _plain(step: Any, dims: int) -> list[dict[str, Any]]:
-    raise TypeError(f"{type(step).__name__} is no transform that a bundle of plain MONAI can hold: use eval_transforms.")
+    raise TypeError(f"{type(step).__name__} is no transform that plain MONAI has words for: use eval_transforms.")
 
 
 @_plain.register
@@ -80,7 +80,7 @@ def _reader(name: str, needs: str = "", **settings: Any) -> dict[str, Any]:
 
 @_plain.register
 def _(step: Orientationd, dims: int) -> list[dict[str, Any]]:
-    labels = [list(pair) for pair in step.ornt_transform.labels]
+    labels = [list(pair) for pair in step.ornt_transform.labels or ()]
     return [_step("Orientationd", axcodes=step.ornt_transform.axcodes, labels=labels)]
 
 
@@ -125,7 +125,7 @@ def _(step: Lambdad, dims: int) -> list[dict[str, Any]]:
 
 @_plain.register
 def _(step: NormalizeIntensityd, dims: int) -> list[dict[str, Any]]:
-    known = step.normalizer
+    known: Any = step.normalizer
     numbers = {"subtrahend": known.subtrahend.tolist(), "divisor": known.divisor.tolist()}
     return [_step("NormalizeIntensityd", **numbers, channel_wise=True)]
 

@@ -12,7 +12,7 @@ __all__: list[str] = []
 class _Absent:
     """Stands before all that finds modules, and lets ours not be found."""
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ANN001, ANN201, a finder's
+    def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "monai_ept":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
@@ -40,7 +40,7 @@ def _run(bundle: str, images: list, formats: list, sigmoid: bool, out: str) -> N
         workflow.finalize()
 
 
-def _onnx(workflow, model, out, sigmoid: bool) -> None:  # noqa: ANN001
+def _onnx(workflow, model, out, sigmoid: bool) -> None:
     """MONAI has no network of ONNX: its transforms, then the runtime."""
     import numpy
     import onnxruntime
@@ -52,7 +52,8 @@ def _onnx(workflow, model, out, sigmoid: bool) -> None:  # noqa: ANN001
         (answer,) = session.run(None, {"image": numpy.asarray(batch["image"].as_tensor())})
         logits = torch.from_numpy(answer)
         probabilities = logits.sigmoid() if sigmoid else logits.softmax(-1)
-        rows += [",".join(map(str, [one, *said])) for one, said in zip(batch["id"], probabilities.tolist(), strict=True)]
+        answers = zip(batch["id"], probabilities.tolist(), strict=True)
+        rows += [",".join(map(str, [identity, *answer])) for identity, answer in answers]
     out.mkdir(parents=True)
     out.joinpath("predictions.csv").write_text("\n".join(["id", *rows]) + "\n", encoding="utf-8")
 

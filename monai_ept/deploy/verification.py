@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Whether a shipped bundle gives the probabilities of the training's evaluation, where this package is not to be had."""
+"""Whether a shipped bundle says what the training's evaluation says, in a process that cannot import this package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import numpy as np
 from monai.data import Dataset
 
 from monai_ept.data import RecordSet, SeededDataLoader
-from monai_ept.data.records import Record
 from monai_ept.deploy.shipment import Expected, Shipment
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.model import TunedViT
@@ -93,7 +92,9 @@ def verify(shipment: Shipment) -> dict[str, float]:
     """
     expected = shipment.expected
     with tempfile.TemporaryDirectory() as place:
-        paths = [_as_file(record["image"], Path(place) / f"{index}.npy") for index, record in enumerate(expected.records)]
+        paths = [
+            _as_file(record["image"], Path(place) / f"{index}.npy") for index, record in enumerate(expected.records)
+        ]
         asked = {
             "bundle": str(shipment.folder),
             "images": paths,

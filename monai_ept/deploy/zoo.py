@@ -31,7 +31,7 @@ def check_version(version: str) -> str:
 
 
 def write_zoo_files(shipment: Shipment) -> None:
-    """Write ``configs/logging.conf``, and ``large_files.yml`` of what is too large for the Zoo, where it is asked for."""
+    """Write ``configs/logging.conf``, and ``large_files.yml`` of what the Zoo's repository does not take."""
     if not shipment.zoo:
         return
     shared = shipped_path("bundle", list_shipped("bundle")[0]) / "configs" / "logging.conf"
@@ -85,7 +85,7 @@ def push(folder: Path, repository: str, version: str) -> str:
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         said = " ".join(str(error).split())[:200]
         raise ConnectionError(
-            f"{folder} is shipped and was not pushed to {repository} ({said}): log in with `hf auth login`, and push it "
-            f"with python -m monai.bundle push_to_hf_hub --repo {repository} --name {folder.name} "
+            f"{folder} is shipped and was not pushed to {repository} ({said}): log in with `hf auth login`, and push "
+            f"it with python -m monai.bundle push_to_hf_hub --repo {repository} --name {folder.name} "
             f"--bundle_dir {folder.parent} --version {version}."
         ) from None

@@ -67,8 +67,11 @@ KINDS = {
     "predictions": Kind("predictions", ("predictions.csv",), ("predictions.csv",), "--output_dir"),
     "export": Kind("an exported model", ("model.pt",), ("model.pt", "model.ts", "model.onnx"), "--export_dir"),
     "shipped": Kind(
-        *("a shipped bundle", ("models/model.pt & configs/inference.json",)),
-        *(("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "application"), "--to", "--overwrite"),
+        "a shipped bundle",
+        ("models/model.pt & configs/inference.json",),
+        ("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "application"),
+        "--to",
+        "--overwrite",
     ),
     "sweep": Kind("a sweep", ("sweep.yaml",)),
     "bundle": Kind("a bundle", ("configs/metadata.json",)),
