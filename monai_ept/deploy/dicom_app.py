@@ -5,8 +5,8 @@ DICOM images in, DICOM structured reports out, by the bundle that this file was 
 
     python app/dicom_app.py --input FOLDER_OF_DICOM --output FOLDER
 
-It needs PyTorch, MONAI and pydicom: neither monai_ept nor MONAI Deploy. Each series gets one report; what cannot be read is
-said, and makes the exit status 1, when all else is done.
+It needs PyTorch, MONAI and pydicom: neither monai_ept nor MONAI Deploy. Each series gets one report; what cannot be
+read is said, and makes the exit status 1, when all else is done.
 """
 
 from __future__ import annotations

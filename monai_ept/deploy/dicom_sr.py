@@ -14,7 +14,6 @@ import datetime
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 __all__ = ["SCHEME", "write_dicom_sr"]
@@ -24,20 +23,19 @@ SCHEME = "99MONAI_EPT"
 CAUTION = "Output of a model for research, not validated for diagnosis."
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
-# Modules Patient, General Study and Patient Study, and who may have taken names out of them.
-COPIED = (
-    "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex OtherPatientIDs PatientAge PatientSize "
-    "PatientWeight PatientIdentityRemoved DeidentificationMethod StudyInstanceUID StudyDate StudyTime StudyDescription "
-    "StudyID ReferringPhysicianName AccessionNumber IssuerOfAccessionNumberSequence"
-).split()
-# What must be there, though it may be empty.
-EMPTY = (
-    "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber"
-).split()
+# Of the modules Patient and General Study: what must be there, if empty; and what is copied where it is there.
+REQUIRED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
+    *("StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+OPTIONAL = (
+    *("StudyInstanceUID", "StudyDescription", "PatientAge", "IssuerOfPatientID", "IssuerOfAccessionNumberSequence"),
+    *("PatientIdentityRemoved", "DeidentificationMethod"),
+)
 
 
 def write_dicom_sr(
-    findings: Iterable[tuple[Mapping[str, Any], Any]], path: str | os.PathLike, *, model: Mapping[str, str]
+    findings: Iterable[tuple[Mapping[str, Any], Any]], path: str | os.PathLike, *, model: Mapping[str, Any]
 ) -> str:
     """
     Write what a network says of the images of one study.
@@ -56,23 +54,23 @@ def write_dicom_sr(
 
     Example::
 
-        dataset = pydicom.dcmread("image.dcm")
-        write_dicom_sr([({"class": "nevus", "probability": 0.8, "probabilities": {"nevus": 0.8, "other": 0.2}}, dataset)],
-                       "report.dcm", model={"name": "derm", "version": "0.1.0", "fingerprint": "1f2e3d4c"})
+        said = {"class": "nevus", "probability": 0.8, "probabilities": {"nevus": 0.8, "melanoma": 0.2}}
+        model = {"name": "derm", "version": "0.1.0", "fingerprint": "1f2e3d4c"}
+        write_dicom_sr([(said, pydicom.dcmread("image.dcm"))], "report.dcm", model=model)
     """
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     pairs = [(said, [sources] if isinstance(sources, Dataset) else list(sources)) for said, sources in findings]
     images = [one for _, sources in pairs for one in sources]
     _check(images)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = COMPREHENSIVE_SR
+    meta.MediaStorageSOPClassUID = UID(COMPREHENSIVE_SR)
     meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     report = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     report.SpecificCharacterSet = "ISO_IR 192"
-    report.SOPClassUID, report.SOPInstanceUID = COMPREHENSIVE_SR, meta.MediaStorageSOPInstanceUID
+    report.SOPClassUID, report.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     _copy(images[0], report)
     _describe(report, model)
     report.CurrentRequestedProcedureEvidenceSequence = _evidence(images)
@@ -85,7 +83,11 @@ def _check(images: Sequence[Any]) -> None:
     if not images:
         raise ValueError("a report needs an image that it can refer to.")
     for image in images:
-        missing = [name for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID") if not image.get(name)]
+        missing = [
+            name
+            for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+            if not image.get(name)
+        ]
         if missing:
             raise ValueError(f"an image has no {missing[0]}, so that no report can refer to it.")
     if len({image.StudyInstanceUID for image in images}) > 1:
@@ -93,14 +95,14 @@ def _check(images: Sequence[Any]) -> None:
 
 
 def _copy(image: Any, report: Any) -> None:
-    for name in EMPTY:
-        setattr(report, name, "")
-    for name in COPIED:
+    for name in (*REQUIRED, *OPTIONAL):
         if name in image:
             report[name] = image[name]
+        elif name in REQUIRED:
+            setattr(report, name, "")
 
 
-def _describe(report: Any, model: Mapping[str, str]) -> None:
+def _describe(report: Any, model: Mapping[str, Any]) -> None:
     """The modules of series, equipment and document."""
     from pydicom.uid import generate_uid
 
@@ -108,7 +110,7 @@ def _describe(report: Any, model: Mapping[str, str]) -> None:
     report.Modality = "SR"
     report.SeriesInstanceUID = generate_uid(prefix=None)
     report.SeriesNumber, report.InstanceNumber = 1, 1
-    report.SeriesDescription = f"{_text(model['name'], 30)}: {CAUTION}"[:64]
+    report.SeriesDescription = _text(f"Research, not for diagnosis: {model['name']}")
     report.Manufacturer = "monai_ept"
     report.ManufacturerModelName = _text(model["name"])
     report.DeviceSerialNumber = _text(model["fingerprint"])
@@ -136,13 +138,19 @@ def _reference(image: Any) -> Any:
     return _dataset(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID)
 
 
-def _tree(pairs: Sequence[tuple[Mapping[str, Any], list[Any]]], first: Any, model: Mapping[str, str]) -> Any:
+def _tree(pairs: Sequence[tuple[Mapping[str, Any], list[Any]]], first: Any, model: Mapping[str, Any]) -> Any:
     version = _text(model["fingerprint"], 16)
     # The same for every report of the model.
-    device = f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, ' '.join((model['name'], model['version'], model['fingerprint']))).int}"
+    device = (
+        f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, ' '.join((model['name'], model['version'], model['fingerprint']))).int}"
+    )
     about = "HAS OBS CONTEXT"
     content = [
-        _code("HAS CONCEPT MOD", _dcm("121049", "Language of Content Item and Descendants"), _coded("en", "RFC5646", "English")),
+        _code(
+            "HAS CONCEPT MOD",
+            _dcm("121049", "Language of Content Item and Descendants"),
+            _coded("en", "RFC5646", "English"),
+        ),
         _code(about, _dcm("121005", "Observer Type"), _dcm("121007", "Device")),
         _item(about, "UIDREF", _dcm("121012", "Device Observer UID"), UID=device),
         _item(about, "TEXT", _dcm("121013", "Device Observer Name"), TextValue=f"{model['name']} {model['version']}"),
@@ -158,7 +166,7 @@ def _tree(pairs: Sequence[tuple[Mapping[str, Any], list[Any]]], first: Any, mode
     return root
 
 
-def _group(number: int, said: Mapping[str, Any], sources: Sequence[Any], model: Mapping[str, str], version: str) -> Any:
+def _group(number: int, said: Mapping[str, Any], sources: Sequence[Any], model: Mapping[str, Any], version: str) -> Any:
     """What is said of one image: measurement group, template 1501."""
     from pydicom.uid import generate_uid
 
@@ -174,12 +182,17 @@ def _group(number: int, said: Mapping[str, Any], sources: Sequence[Any], model: 
         *([_code("CONTAINS", _dcm("121071", "Finding"), codes[chosen])] if isinstance(chosen, str) else []),
         _item("HAS CONCEPT MOD", "TEXT", _dcm("111001", "Algorithm Name"), TextValue=model["name"]),
         _item("HAS CONCEPT MOD", "TEXT", _dcm("111003", "Algorithm Version"), TextValue=model["version"]),
-        *(_item("CONTAINS", "IMAGE", _coded("260753009", "SCT", "Source"), ReferencedSOPSequence=[_reference(one)]) for one in sources),
+        *(
+            _item("CONTAINS", "IMAGE", _coded("260753009", "SCT", "Source"), ReferencedSOPSequence=[_reference(one)])
+            for one in sources
+        ),
     ]
     for index, (name, value) in enumerate(said["probabilities"].items()):
         items.append(_number(ours(f"probability-{index}", f"Probability of {name}"), value))
     if not isinstance(chosen, str):
-        items += [_code("CONTAINS", ours("label", "Label from a probability of 0.5 on"), codes[name]) for name in chosen]
+        items += [
+            _code("CONTAINS", ours("label", "Label from a probability of 0.5 on"), codes[name]) for name in chosen
+        ]
     if "set" in said:
         items += [_code("CONTAINS", ours("in-set", "In the prediction set"), codes[name]) for name in said["set"]]
         answer = ("373066001", "Yes") if said["sure"] else ("373067005", "No")
@@ -227,7 +240,9 @@ def _code(relation: str, name: Any, value: Any) -> Any:
 def _number(name: Any, value: float) -> Any:
     unit = _coded("1", "UCUM", "no units")
     # Eight digits for those who read text, all of them for those who compute.
-    measured = _dataset(NumericValue=f"{value:.8f}", FloatingPointValue=float(value), MeasurementUnitsCodeSequence=[unit])
+    measured = _dataset(
+        NumericValue=f"{value:.8f}", FloatingPointValue=float(value), MeasurementUnitsCodeSequence=[unit]
+    )
     return _item("CONTAINS", "NUM", name, MeasuredValueSequence=[measured])
 
 
