@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.utils import optional_import
 
 from monai_ept.checks import check_whole
 from monai_ept.data import RecordSet
@@ -21,7 +22,7 @@ from monai_ept.deploy.exported_model import check_formats, folded, write_models
 from monai_ept.deploy.inference_config import write_configs
 from monai_ept.deploy.model_card import write_documents
 from monai_ept.deploy.shipment import Shipment
-from monai_ept.deploy.verification import expected_of, verify
+from monai_ept.deploy.verification import expected_of, process_without_us, verify
 from monai_ept.deploy.zoo import check_version, write_zoo_files
 from monai_ept.files import full_disk_is_said
 from monai_ept.model import TunedViT
@@ -121,11 +122,17 @@ def ship(
 
         shipped = ship(FitResult.load("runs/first"), "first_classification", formats=["ts", "onnx"])
     """
+    if not optional_import("pydicom")[1]:
+        raise ImportError("a shipped bundle reads DICOM, with pydicom: pip install monai_ept[dicom].")
     wanted = check_formats(formats)
     check_version(version)
     if check is not None:
         check_whole("check", check)
-    with ResultFolder(to, "shipped", overwrite=overwrite) as place, full_disk_is_said(to):
+    with (
+        ResultFolder(to, "shipped", overwrite=overwrite) as place,
+        full_disk_is_said(to),
+        process_without_us() as other,
+    ):
         original = training.network(pretrained)
         network = folded(original)
         shipment = Shipment(
@@ -144,7 +151,7 @@ def ship(
         )
         for write in PARTS:
             write(shipment)
-        differences = verify(shipment)
+        differences = verify(shipment, other)
         place.deliver()
     return Shipped(place.folder, shipment, differences, _seconds_of_an_image(network))
 

@@ -50,7 +50,7 @@ def _inference(shipment: Shipment) -> dict[str, Any]:
     suffixes = [*(IMAGE_SUFFIXES if dims == 2 else ()), *NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".npy"]
     known = {name: NETWORKS[name] for name in shipment.formats if name in NETWORKS}
     return {
-        "imports": ["$import pathlib", *(["$import PIL.ImageOps"] if dims == 2 else [])],
+        "imports": ["$import pathlib", *(["$from PIL import ImageOps"] if dims == 2 else [])],
         "bundle_root": ".",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "dataset_dir": "images",

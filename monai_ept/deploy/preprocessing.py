@@ -18,16 +18,22 @@ _GREY = "torch.tensor([0.299, 0.587, 0.114])"  # as in RepairChannelsd
 _UPRIGHT = (
     "$lambda picture: (lambda upright: upright if upright.mode in ('L', 'RGB', 'I', 'I;16', 'F') else "
     "upright.convert({'1': 'L', 'LA': 'L', 'La': 'L', 'I;16B': 'I', 'I;16L': 'I;16', 'I;16N': 'I;16'}"
-    ".get(upright.mode, 'RGB')))(PIL.ImageOps.exif_transpose(picture))"
+    ".get(upright.mode, 'RGB')))(ImageOps.exif_transpose(picture))"
 )
+# Where its readers fail, LoadImage goes on with MONAI's defaults, which put columns first, and says nothing.
+_OF_ANOTHER = (
+    "any((key == 'format' and value not in (None, 'none')) or '|' in str(key) or str(key).startswith('ITK') "
+    "for key, value in getattr(x, 'meta', {}).items())"
+)
+_REFUSAL = "this file cannot be read as the training has read its images"
 
 
 def plain_preprocessing(transforms: Compose) -> dict[str, Any]:
     """
     What ``eval_transforms`` returns, as the configuration of a ``Compose`` of MONAI's own transforms.
 
-    What MONAI has no transform for is a ``Lambdad`` with one expression in it. The expressions need ``PIL.ImageOps``
-    imported for pictures, and what MONAI's parser knows by itself.
+    What MONAI has no transform for is a ``Lambdad`` with one expression in it. Those of pictures need ``ImageOps``
+    of Pillow imported, all others what MONAI's parser knows by itself.
 
     Args:
         transforms: the transforms.
@@ -58,24 +64,23 @@ def _plain(step: Any, dims: int) -> list[dict[str, Any]]:
 
 @_plain.register
 def _(step: LoadRecordd, dims: int) -> list[dict[str, Any]]:
-    readers = [_reader("NumpyReader"), _reader("NibabelReader", "nibabel")]
+    readers = [_reader("NumpyReader"), _reader("NibabelReader")]
     # With all of the header, which says whether bone is bright.
-    dicom = _reader("PydicomReader", "pydicom", swap_ij=False, prune_metadata=False)
+    dicom = _reader("PydicomReader", swap_ij=False, prune_metadata=False)
     if dims == 2:
         readers += [dicom, _reader("PILReader", converter=_UPRIGHT, reverse_indexing=False)]
     else:
         readers.insert(1, dicom)
     return [
         _step("LoadImaged", reader=readers, dtype=None, image_only=True),  # MONAI tries the last reader first
+        _each(f"(x if not {_OF_ANOTHER} else (_ for _ in ()).throw(ValueError({_REFUSAL!r})))"),
         _each("x.max() + x.min() - x if 'MONOCHROME1' in str(getattr(x, 'meta', {}).get('00280004')) else x"),
         _each(f"x[None] if x.ndim == {dims} else x.movedim(-1 if x.shape[-1] <= 4 else 0, 0)"),
     ]
 
 
-def _reader(name: str, needs: str = "", **settings: Any) -> dict[str, Any]:
-    """A reader, left out where what it needs is not installed."""
-    absent = {"_disabled_": f"$not monai.utils.optional_import('{needs}')[1]"} if needs else {}
-    return {"_target_": f"monai.data.{name}", **settings, **absent}
+def _reader(name: str, **settings: Any) -> dict[str, Any]:
+    return {"_target_": f"monai.data.{name}", **settings}
 
 
 @_plain.register

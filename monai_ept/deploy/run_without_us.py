@@ -17,12 +17,10 @@ class _Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def _run(bundle: str, images: list, formats: list, sigmoid: bool, out: str) -> None:
-    from monai.bundle import ConfigWorkflow
-
+def _run(workflow_class, bundle: str, images: list, formats: list, sigmoid: bool, out: str) -> None:
     for name in formats:
         changes = {} if name == "onnx" else {"network_def": f"@networks#{name}"}
-        workflow = ConfigWorkflow(
+        workflow = workflow_class(
             config_file=str(pathlib.Path(bundle, "configs", "inference.json")),
             workflow_type="infer",
             logging_file=False,
@@ -60,4 +58,6 @@ def _onnx(workflow, model, out, sigmoid: bool) -> None:
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, _Absent())
-    _run(**json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
+    from monai.bundle import ConfigWorkflow
+
+    _run(ConfigWorkflow, **json.loads(sys.stdin.read()))

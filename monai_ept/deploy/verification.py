@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from monai_ept.reporting.csv_file import original_cell
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["TOLERANCE", "expected_of", "verify"]
+__all__ = ["TOLERANCE", "expected_of", "process_without_us", "verify"]
 
 TOLERANCE = 1e-5
 _PROGRAM = Path(__file__).with_name("run_without_us.py")
@@ -77,12 +78,27 @@ def _tempered(probabilities: np.ndarray, temperature: float, task: str) -> np.nd
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def verify(shipment: Shipment) -> dict[str, float]:
+@contextmanager
+def process_without_us() -> Iterator[subprocess.Popen]:
+    """A process that cannot import this package; it begins to import MONAI, which takes seconds, and waits."""
+    # Isolated, so that neither the working directory nor PYTHONPATH leads to us.
+    command = [sys.executable, "-I", "-W", "ignore", str(_PROGRAM)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def verify(shipment: Shipment, process: subprocess.Popen) -> dict[str, float]:
     """
     Let each of the formats predict the images in a process that cannot import this package.
 
     Args:
         shipment: what is shipped, complete.
+        process: that process.
 
     Raises:
         ValueError: when the files do not run, or differ.
@@ -102,13 +118,10 @@ def verify(shipment: Shipment) -> dict[str, float]:
             "sigmoid": shipment.multilabel,
             "out": place,
         }
-        request = Path(place) / "request.json"
-        request.write_text(json.dumps(asked), encoding="utf-8")
-        # Isolated, so that neither the working directory nor PYTHONPATH leads to us.
-        done = subprocess.run([sys.executable, "-I", str(_PROGRAM), str(request)], capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-            raise ValueError(f"the shipped files do not run without monai_ept, and nothing was shipped: {said}")
+        _, said = process.communicate(json.dumps(asked))
+        if process.returncode:
+            last = (said.strip().splitlines() or ["nothing was said"])[-1]
+            raise ValueError(f"the shipped files do not run without monai_ept, and nothing was shipped: {last}")
         differences = {}
         for name in shipment.formats:
             with open(Path(place) / name / "predictions.csv", newline="", encoding="utf-8") as file:
