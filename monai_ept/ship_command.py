@@ -17,7 +17,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="RUN", help="folder of a training, or run in MLflow")
     parser.add_argument("--to", metavar="FOLDER", required=True, help="the bundle; its name is that of the folder")
     parser.add_argument("--formats", nargs="+", default=["ts"], metavar="F", help="ts, pt2, onnx (ts)")
-    parser.add_argument("--check", default="16", metavar="N", help="on so many images of the evaluation, or all (16)")
+    parser.add_argument("--check", default="8", metavar="N", help="images of the evaluation, or all (%(default)s)")
     parser.add_argument("--zoo", action="store_true", help="add what MONAI's Model Zoo asks for")
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help="push the bundle to the Hugging Face hub")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that was shipped there before")

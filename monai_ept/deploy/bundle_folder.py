@@ -84,7 +84,7 @@ def ship(
     to: str | os.PathLike,
     *,
     formats: Sequence[str] = ("ts",),
-    check: int | None = 16,
+    check: int | None = 8,
     data: RecordSet | None = None,
     pretrained: Any = None,
     name: str | None = None,

@@ -35,7 +35,7 @@ def check_formats(formats: Any) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(check_choice("formats", one, FORMATS) for one in formats))
     if not {"ts", "pt2"} & set(wanted):
         raise ValueError("a bundle of MONAI runs model.ts or model.pt2: ask for one of them, --formats ts onnx.")
-    if "onnx" in wanted and not all(optional_import(name)[1] for name in ("onnx", "onnxruntime")):
+    if "onnx" in wanted and not (optional_import("onnx")[1] and optional_import("onnxruntime")[1]):
         raise ImportError("onnx and onnxruntime write and check ONNX: pip install monai_ept[onnx].")
     return wanted
 

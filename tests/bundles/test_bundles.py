@@ -20,6 +20,7 @@ from PIL import Image
 from monai_ept.bundle import find_training
 from monai_ept.delta import read_delta
 from tests.bundles.cases import ROOT, SMALL, config
+from tests.bundles.zoo import HEADINGS, SCHEMA
 from tests.dicom_files import write_dicom
 from tools.bundles import bundle_files
 
@@ -33,66 +34,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 BUNDLES = sorted(folder.name for folder in ROOT.iterdir() if (folder / "configs").is_dir())
-
-HEADINGS = (
-    "# Model Overview",
-    "## Data",
-    "### Preprocessing",
-    "## Training configuration",
-    "### Input",
-    "### Output",
-    "## Performance",
-    "## MONAI Bundle Commands",
-    "# References",
-    "# License",
-)
-
-# What MONAI's published schema asks of a bundle's metadata, as far as it concerns ours.
-TENSOR = {
-    "type": "object",
-    "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data"],
-    "properties": {
-        "num_channels": {"type": "integer", "minimum": 1},
-        "spatial_shape": {"type": "array", "items": {"type": ["integer", "string"]}},
-        "dtype": {"enum": ["float32"]},
-        "value_range": {"type": "array", "items": {"type": "number"}},
-        "is_patch_data": {"type": "boolean"},
-        "channel_def": {"type": "object", "additionalProperties": {"type": "string"}},
-    },
-}
-VERSION = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
-SCHEMA = {
-    "type": "object",
-    "required": [
-        "schema",
-        "version",
-        "changelog",
-        "monai_version",
-        "pytorch_version",
-        "numpy_version",
-        "required_packages_version",
-        "name",
-        "task",
-        "description",
-        "authors",
-        "copyright",
-        "network_data_format",
-    ],
-    "properties": {
-        **dict.fromkeys(("version", "monai_version", "pytorch_version", "numpy_version"), VERSION),
-        "changelog": {"type": "object", "minProperties": 1},
-        "required_packages_version": {"type": "object", "required": ["monai_ept"]},
-        "network_data_format": {
-            "type": "object",
-            "properties": {
-                "inputs": {"type": "object", "required": ["image"], "additionalProperties": TENSOR},
-                "outputs": {"type": "object", "required": ["pred"], "additionalProperties": TENSOR},
-            },
-            "required": ["inputs", "outputs"],
-        },
-    },
-}
-
 
 LIVES = ("ept_chest", "ept_volume")
 """Several findings in an image, and volumes. ept_derm lives in test_command_line.py, and the others differ in words."""
@@ -158,7 +99,7 @@ def test_metadata(bundle, tmp_path):
     path = config(bundle, "metadata.json")
     verify_metadata(meta_file=path, filepath=str(schema))
     about = json.loads((ROOT / bundle / "configs" / "metadata.json").read_text())
-    assert about["version"] in about["changelog"]
+    assert about["version"] in about["changelog"] and "monai_ept" in about["required_packages_version"]
     pred = about["network_data_format"]["outputs"]["pred"]
     settings = yaml.safe_load((ROOT / bundle / "configs" / "train.yaml").read_text())
     assert list(pred["channel_def"].values()) == settings["class_names"]
