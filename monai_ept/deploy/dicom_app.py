@@ -106,9 +106,11 @@ def report(bundle: Any, headers: Sequence[Any], output: Path) -> tuple[str, list
         what was said, and what is wrong.
     """
     findings, problems, lines = [], [], []
-    for sources in [list(headers)] if bundle.about["spatial_dims"] == 3 else [[one] for one in headers]:
+    volume = bundle.about["spatial_dims"] == 3
+    for sources in [list(headers)] if volume else [[one] for one in headers]:
         with tempfile.TemporaryDirectory() as place:
             try:
+                _check_kind(sources[0], volume)
                 found = bundle.answer(as_one_path(sources, place))
             except Exception as error:  # whatever a reader makes of a broken file
                 problems.append(f"{sources[0].filename}: cannot be predicted ({_said(error)})")
@@ -127,6 +129,14 @@ def report(bundle: Any, headers: Sequence[Any], output: Path) -> tuple[str, list
         except (OSError, ValueError) as error:
             problems.append(f"{headers[0].filename}: no report can be written ({_said(error)})")
     return "\n".join(lines), problems
+
+
+def _check_kind(header: Any, volume: bool) -> None:
+    """Refuse what MONAI's reader would take for something else."""
+    if header.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise ValueError("its pixels are numbers of a palette: convert it to RGB first")
+    if not volume and int(header.get("NumberOfFrames") or 1) > 1:
+        raise ValueError(f"it holds {header.NumberOfFrames} frames, and an image is one")
 
 
 def _digits(value: Any) -> str:

@@ -41,7 +41,8 @@ def bundle(tmp_path_factory):
     torch.manual_seed(0)
     net = TunedViT("test_vit", 2, method="ept", prompt_length=2, img_size=64, class_names=data.class_names)
     split = few_shot_split(data, 3)
-    training = fit(net, split, out_dir=place / "run", track=False, progress=False)
+    recipe = {"name": "default", "num_resamples": 20}
+    training = fit(net, split, recipe=recipe, out_dir=place / "run", track=False, progress=False)
     net.eval()
     shipment = Shipment(
         folder=place / "bundle",
@@ -124,12 +125,23 @@ def test_what_cannot_be_read_is_said_and_all_else_is_done(bundle, dicom, tmp_pat
     bare = pydicom.dcmread(folder / "second" / "IM3")
     del bare.StudyInstanceUID
     bare.save_as(folder / "second" / "IM3")
+    for name, tags in {
+        "frames": {"NumberOfFrames": 3, "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1},
+        "palette": {"PhotometricInterpretation": "PALETTE COLOR", "SamplesPerPixel": 1},
+    }.items():
+        file = pydicom.dcmread(folder / "first" / "IM1")
+        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        for tag, value in tags.items():
+            setattr(file, tag, value)
+        file.save_as(folder / "first" / name)
     series, problems = find_series(folder)
     for headers in series.values():
         problems += report(Bundle(bundle[0]), headers, tmp_path / "reports")[1]
-    assert [problem.split(": ")[0].rpartition("/")[2] for problem in problems] == ["broken.dcm", "IM0", "IM3"]
-    assert "cannot be read" in problems[0] and "cannot be predicted" in problems[1]
-    assert problems[2].endswith("an image has no StudyInstanceUID, so that no report can refer to it.)")
+    names = [problem.split(": ")[0].rpartition("/")[2] for problem in problems]
+    assert names == ["broken.dcm", "IM0", "frames", "palette", "IM3"]
+    said = ["cannot be read", "cannot be predicted", "it holds 3 frames, and an image is one", "numbers of a palette"]
+    said += ["an image has no StudyInstanceUID, so that no report can refer to it.)"]
+    assert all(what in problem for what, problem in zip(said, problems, strict=True))
     (path,) = (tmp_path / "reports").iterdir()
     assert len(said_in(path)) == 2 and said_in(path).keys() < written.keys()
 
