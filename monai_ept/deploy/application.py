@@ -17,13 +17,13 @@ __all__ = ["write_application"]
 
 PACKAGE = Path(__file__).parents[1]
 PROGRAMS = {
-    "app.py": "deploy/sdk_app.py",
     "dicom_app.py": "deploy/dicom_app.py",
     "dicom_sr.py": "deploy/dicom_sr.py",
     "image_answer.py": "metrics/image_answer.py",
 }
 """What is shipped, by what it is called there; these files import each other and nothing else of ours."""
-DOCUMENTS = {
+TEMPLATES = {
+    "app.py": "app.py.jinja",  # no module of ours: it needs MONAI Deploy
     "README.md": "app_readme.md.jinja",
     "app.yaml": "app.yaml.jinja",
     "requirements.txt": "app_requirements.txt.jinja",
@@ -57,5 +57,5 @@ def write_application(shipment: Shipment) -> None:
         "torchscript": "ts" in shipment.formats,
         "versions": {name: version(name).partition("+")[0] for name in ("torch", "monai", "numpy")},
     }
-    for name, source in DOCUMENTS.items():
+    for name, source in TEMPLATES.items():
         write_whole(folder / name, template(Path(__file__).with_name(source)).render(**content))

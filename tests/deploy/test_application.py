@@ -205,13 +205,13 @@ def test_the_application_runs_where_this_package_cannot_be_imported(bundle, dico
 
 def test_programs_import_each_other_and_nothing_else_of_ours(bundle):
     app = bundle[0] / "app"
-    assert {*PROGRAMS, "__main__.py"} == {path.name for path in app.glob("*.py")}
+    assert {*PROGRAMS, "app.py", "__main__.py"} == {path.name for path in app.glob("*.py")}
     for path in app.glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
         imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         assert not {name for name in imported if name.startswith("monai_ept")}, path
-        local = {Path(name).stem for name in PROGRAMS}
+        local = {"app", *(Path(name).stem for name in PROGRAMS)}
         known = sys.stdlib_module_names | local | {"monai", "torch", "pydicom"}
         assert {name.partition(".")[0] for name in imported} <= known, path
 
