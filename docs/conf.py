@@ -68,6 +68,7 @@ docs/methods
 docs/peft
 docs/metrics
 docs/bundles
+docs/deploy
 docs/mlflow
 docs/analysis
 docs/benchmark

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from monai_ept.__main__ import main
 from monai_ept.runs import FitResult, make_network
+from monai_ept.runs.find_run import finished_run
 from tests.engines.scenes import CLASSES, small_fit
 
 
@@ -38,6 +39,10 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
     assert np.array_equal(*answers) and answers[0].shape == (2, 3)
     assert np.allclose(answers[0].sum(1), 1)
     assert FitResult.load("elsewhere").run_id == result.run_id
+    found, _ = finished_run(result.run_id, tmp_path / "copy")  # with the evaluation, which ship is checked against
+    for name in ("metrics.json", "predictions.csv"):
+        copy, own = (Path(folder, "evaluation", name).read_bytes() for folder in (found.folder, "elsewhere"))
+        assert copy == own
 
 
 @pytest.mark.parametrize(

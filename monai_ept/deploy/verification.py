@@ -18,6 +18,7 @@ import numpy as np
 from monai.data import Dataset
 
 from monai_ept.data import RecordSet, SeededDataLoader
+from monai_ept.data.records import Record
 from monai_ept.deploy.shipment import Expected, Shipment
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.model import TunedViT
@@ -35,7 +36,7 @@ def expected_of(training: FitResult, net: TunedViT, data: RecordSet, number: int
     """
     Images of the training's evaluation with the probabilities that it wrote, spread evenly over its list.
 
-    A training without test images is checked on training images, against its network as it is here.
+    A training without an evaluation is checked against its network as it is here.
 
     Args:
         training: the training.
@@ -46,17 +47,24 @@ def expected_of(training: FitResult, net: TunedViT, data: RecordSet, number: int
     split = training.split(data)
     found = _evaluated(training.folder / "evaluation" / "predictions.csv", training.class_names)
     tested = [record for record in split.test if record["id"] in found]
-    records = tested or list(split.train)
+    records = tested or list(split.test or split.train)
     total = len(records)
     if number is not None and number < total:
         records = [records[index] for index in np.linspace(0, total - 1, number).round().astype(int)]
-    if tested:
-        said = np.array([found[record["id"]] for record in records])
-        return Expected(records, _tempered(said, net.temperature, training.task), "the training's evaluation", total)
+    if not tested:
+        return Expected(records, _predicted(training, net, records), "its network, as there is no evaluation", total)
+    said = np.array([found[record["id"]] for record in records])
+    if net.temperature != 1:  # which was found before the evaluation, or after it
+        later = _tempered(said, net.temperature, training.task)
+        now = _predicted(training, net, records[:1])
+        said = min((said, later), key=lambda one: float(np.abs(one[:1] - now).max()))
+    return Expected(records, said, "the training's evaluation", total)
+
+
+def _predicted(training: FitResult, net: TunedViT, records: Sequence[Record]) -> np.ndarray:
     rows = [{"image": record["image"], "id": record["id"]} for record in records]
     loader = SeededDataLoader(Dataset(rows, network_transforms(net, **training.transform_settings)), batch_size=4)
-    table = predict(net, loader, task=training.task)
-    return Expected(records, table.probabilities, "its network on training images, as it has no test images", total)
+    return predict(net, loader, task=training.task).probabilities
 
 
 def _evaluated(path: Path, class_names: Sequence[str]) -> dict[str, list[float]]:
@@ -68,9 +76,7 @@ def _evaluated(path: Path, class_names: Sequence[str]) -> dict[str, list[float]]
 
 
 def _tempered(probabilities: np.ndarray, temperature: float, task: str) -> np.ndarray:
-    """What they are at a temperature that the network was given after its evaluation."""
-    if temperature == 1:
-        return probabilities
+    """What they are at a temperature that the network was given later."""
     small = np.finfo(np.float64).tiny
     powers = np.maximum(probabilities, small) ** (1 / temperature)
     if task == "multilabel":

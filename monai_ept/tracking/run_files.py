@@ -20,6 +20,8 @@ _NEEDED = {
     "config/training.json",
     "config/settings.json",  # up to 0.1
     "training/history.json",
+    "evaluation/metrics.json",
+    "evaluation/predictions.csv",
 }
 
 
@@ -62,5 +64,7 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
         there = {item.path for part in parts for item in client.list_artifacts(run_id, part)}
         with tempfile.TemporaryDirectory() as scratch:
             for item in sorted(_NEEDED & there):
-                shutil.copy(client.download_artifacts(run_id, item, scratch), folder / Path(item).name)
+                own = item if item.startswith("evaluation/") else Path(item).name  # which has a folder of its own
+                usable_folder((folder / own).parent)
+                shutil.copy(client.download_artifacts(run_id, item, scratch), folder / own)
     return folder

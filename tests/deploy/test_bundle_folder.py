@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import re
@@ -12,7 +13,7 @@ import monai.bundle
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 from monai.data import Dataset
 from PIL import Image
 
@@ -20,6 +21,7 @@ from monai_ept import FitResult, TunedViT, fit
 from monai_ept.__main__ import main
 from monai_ept.data import SeededDataLoader, few_shot_split, load_source
 from monai_ept.deploy import ship
+from monai_ept.deploy.zoo import hub_place, push
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_kinds import what_is_in
@@ -124,6 +126,33 @@ def test_images_of_a_folder(shipped, training, tmp_path):
     records = [{"image": path, "id": path} for path in paths]
     expected = predict(net, SeededDataLoader(Dataset(records, network_transforms(net)), batch_size=2)).probabilities
     np.testing.assert_allclose(list(rows.values()), expected, atol=1e-5)
+
+
+def test_what_monai_label_asks_for(shipped, tmp_path):
+    """As its ``BundleInferTask`` calls what is there; the package itself has too many requirements for a test."""
+    image = tmp_path / "a.png"
+    Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(image)
+    parser = ConfigParser()
+    parser.read_config(shipped.folder / "configs" / "inference.json")
+    parser.config["bundle_root"] = str(shipped.folder)
+    network = copy.deepcopy(parser.get_parsed_content("network_def"))
+    network.load_state_dict(torch.load(shipped.folder / "models" / "model.pt"), strict=True)
+    data = {"image": str(image)}
+    for step in parser.get_parsed_content("preprocessing").transforms:
+        data = step(data)
+    assert "spatial_shape" not in data["image"].meta, "probabilities would be resized to that"
+    data["pred"] = network(data["image"][None])[0].detach()
+    for step in parser.get_parsed_content("postprocessing").transforms:
+        data = step(data)
+    assert data["pred"].array.sum() == pytest.approx(1, abs=1e-6)
+    assert list(data["probabilities"]) == list(shipped.shipment.class_names)
+
+
+def test_where_there_is_no_hub_it_is_said(shipped):
+    before = sorted(path.name for path in shipped.folder.iterdir())
+    with pytest.raises(ConnectionError, match="is shipped and was not pushed to owner/name .* log in with"):
+        push(shipped.folder, hub_place("hf:owner/name"), "1.2.0")
+    assert sorted(path.name for path in shipped.folder.iterdir()) == before
 
 
 def test_a_folder_that_is_there_stays(shipped, training):
