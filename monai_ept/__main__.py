@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from monai_ept import (
     __version__,
     adapt_command,
+    backbones_command,
     check_command,
     methods_command,
     register_command,
@@ -28,6 +29,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = [
     methods_command.COMMAND,
+    backbones_command.COMMAND,
     check_command.COMMAND,
     adapt_command.COMMAND,
     analyze_command.COMMAND,
