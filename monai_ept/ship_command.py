@@ -45,8 +45,8 @@ def _run(args: argparse.Namespace) -> None:
 
     check = None if args.check == "all" else check_whole("--check", _number(args.check))
     repository = hub_place(args.push) if args.push else None
-    licence = _text(args.license)
-    data_licence = _text(args.data_license) or UNSAID
+    licence = _text("--license", args.license)
+    data_licence = _text("--data-license", args.data_license) or UNSAID
     pretrained = {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained)
     with tempfile.TemporaryDirectory() as place:
         training, _ = finished_run(args.training, place, tracking_uri=args.tracking_uri)
@@ -78,8 +78,13 @@ def _number(text: str) -> Any:
         return text
 
 
-def _text(path: str | None) -> str | None:
-    return None if path is None else Path(path).expanduser().read_text(encoding="utf-8")
+def _text(flag: str, path: str | None) -> str | None:
+    from monai_ept.data.image_file import reason
+
+    try:
+        return None if path is None else Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{flag} {path} cannot be read ({reason(error)}): name a file of text.") from None
 
 
 COMMAND = Command(

@@ -87,7 +87,6 @@ def ship(
     check: int | None = 8,
     data: RecordSet | None = None,
     pretrained: Any = None,
-    name: str | None = None,
     version: str = "0.1.0",
     modality: str = "",
     licence: str | None = None,
@@ -105,7 +104,6 @@ def ship(
         check: on how many images of its evaluation the bundle is checked; None for all.
         data: its data, where they are not where the training read them.
         pretrained: weights of the backbone, where they are not where the training read them.
-        name: of the bundle, by default that of the folder.
         version: of the bundle, three numbers.
         modality: of the images, for its metadata.
         licence: text of the bundle's LICENSE, by default the Apache License 2.0.
@@ -137,7 +135,7 @@ def ship(
         network = folded(original)
         shipment = Shipment(
             folder=place.begin(),
-            name=name or place.folder.name,
+            name=place.folder.name,
             training=training,
             original=original,
             network=network,

@@ -12,7 +12,9 @@ from monai_ept.data.views import test_views
 from monai_ept.deploy.shipment import Shipment
 from monai_ept.evaluation.prediction_sets import about_sets
 from monai_ept.files import write_whole
+from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED
+from monai_ept.networks.foundation_models import FOUNDATION_MODELS
 from monai_ept.reporting.markdown import as_text, markdown_table
 from monai_ept.reporting.metrics_table import metric_rows
 from monai_ept.reporting.prose import template
@@ -49,7 +51,7 @@ def _content(shipment: Shipment) -> dict[str, Any]:
         "recipe": {"solve": False, "epochs": 0, **(training.record.get("recipe") or {})},
         "seed": training.record.get("seed", "not recorded"),
         "versions": {key.removeprefix("version."): params[key] for key in params if key.startswith("version.")},
-        "backbone": f"`{original.backbone_name}`",
+        "backbone": _backbone(original),
         "method": " + ".join(_method(method.settings()) for method in original.methods),
         "count": original.count(),
         "readout": original.readout,
@@ -73,6 +75,11 @@ def _content(shipment: Shipment) -> dict[str, Any]:
         "what": WHAT,
         "backbone_licence": _backbone_licence(shipment),
     }
+
+
+def _backbone(net: TunedViT) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in (net.built_from.get("settings") or {}).items())
+    return f"`{net.backbone_name}`" + (f" ({settings})" if settings else "")
 
 
 def _method(settings: dict[str, Any]) -> str:
@@ -111,9 +118,12 @@ def _said(shipment: Shipment) -> list[str]:
 
 def _backbone_licence(shipment: Shipment) -> str:
     """As the weights' own configuration has it, where they are those that it tells of."""
-    settings = shipment.training.record.get("network") or {}
-    if shipment.original.backbone_name == EMBEDDED or settings.get("backbone") == EMBEDDED:
+    settings, name = shipment.training.record.get("network") or {}, shipment.original.backbone_name
+    if EMBEDDED in (name, settings.get("backbone")):
         return "Apache-2.0"
+    medical = [one for one in FOUNDATION_MODELS if name == f"hf-hub:{one.repository}"]
+    if medical:
+        return f"{medical[0].licence}, as its authors name it"
     known = (getattr(shipment.original.vit.module, "pretrained_cfg", None) or {}).get("license")
     if known and str(settings.get("pretrained")).lower() == "true":
         return f"{known}, as timm names it"

@@ -170,7 +170,7 @@ def test_a_folder_that_is_there_stays(shipped, training):
         (["--version", "one"], "version must be three numbers"),
         (["--check", "some"], "--check must be a whole number"),
         (["--push", "owner/name"], "--push takes hf:owner/name"),
-        (["--data-license", "nowhere.txt"], "nowhere.txt"),
+        (["--data-license", "nowhere.txt"], "--data-license nowhere.txt cannot be read"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_nothing_is_made(arguments, says, training, tmp_path, capsys):
