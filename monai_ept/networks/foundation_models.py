@@ -178,12 +178,14 @@ FOUNDATION_MODELS = (
     ),
     FoundationModel(
         "medsiglip", "X-rays, skin, eyes, pathology, CT, MRI", "Health AI Developer Foundations",
-        "google/medsiglip-448", True, "transformers", "vit_so400m_patch14_siglip_224", (0, 1024), 448, 429,
+        "google/medsiglip-448", True, "transformers",
+        "vit_so400m_patch14_siglip_224", (0, 1024), 448, 429,
         {"img_size": 448},
     ),
     FoundationModel(
         "dinov3-l", "photographs, nothing medical", "DINOv3 License",
-        "facebook/dinov3-vitl16-pretrain-lvd1689m", True, "transformers", "vit_large_patch16_dinov3_qkvb", (5, 196), 224, 303,
+        "facebook/dinov3-vitl16-pretrain-lvd1689m", True, "transformers",
+        "vit_large_patch16_dinov3_qkvb", (5, 196), 224, 303,
         {"img_size": 224, "global_pool": "token"},
     ),
 )
