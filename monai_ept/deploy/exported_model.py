@@ -61,7 +61,7 @@ def write_models(shipment: Shipment) -> None:
 
 
 def _torchscript(shipment: Shipment, example: torch.Tensor, path: Path) -> None:
-    traced = torch.jit.trace(shipment.network, example, check_trace=False)
+    traced = torch.jit.trace(shipment.network, example[:1], check_trace=False)
     # With the configurations in it, the file alone is a bundle to MONAI Deploy.
     configs = {"inference.json": (shipment.folder / "configs" / "inference.json").read_bytes()}
     save_net_with_metadata(traced, str(path), meta_values=metadata(shipment), more_extra_files=configs)

@@ -120,11 +120,11 @@ def _backbone_licence(shipment: Shipment) -> str:
     """As the weights' own configuration has it, where they are those that it tells of."""
     settings, name = shipment.training.record.get("network") or {}, shipment.original.backbone_name
     if EMBEDDED in (name, settings.get("backbone")):
-        return "Apache-2.0"
+        return ": Apache-2.0"
     medical = [one for one in FOUNDATION_MODELS if name == f"hf-hub:{one.repository}"]
     if medical:
-        return f"{medical[0].licence}, as its authors name it"
+        return f": {medical[0].licence}, as its authors name it"
     known = (getattr(shipment.original.vit.module, "pretrained_cfg", None) or {}).get("license")
     if known and str(settings.get("pretrained")).lower() == "true":
-        return f"{known}, as timm names it"
-    return "it is not known here"
+        return f": {known}, as timm names it"
+    return ", which is not known here"
