@@ -42,6 +42,7 @@ def _run(args: argparse.Namespace) -> None:
             example=torch.zeros(1, net.vit.in_channels, *net.vit.img_size),
             task=result.task,
             backbone=backbone_recipe(net, result.record["network"] or {}),
+            transforms=result.transform_settings,
             tracking_uri=args.tracking_uri,
         )
     print(f"{made.uri} (mlflow.pyfunc.load_model)")

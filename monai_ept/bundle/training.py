@@ -144,6 +144,7 @@ def _registered(training: Training, result: FitResult, name: str) -> str:
             example=torch.zeros(1, net.vit.in_channels, *net.vit.img_size),
             task=training.task,
             backbone=backbone_recipe(net, training.origin["network"]),
+            transforms=training.origin.get("transforms"),
             tracking_uri=training.tracking.run.uri if training.tracking.run is not None else None,
         )
     except (ValueError, ConnectionError) as error:

@@ -26,7 +26,7 @@ from monai_ept.data.image_transforms import (
 )
 from monai_ept.data.seeded_loader import PerSampleRandom
 
-__all__ = ["eval_transforms", "train_transforms"]
+__all__ = ["eval_transforms", "input_settings", "train_transforms"]
 
 
 def train_transforms(
@@ -133,6 +133,28 @@ def eval_transforms(
         EnsureTyped(image_key, dtype=torch.float32, track_meta=track_meta),
     ]
     return Compose(steps)
+
+
+def input_settings(vit: Any, **options: Any) -> dict[str, Any]:
+    """
+    Arguments of ``eval_transforms`` that fit a network: all of them that decide what it sees.
+
+    Mean, standard deviation and interpolation are those of its pretraining; where nobody knows them (a module without
+    pretrained settings), 0.5 each and bicubic.
+
+    Args:
+        vit: the face of its backbone, ``net.vit``.
+        options: options of ``eval_transforms``, which replace what the network says.
+    """
+    return {
+        "img_size": vit.img_size,
+        "mean": vit.mean or 0.5,
+        "std": vit.std or 0.5,
+        "in_channels": vit.in_channels,
+        "spatial_dims": vit.spatial_dims,
+        "interpolation": vit.interpolation if vit.interpolation in ("bicubic", "bilinear", "nearest") else "bicubic",
+        **options,
+    }
 
 
 def _to_label(label: int | Sequence[int] | torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_ept.deploy.bundle_folder import Shipped, ship
+from monai_ept.deploy.dicom_sr import write_dicom_sr
 from monai_ept.deploy.preprocessing import plain_preprocessing
 
-__all__ = ["Shipped", "plain_preprocessing", "ship"]
+__all__ = ["Shipped", "plain_preprocessing", "ship", "write_dicom_sr"]

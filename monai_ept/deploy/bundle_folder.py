@@ -17,6 +17,7 @@ from monai.utils import optional_import
 from monai_ept.checks import check_whole
 from monai_ept.data import RecordSet
 from monai_ept.data.views import test_views
+from monai_ept.deploy.application import write_application
 from monai_ept.deploy.exported_model import check_formats, folded, write_models
 from monai_ept.deploy.inference_config import write_configs
 from monai_ept.deploy.model_card import write_documents
@@ -31,7 +32,13 @@ from monai_ept.shipped import list_shipped, shipped_path
 
 __all__ = ["PARTS", "Shipped", "ship"]
 
-PARTS: tuple[Callable[[Shipment], None], ...] = (write_configs, write_models, write_documents, write_zoo_files)
+PARTS: tuple[Callable[[Shipment], None], ...] = (
+    write_configs,
+    write_models,
+    write_documents,
+    write_application,
+    write_zoo_files,
+)
 """What writes the parts of a bundle, one after another; each may read what those before it have written."""
 
 UNSAID = "Nobody has said under which licence the images may be used: monai-ept ship --data-license FILE says it.\n"

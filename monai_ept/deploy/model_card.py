@@ -112,7 +112,7 @@ def _said(shipment: Shipment) -> list[str]:
         said.append(f"Beside a baseline: {metrics['baseline']['said']}")
     if metrics.get("prediction_sets"):
         sets = " ".join(about_sets(metrics["prediction_sets"], task))
-        said.append(f"Prediction sets, which this bundle does not compute: {sets}")
+        said.append(f"Prediction sets, which reports of `app/` have and `predictions.csv` has not: {sets}")
     return said
 
 

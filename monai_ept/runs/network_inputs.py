@@ -9,7 +9,7 @@ from typing import Any
 from monai.transforms import Compose
 from torch import nn
 
-from monai_ept.data.transforms import eval_transforms, train_transforms
+from monai_ept.data.transforms import eval_transforms, input_settings, train_transforms
 from monai_ept.networks.unwrap_network import unwrap
 
 __all__ = ["network_transforms"]
@@ -19,22 +19,11 @@ def network_transforms(network: nn.Module, train: bool = False, **options: Any) 
     """
     Training or evaluation transforms for a network.
 
-    Mean, standard deviation and interpolation are those of its pretraining; where nobody knows them (a module without
-    pretrained settings), 0.5 each and bicubic.
+    What of it follows from the network is in ``monai_ept.data.transforms.input_settings``.
 
     Args:
         network: a ``TunedViT``.
         train: with random crops and flips.
         options: options of ``train_transforms`` or ``eval_transforms``, which replace what the network says.
     """
-    vit = unwrap(network).vit
-    settings: dict[str, Any] = {
-        "img_size": vit.img_size,
-        "mean": vit.mean or 0.5,
-        "std": vit.std or 0.5,
-        "in_channels": vit.in_channels,
-        "spatial_dims": vit.spatial_dims,
-        "interpolation": vit.interpolation if vit.interpolation in ("bicubic", "bilinear", "nearest") else "bicubic",
-        **options,
-    }
-    return (train_transforms if train else eval_transforms)(**settings)
+    return (train_transforms if train else eval_transforms)(**input_settings(unwrap(network).vit, **options))

@@ -69,7 +69,7 @@ KINDS = {
     "shipped": Kind(
         "a shipped bundle",
         ("models/model.pt & configs/inference.json",),
-        ("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "application"),
+        ("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "app"),
         "--to",
         "--overwrite",
     ),

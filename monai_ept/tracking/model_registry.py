@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,12 +42,13 @@ def register_model(
     example: Any,
     task: str = "multiclass",
     backbone: dict[str, Any] | None = None,
+    transforms: Mapping[str, Any] | None = None,
     tracking_uri: str | None = None,
 ) -> Registered:
     """Register a trained network as a new version of a model, and add it to the run of its training.
 
-    The registered model answers with probabilities. It is the delta, the backbone's weights and a configuration: this
-    package loads it, without a pickle, and folds it where its method can be.
+    The registered model takes image files or tensors, and answers with probabilities. It is the delta, the backbone's
+    weights and a configuration: this package loads it, without a pickle, and folds it where its method can be.
 
     Args:
         net: the trained network, not folded.
@@ -57,6 +59,7 @@ def register_model(
             the input example, so it must be one that may be passed on.
         task: "multiclass" or "multilabel".
         backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``.
+        transforms: what ``network_transforms`` was given in the training, such as an ``intensity_range``.
         tracking_uri: the store; the run's own by default, if it is the one configured here.
 
     Raises:
@@ -67,7 +70,7 @@ def register_model(
 
         >>> register_model(net, "derm-ept", "runs/first", example=images)
         Registered(name='derm-ept', version='1', uri='models:/derm-ept/1')
-        >>> mlflow.pyfunc.load_model("models:/derm-ept/1").predict(images)
+        >>> mlflow.pyfunc.load_model("models:/derm-ept/1").predict(pandas.DataFrame({"image": [file.read_bytes()]}))
     """
     check_choice("task", task, ("multiclass", "multilabel"))
     name, alias = name_and_alias(name)
@@ -77,7 +80,7 @@ def register_model(
         folder.mkdir()
         from monai_ept.tracking.pyfunc_model import save_model_files
 
-        save_model_files(net, folder, task, backbone)
+        save_model_files(net, folder, task, backbone, transforms)
         try:
             with patience():
                 client = open_client(uri)
@@ -154,14 +157,16 @@ def _upload(
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types.schema import Array, ColSpec, DataType, Map, Schema
 
     images = np.asarray(example, dtype=np.float32)[:1]
-    kind = np.dtype(np.float32)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(kind, (-1, *images.shape[1:]))]),
-        outputs=Schema([TensorSpec(kind, (-1, net.num_classes))]),
-    )
+    # MLflow knows columns or tensors and not both, so that the model itself checks what it is given.
+    text, number = DataType.string, DataType.double
+    columns: dict[str, Any] = {"class": text, "probability": number}
+    if task == "multilabel":
+        columns = {name: Array(kind) for name, kind in columns.items()}
+    columns |= {"probabilities": Map(number)} | ({} if net.prediction_sets is None else {"set": Array(text)})
+    signature = ModelSignature(outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]))
     vit = net.vit
     # MLflow takes a model for a folder of the run's artifacts if it is named like one, such as "model".
     logged = client.create_logged_model(info.experiment_id, name="registered-model", source_run_id=info.run_id)
@@ -178,8 +183,8 @@ def _upload(
             metadata={
                 "class_names": list(net.class_names or []),
                 "task": task,
-                "output": "probabilities",
-                "input": "images scaled to 0…1, resized, then (image - mean) / std",
+                "input": "a table with a column 'image' (bytes of a file, or base64) or 'path'; or tensors",
+                "tensors": "images scaled to 0…1, resized, then (image - mean) / std; the output is probabilities",
                 "img_size": list(vit.img_size),
                 "mean": list(vit.mean or []),
                 "std": list(vit.std or []),

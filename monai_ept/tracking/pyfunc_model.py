@@ -9,6 +9,8 @@ A model is three files, none of which is unpickled: ``delta.safetensors``, ``bac
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from monai_ept.data.transforms import eval_transforms, input_settings
 from monai_ept.metrics import probabilities_of
+from monai_ept.metrics.image_answer import answer
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 from monai_ept.networks.tuner import own_name
+from monai_ept.tracking.scoring_server import refusal, say_no_more_than_why
+from monai_ept.tracking.served_images import is_table, read_table
 
 __all__ = ["PyfuncModel", "fold_if_possible", "load_model_files", "save_model_files"]
 
@@ -33,7 +39,13 @@ CREATED = "monai_ept.networks.create_backbone"
 CHUNK = 32
 
 
-def save_model_files(net: TunedViT, folder: Path, task: str, backbone: Any = None) -> None:
+def save_model_files(
+    net: TunedViT,
+    folder: Path,
+    task: str,
+    backbone: Any = None,
+    transforms: Mapping[str, Any] | None = None,
+) -> None:
     """Write all that a network needs to be built again anywhere.
 
     Args:
@@ -42,6 +54,7 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: Any = Non
         task: "multiclass" or "multilabel".
         backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``,
             or the same of ``monai_ept.networks.monai_vit_from_timm`` or ``monai_ept.networks.create_backbone``.
+        transforms: arguments of ``eval_transforms`` that the network does not know.
 
     Raises:
         ValueError: when nobody can know how to build the backbone, or the network is merged already.
@@ -67,6 +80,7 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: Any = Non
         "in_channels": net.vit.in_channels,
         "class_names": net.class_names,
         "task": task,
+        "transforms": input_settings(net.vit, **(transforms or {})),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -108,26 +122,71 @@ def _backbone(config: dict[str, Any]) -> nn.Module:
 
 
 class PyfuncModel:
-    """Answers with probabilities ``(images, classes)``.
+    """Answers about images: files or their bytes in a table, or tensors.
 
     Args:
         net: the network.
         task: "multiclass" (softmax) or "multilabel" (sigmoid).
+        transforms: arguments of ``eval_transforms``, as in its training; without them it takes tensors only.
     """
 
-    def __init__(self, net: TunedViT, task: str) -> None:
+    def __init__(self, net: TunedViT, task: str, transforms: Mapping[str, Any] | None = None) -> None:
         self.net = net
         self.task = task
+        self.transforms = None if transforms is None else eval_transforms(**transforms)
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
-        """Probabilities of images as the network takes them: normalised, ``(images, channels, *img_size)``."""
-        images = torch.as_tensor(np.ascontiguousarray(model_input, dtype=np.float32))
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """
+        What the network says of images.
+
+        Args:
+            model_input: a table with a row for each image and the column ``image`` (the bytes of a file, or the same in
+                base64) or ``path``; or images as the network takes them, normalised, ``(images, channels, *img_size)``.
+            params: MLflow's; there are none.
+
+        Raises:
+            MlflowException: in one sentence, when the input is wrong.
+
+        Returns:
+            of a table a table, see ``answer``; of tensors the probabilities, ``(images, classes)``.
+        """
+        try:
+            if not is_table(model_input):
+                return self._probabilities(_numbers(model_input))
+            if self.transforms is None:
+                raise ValueError("this model was registered when models took tensors only: register it again.")
+            probabilities = self._probabilities(read_table(model_input, self.transforms, self.net.vit.spatial_dims))
+        except ValueError as error:
+            raise refusal(str(error)) from None
+        except RuntimeError as error:  # no memory left, for one
+            logging.getLogger(__name__).exception("the network failed")
+            raise refusal("the network failed on these images; the server's log says why.", 500) from error
+        import pandas
+
+        names = self.net.class_names or [f"class_{index}" for index in range(self.net.num_classes)]
+        sets = None if self.net.prediction_sets is None else self.net.prediction_sets.record
+        rows = [dict(zip(names, values, strict=True)) for values in probabilities.tolist()]
+        return pandas.DataFrame([answer(row, self.task, sets) for row in rows])
+
+    def _probabilities(self, images: torch.Tensor) -> np.ndarray:
         with torch.inference_mode():
             logits = torch.cat([self.net(chunk) for chunk in images.split(CHUNK)])
         return probabilities_of(logits, self.task).numpy()
 
 
+def _numbers(model_input: Any) -> torch.Tensor:
+    try:
+        array = np.asarray(model_input)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise ValueError("the input is neither a table with a column 'image' or 'path' nor an array of numbers.")
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32))
+
+
 def _load_pyfunc(path: str) -> PyfuncModel:
     """What MLflow calls, by this name."""
     net, config = load_model_files(Path(path))
-    return PyfuncModel(net, config["task"])
+    if "transforms" in config:
+        say_no_more_than_why()
+    return PyfuncModel(net, config["task"], config.get("transforms"))

@@ -24,7 +24,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class Server:
             self.process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that stays free while the server is away: none of those that systems give to outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(20_000, 30_000)

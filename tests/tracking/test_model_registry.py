@@ -6,10 +6,13 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas
 import pytest
 import torch
 from mlflow import MlflowClient
+from PIL import Image
 
+from monai_ept.runs import network_transforms
 from monai_ept.tracking import open_run, register_model
 from monai_ept.tracking.model_registry import name_and_alias
 from monai_ept.tracking.run_file import read_about
@@ -47,11 +50,20 @@ def test_a_registered_model_answers_the_same_and_holds_no_pickle(server, monkeyp
     assert np.array_equal(sigmoid, folded.sigmoid().numpy())
 
     info = model.metadata
-    assert info.get_input_schema().to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3, 64, 64)}
-    assert info.get_output_schema().to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3)}
+    # It takes tensors and tables, which no schema of MLflow's can say.
+    assert info.get_input_schema() is None
+    assert info.get_output_schema().input_names() == ["class", "probability", "probabilities"]
     assert info.metadata["class_names"] == NAMES and info.metadata["img_size"] == [64, 64]
-    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+    with pytest.raises(mlflow.exceptions.MlflowException, match=r"shape \(5, 1, 64, 64\), the network takes"):
         model.predict(images.numpy()[:, :1])
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)).save("a.png")
+    seen = network_transforms(net)({"image": "a.png"})["image"]
+    table = pandas.DataFrame({"image": [Path("a.png").read_bytes()]})
+    (said,) = model.predict(table).to_dict(orient="records")
+    with torch.inference_mode():
+        expected = net(seen[None]).softmax(-1)[0]
+    assert list(said) == ["class", "probability", "probabilities"] and said["class"] == NAMES[expected.argmax()]
+    assert np.allclose(list(said["probabilities"].values()), expected, atol=1e-6)
     folder = Path(mlflow.artifacts.download_artifacts(first.uri))
     example = info.load_input_example(str(folder))
     assert np.array_equal(example, images[:1].numpy())
