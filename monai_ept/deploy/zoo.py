@@ -43,8 +43,7 @@ def write_zoo_files(shipment: Shipment) -> None:
 
 
 def _entry(path: Path) -> str:
-    with open(path, "rb") as file:
-        known = hashlib.file_digest(file, "sha256").hexdigest()
+    known = hashlib.sha256(path.read_bytes()).hexdigest()
     url = f"url-of-{path.name}  # where you have put it"
     return f'  - path: "models/{path.name}"\n    url: {url}\n    hash_val: "{known}"\n    hash_type: "sha256"'
 
