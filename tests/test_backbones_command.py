@@ -37,6 +37,7 @@ def test_the_table_names_each_model_and_fits_a_screen(capsys):
     assert max(map(len, out.splitlines())) <= 140
 
 
+@pytest.mark.slow
 def test_the_lines_of_python_load_the_model(capsys, tmp_path, monkeypatch):
     """As they stand there, with random weights in the place of Lunit's."""
     theirs = drawn(timm.create_model("vit_small_patch16_224", num_classes=0))
@@ -57,12 +58,15 @@ def test_the_lines_of_python_load_the_model(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("row", FOUNDATION_MODELS, ids=lambda row: row.name)
-def test_bundles_and_sweeps_are_told_the_same(capsys, row):
+def test_python_bundles_and_sweeps_are_told_the_same(capsys, row):
     text = printed(capsys, row.name)
     path = f"{row.name}/pytorch_model.bin" if row.format == "timm" else row.name
-    for given, bundle, sweep in zip(
-        (row.on_the_hub, row.from_files(path)), lines(text, "a bundle"), lines(text, "a sweep"), strict=True
-    ):
+    ways = (row.on_the_hub, row.from_files(path))
+    printed_lines = (lines(text, what) for what in ("Python", "a bundle", "a sweep"))
+    for given, python, bundle, sweep in zip(ways, *printed_lines, strict=True):
+        scope = {"TunedViT": lambda backbone, num_classes, **more: {"backbone": backbone, **more}}
+        exec(python, scope)
+        assert scope["net"] == given
         words = shlex.split(bundle)
         said = {name[2:]: DefaultParseValue(value) for name, value in zip(words[4::2], words[5::2], strict=True)}
         assert said.pop("config_file") == "configs/train.yaml"

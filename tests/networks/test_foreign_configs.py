@@ -126,10 +126,11 @@ def test_a_delta_of_such_a_model_needs_no_repository(tmp_path):
 
 def test_the_image_tower_of_a_clip_of_timm(tmp_path):
     """BiomedCLIP's: a timm model in open_clip's file, beside a text tower of BERT."""
-    tower = drawn(timm.create_model("vit_tiny_patch16_224", num_classes=0))
+    small = {"depth": 2, "embed_dim": 32, "num_heads": 2}
+    tower = drawn(timm.create_model("vit_tiny_patch16_224", num_classes=0, **small))
     vision = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "timm_proj": "linear", "image_size": 224}
     save_for_open_clip(tower, tmp_path, vision, prefix="visual.trunk.")
-    ours = create_backbone(f"local-dir:{tmp_path}", pretrained=True).eval()
+    ours = create_backbone(f"local-dir:{tmp_path}", pretrained=True, backbone_settings=small).eval()
     x = torch.randn(1, 3, 224, 224)
     assert torch.equal(ours(x), tower(x)) and ours.pretrained_cfg["mean"] == (0.1, 0.2, 0.3)
 
