@@ -47,7 +47,7 @@ def small_net(**options: Any) -> TunedViT:
     return TunedViT(timm_vit(), 3, **settings)
 
 
-def small_fit(folder: Path, net: TunedViT | None = None, **options: Any) -> FitResult:
+def small_fit(folder: Path | None, net: TunedViT | None = None, **options: Any) -> FitResult:
     """A training of three epochs; settings of its recipe may be given beside arguments of ``fit``."""
     data = pictures()
     recipe = {"name": "train", "epochs": 3, "lr": 1e-2, "num_resamples": 10}
