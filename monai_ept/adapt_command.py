@@ -18,6 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("the network that will be trained")
     what.add_argument("--backbone", required=True, help="a timm model, or embedded")
     what.add_argument("--pretrained", default="true", help="its weights: a path, true (hub) or false (%(default)s)")
+    what.add_argument("--backbone-settings", metavar="YAML", help="of its architecture: {init_values: 1.0e-5}")
     what.add_argument("--method", default="[ln, bias]", help="as YAML: a name, or {name: lora, rank: 8} (%(default)s)")
     what.add_argument("--img-size", type=int, help="size of the images (the backbone's own)")
     data = parser.add_argument_group("a data set instead of a folder of images")
@@ -52,8 +53,14 @@ def _run(args: argparse.Namespace) -> None:
     settings = {name: getattr(args, name) for name in _SETTINGS}
     adaptation_of(settings)  # what is wrong with them is said before images are read, which may take long
     method = load_yaml(args.method, "--method")
+    built = {
+        "backbone": args.backbone,
+        "img_size": args.img_size,
+        "method": method,
+        "backbone_settings": load_yaml(args.backbone_settings or "{}", "--backbone-settings"),
+    }
     check_settings(
-        network={"backbone": args.backbone, "method": method, "img_size": args.img_size},
+        network=built,
         **{"seed": args.seed, "device": args.device, "num_workers": args.num_workers},
     )
     if args.source is None and (args.option or args.split):
@@ -67,11 +74,9 @@ def _run(args: argparse.Namespace) -> None:
         split = None if args.split is None else FewShotSplit.load(args.split, data)
     net = make_network(
         ["any", "other"],  # the head has no part in it
-        backbone=args.backbone,
         pretrained=args.pretrained,
-        img_size=args.img_size,
-        method=method,
         seed=args.seed,
+        **built,
     )
     result = adapt(
         net,

@@ -25,6 +25,7 @@ from monai_ept.checks import check_choice, check_mapping, check_number, check_te
 from monai_ept.data.views import VIEW_SETS
 from monai_ept.files import write_whole
 from monai_ept.metrics.conformal import PredictionSets
+from monai_ept.networks.backbone_settings import check_backbone_settings
 from monai_ept.networks.readout import check_readout_setting
 
 __all__ = [
@@ -180,6 +181,9 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     check_text("the backbone's fingerprint", backbone.get("fingerprint"))
     if not isinstance(backbone.get("by_name"), bool):
         raise ValueError(f"the backbone's by_name must be true or false, got {shown(backbone.get('by_name'))}.")
+    check_backbone_settings("the backbone's settings", backbone.get("settings"))
+    if "architecture" in backbone:
+        check_text("the backbone's architecture", backbone["architecture"])
     for key in ("num_classes", "in_channels"):
         if key in metadata:
             check_whole(key, metadata[key])

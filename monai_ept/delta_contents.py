@@ -33,7 +33,12 @@ def describe(net: _Net) -> dict[str, Any]:
     vit = net.vit
     return {
         "methods": [method.settings() for method in net.methods],
-        "backbone": {"name": net.backbone_name, "by_name": net.by_name, "fingerprint": net.fingerprint()},
+        "backbone": {
+            "name": net.backbone_name,
+            "by_name": net.by_name,
+            "fingerprint": net.fingerprint(),
+            **_how_it_is_built(net),
+        },
         "rebuilt": net.rebuilt_fingerprint(),
         "num_classes": net.num_classes,
         "class_names": net.class_names,
@@ -57,6 +62,15 @@ def describe(net: _Net) -> dict[str, Any]:
             "torch": str(torch.__version__),
             **{name: version(name) for method in net.methods for name in method.requires},
         },
+    }
+
+
+def _how_it_is_built(net: _Net) -> dict[str, Any]:
+    """What a backbone's name alone does not say, so that a delta of one by a plain name is the same file as ever."""
+    architecture, settings = net.built_from.get("architecture"), net.built_from.get("settings")
+    return {
+        **({"settings": settings} if settings else {}),
+        **({} if architecture in (None, net.backbone_name) else {"architecture": architecture}),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -73,6 +73,8 @@ class TunedViT(nn.Module):
         pretrained: for a backbone by name: True (hub), False (random), or the path of a local checkpoint.
         img_size: size of the images; the backbone's own by default.
         in_channels: channels of the images; a backbone given as a module knows its own.
+        backbone_settings: of a backbone by name, architecture arguments such as ``{"init_values": 1e-5}``, see
+            ``create_backbone``; the delta file keeps them.
         dropout: dropout before the head.
         class_names: names of the classes, kept in the delta file.
         backbone_name: what a delta file calls a backbone that is given as a module; its class by default.
@@ -113,6 +115,7 @@ class TunedViT(nn.Module):
         pretrained: bool | str | os.PathLike = False,
         img_size: int | Sequence[int] | None = None,
         in_channels: int = 3,
+        backbone_settings: Mapping[str, Any] | None = None,
         dropout: float = 0.0,
         class_names: Sequence[str] | None = None,
         backbone_name: str | None = None,
@@ -129,8 +132,9 @@ class TunedViT(nn.Module):
         self.methods: tuple[Method, ...] = build_methods(method, **settings)
         self._merged = False
 
-        module = _backbone_module(backbone, pretrained, img_size, in_channels)
+        module = _backbone_module(backbone, pretrained, img_size, in_channels, backbone_settings)
         self.by_name = isinstance(backbone, str)
+        self.built_from: dict[str, Any] = dict(getattr(module, "built_from", {}) if self.by_name else {})
         if self.by_name and backbone_name not in (None, backbone):
             raise ValueError(f"backbone_name is {backbone_name!r} but the backbone is {backbone!r}: leave it out.")
         self.backbone_name = backbone if isinstance(backbone, str) else backbone_name or _class_name(module)
@@ -487,9 +491,18 @@ class TunedViT(nn.Module):
             views=about.get("views", "one"),
         )
         if backbone is None:
-            name, size = about["backbone"]["name"], tuple(about["img_size"])
-            check_claims(path, delta, lambda: described(name, img_size=size))
-            build = partial(described, name, pretrained=pretrained, img_size=img_size or size)
+            size = tuple(about["img_size"])
+            name, settings = about["backbone"]["name"], about["backbone"].get("settings")
+            # The weights alone may be on another machine than the repository that they came from.
+            plain = about["backbone"].get("architecture", name)
+            check_claims(path, delta, lambda: described(plain, img_size=size, backbone_settings=settings))
+            build = partial(
+                described,
+                name if pretrained is True else plain,
+                pretrained=pretrained,
+                img_size=img_size or size,
+                backbone_settings=settings,
+            )
         else:
             build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
         try:
@@ -498,7 +511,7 @@ class TunedViT(nn.Module):
             raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
         take_over(net, path, delta)
         net.start = start_in(delta)
-        if not about["backbone"]["by_name"]:
+        if backbone is None or not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]
         return net
 
@@ -532,15 +545,24 @@ def _backbone_module(
     pretrained: bool | str | os.PathLike,
     img_size: int | Sequence[int] | None,
     in_channels: int,
+    backbone_settings: Mapping[str, Any] | None,
 ) -> nn.Module:
     if isinstance(backbone, str):
-        return create_backbone(backbone, pretrained=pretrained, img_size=img_size, in_channels=in_channels)
+        return create_backbone(
+            backbone,
+            pretrained=pretrained,
+            img_size=img_size,
+            in_channels=in_channels,
+            backbone_settings=backbone_settings,
+        )
     if not isinstance(backbone, nn.Module):
         raise TypeError(f"backbone must be a timm model name or a module, got {backbone!r}.")
     if pretrained is not False:
         raise ValueError(
             "pretrained goes with a backbone by name: load the weights into the module before wrapping it."
         )
+    if backbone_settings:
+        raise ValueError("backbone_settings go with a backbone by name: build the module with them instead.")
     if isinstance(backbone, TunedViT) or any(True for _ in tuners(backbone)):
         raise ValueError("backbone is adapted already: give several methods as a list instead of wrapping twice.")
     module = copy.deepcopy(backbone)

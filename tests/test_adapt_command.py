@@ -34,6 +34,14 @@ def test_a_folder_of_images_is_enough(images, tmp_path, capsys):
     assert "holds an adaptation already: --overwrite" in capsys.readouterr().err
 
 
+def test_the_backbone_may_have_settings(images, tmp_path):
+    settings = "{depth: 2, embed_dim: 32, num_heads: 2, init_values: 1e-5}"
+    named = ["--backbone", "vit_tiny_patch16_224", "--pretrained", "false", "--backbone-settings", settings]
+    assert command(images, tmp_path / "it", *named) == 0
+    about = read_delta(tmp_path / "it" / "adapted.safetensors", head=False).metadata["backbone"]
+    assert about["settings"] == {"depth": 2, "embed_dim": 32, "num_heads": 2, "init_values": 1e-5}
+
+
 def test_what_a_split_tests_is_left_out(images, tmp_path, capsys):
     split = few_shot_split(load_source("folder", images), shots=1, test_fraction=0.5)
     split.save(tmp_path / "split.json")

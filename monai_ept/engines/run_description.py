@@ -46,6 +46,7 @@ def describe_run(network: nn.Module, split: FewShotSplit, settings: Mapping[str,
         {
             "backbone": about["backbone"]["name"],
             "backbone_fingerprint": about["backbone"]["fingerprint"],
+            "backbone_settings": about["backbone"].get("settings"),
             "img_size": "x".join(map(str, about["img_size"])),
             "trained_in_backbone": count.delta,
             "trained_in_head": count.head,

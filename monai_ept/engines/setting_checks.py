@@ -25,6 +25,7 @@ from monai_ept.engines.recipe import recipe_of
 from monai_ept.methods import build_methods
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
+from monai_ept.networks.backbone_settings import check_backbone_settings
 from monai_ept.networks.device import usable_device
 from monai_ept.networks.load_backbone import check_backbone
 from monai_ept.networks.precision import at_precision
@@ -196,6 +197,7 @@ _CHECKS: dict[str, _Check] = {
     "prevalence": _or_none(_number(above=0, below=1)),
     "backbone": lambda name, value: check_backbone(value),
     "pretrained": _or_none(_weights),
+    "backbone_settings": lambda name, value: check_backbone_settings(name, value),
     "img_size": _or_none(_sizes),
     "patch_size": _or_none(_sizes),
     "in_channels": _whole(),

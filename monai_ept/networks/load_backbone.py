@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from monai.utils import ensure_tuple_rep
 from torch import nn
 
 from monai_ept.checks import check_whole, shown
+from monai_ept.networks.backbone_settings import check_backbone_settings, empty_model, timm_arguments
 from monai_ept.networks.checkpoint_file import check_fit, read_weights, what_it_is
 from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
 
@@ -37,6 +38,7 @@ def create_backbone(
     pretrained: bool | str | os.PathLike = False,
     img_size: int | Sequence[int] | None = None,
     in_channels: int = 3,
+    backbone_settings: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """
     Build a timm vision transformer without a classification head.
@@ -50,36 +52,51 @@ def create_backbone(
             this is False or True, and takes others from a path.
         img_size: size of the images, the model's own by default; position embeddings are resized.
         in_channels: channels of the images; the patch embedding of pretrained weights is adapted.
+        backbone_settings: architecture arguments of ``timm.create_model`` as plain values, such as
+            ``{"init_values": 1e-5, "reg_tokens": 4, "mlp_layer": "SwiGLUPacked"}``; and ``mean``, ``std`` and
+            ``interpolation`` of the images, where the weights come without a configuration that says them.
 
     Raises:
-        ValueError: for an unknown name, an impossible size or channel count, or a checkpoint of another model.
+        ValueError: for an unknown name or setting, an impossible size or channel count, or a checkpoint of another
+            model.
         FileNotFoundError: when the checkpoint is not there.
         ConnectionError: when the weights cannot be fetched.
     """
     check_backbone(name)
     embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
     check_whole("in_channels", in_channels, most=MOST_CHANNELS)
-    settings: dict = {"num_classes": 0, "in_chans": in_channels}
+    settings = check_backbone_settings("backbone_settings", backbone_settings)
+    if embedded and settings:
+        raise ValueError(f"backbone {name!r} takes no backbone_settings: its weights are of one architecture.")
+    arguments: dict = {"num_classes": 0, "in_chans": in_channels, **timm_arguments(name, settings)}
     if img_size is not None:
-        _check_img_size(name, img_size)
-        settings["img_size"] = img_size
+        arguments["img_size"] = img_size
+    if settings or img_size is not None:
+        _check_img_size(name, arguments)
     if name == EMBEDDED_RANDOM:
         if pretrained is not False:
             raise ValueError("backbone 'embedded_random' takes no weights: leave pretrained out, or use 'embedded'.")
-        return random_embedded(**settings)
+        return random_embedded(**arguments)
+    model: Any
     if embedded:
-        model = empty_embedded(**settings)
+        model = empty_embedded(**arguments)
         if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
             return model
         with _quiet():
             _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
         return model
     if pretrained is True:
-        return _from_hub(name, settings)
-    model = timm.create_model(name, pretrained=False, **settings)
-    if pretrained is not False:
-        with _quiet():
-            _load_checkpoint(model, name, Path(pretrained), in_channels)
+        model = _from_hub(name, arguments)
+    else:
+        model = timm.create_model(name, pretrained=False, **arguments)
+        if pretrained is not False:
+            with _quiet():
+                _load_checkpoint(model, name, Path(pretrained), in_channels)
+    # Size and channels may be others when it is built again.
+    model.built_from = {
+        "architecture": name,
+        "settings": {key: value for key, value in settings.items() if key != "img_size"},
+    }
     return model
 
 
@@ -116,9 +133,16 @@ def _quiet() -> Iterator[None]:
         talks.setLevel(level)
 
 
-def _check_img_size(name: str, img_size: int | Sequence[int]) -> None:
-    with torch.device("meta"):
-        model = empty_embedded() if name in (EMBEDDED, EMBEDDED_RANDOM) else timm.create_model(name)
+def _check_img_size(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse a size that is not one of whole patches, and whatever else timm cannot build."""
+    img_size = arguments.get("img_size")
+    if name in (EMBEDDED, EMBEDDED_RANDOM):
+        with torch.device("meta"):
+            model = empty_embedded()
+    else:
+        model = empty_model(name, **{key: value for key, value in arguments.items() if key != "img_size"})
+    if img_size is None:
+        return
     sides = ensure_tuple_rep(getattr(getattr(model, "patch_embed", None), "patch_size", 1), 2)
     sizes = tuple(img_size) if isinstance(img_size, (list, tuple, torch.Size)) else (img_size,)
     if len(sizes) not in (1, 2):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ def monai_vit_from_timm(
     patch_size: int | Sequence[int] | None = None,
     in_channels: int = 3,
     pretrained: bool | str | os.PathLike = False,
+    backbone_settings: Mapping[str, Any] | None = None,
 ) -> ViT:
     """
     A MONAI ``ViT`` that holds the weights of a timm ``VisionTransformer``.
@@ -47,6 +48,7 @@ def monai_vit_from_timm(
         patch_size: size of a patch, by default the timm model's own; its weights are resampled where it differs.
         in_channels: channels of the images; weights of colour images are summed for grey ones.
         pretrained: where the weights of a model by name come from, see ``create_backbone``.
+        backbone_settings: of a model by name, see ``create_backbone``.
 
     Raises:
         ValueError: when sizes do not fit, or the timm model has parts that MONAI's ViT lacks.
@@ -59,7 +61,9 @@ def monai_vit_from_timm(
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
-    source: Any = create_backbone(backbone, pretrained=pretrained) if isinstance(backbone, str) else backbone
+    source: Any = backbone
+    if isinstance(backbone, str):
+        source = create_backbone(backbone, pretrained=pretrained, backbone_settings=backbone_settings)
     _check_convertible(source)
     own_patch = ensure_tuple_rep(source.patch_embed.patch_size, 2)
     patch = ensure_tuple_rep(own_patch[0] if patch_size is None else patch_size, spatial_dims)
@@ -100,6 +104,7 @@ def monai_vit_from_timm(
             module.eps = source.norm.eps  # MONAI builds them with 1e-5, timm's ViTs are trained with 1e-6
     # Where TunedViT looks for the mean and standard deviation that the weights expect.
     target.pretrained_cfg = dict(getattr(source, "pretrained_cfg", {}) or {})
+    target.built_from = dict(getattr(source, "built_from", {}))
     return target.train(source.training)
 
 

@@ -27,6 +27,7 @@ def make_network(
     in_channels: int = 3,
     spatial_dims: int = 2,
     patch_size: int | Sequence[int] | None = None,
+    backbone_settings: Mapping[str, Any] | None = None,
     method: Any = "ept",
     method_settings: dict[str, Any] | None = None,
     prompt_length: int | None = None,
@@ -49,6 +50,7 @@ def make_network(
         in_channels: channels of the images.
         spatial_dims: 2, or 3 for a MONAI ViT that starts from the weights of the timm model, inflated.
         patch_size: of a 3-D network; the timm model's own by default.
+        backbone_settings: architecture arguments of the timm model, see ``create_backbone``.
         method: name of a tuning method, a mapping with its name and settings, or a list of these.
         method_settings: settings of a method given by name.
         prompt_length: the one setting with a name of its own.
@@ -83,9 +85,12 @@ def make_network(
             in_channels=in_channels,
             spatial_dims=spatial_dims,
             patch_size=patch_size,
+            backbone_settings=backbone_settings,
         )
         torch.manual_seed(seed)
         module = given.pop("backbone", backbone)
+        if isinstance(module, str):
+            given["backbone_settings"] = backbone_settings
         net = TunedViT(module, len(class_names), **{"img_size": img_size, **given}, **common)
     start_as_written(net, adapted)
     return net
@@ -99,6 +104,7 @@ def make_backbone(
     in_channels: int = 3,
     spatial_dims: int = 2,
     patch_size: int | Sequence[int] | None = None,
+    backbone_settings: Mapping[str, Any] | None = None,
     **_: Any,
 ) -> dict[str, Any]:
     """
@@ -110,7 +116,7 @@ def make_backbone(
     if spatial_dims == 2:
         return {"pretrained": _weights(pretrained)}
     vit = monai_vit_from_timm(
-        create_backbone(backbone, pretrained=_weights(pretrained)),
+        create_backbone(backbone, pretrained=_weights(pretrained), backbone_settings=backbone_settings),
         spatial_dims=spatial_dims,
         img_size=img_size,
         patch_size=patch_size,
@@ -137,11 +143,13 @@ def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str,
     """
     if network.vit.spatial_dims == 2:
         return None
+    built = getattr(network.vit.module, "built_from", {})
     return {
         "_target_": "monai_ept.networks.monai_vit_from_timm",
-        "backbone": settings["backbone"],
+        "backbone": built.get("architecture", settings["backbone"]),
         "spatial_dims": 3,
         "img_size": list(network.vit.img_size),
         "patch_size": list(network.vit.patch_size),
         "in_channels": network.vit.in_channels,
+        **({"backbone_settings": built["settings"]} if built.get("settings") else {}),
     }

@@ -29,10 +29,11 @@ BACKBONE = "backbone.safetensors"
 CONFIG = "config.json"
 MONAI_VIT = ("monai.networks.nets.ViT", "monai.networks.nets.vit.ViT")
 CONVERTED = "monai_ept.networks.monai_vit_from_timm"
+CREATED = "monai_ept.networks.create_backbone"
 CHUNK = 32
 
 
-def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str, Any] | None = None) -> None:
+def save_model_files(net: TunedViT, folder: Path, task: str, backbone: Any = None) -> None:
     """Write all that a network needs to be built again anywhere.
 
     Args:
@@ -40,13 +41,13 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str,
         folder: an existing, empty folder.
         task: "multiclass" or "multilabel".
         backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``,
-            or the same of ``monai_ept.networks.monai_vit_from_timm``.
+            or the same of ``monai_ept.networks.monai_vit_from_timm`` or ``monai_ept.networks.create_backbone``.
 
     Raises:
         ValueError: when nobody can know how to build the backbone, or the network is merged already.
     """
     name = net.delta_metadata()["backbone"]
-    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in (*MONAI_VIT, CONVERTED)):
+    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in (*MONAI_VIT, CONVERTED, CREATED)):
         raise ValueError(
             f"the backbone is a {name['name']} that was given as a module: pass backbone={{'_target_': "
             f"'{MONAI_VIT[0]}', …}} with the arguments that built it, or give the network a backbone by name."
@@ -55,8 +56,13 @@ def save_model_files(net: TunedViT, folder: Path, task: str, backbone: dict[str,
     with net.disabled():  # trained weights are in the delta: here they are as they came
         weights = {own_name(key): tensor.detach().cpu().clone() for key, tensor in net.backbone.state_dict().items()}
     save_file({key: tensor.contiguous() for key, tensor in weights.items() if key in net._own_names}, folder / BACKBONE)
+    if name["by_name"]:
+        backbone = name["name"]
+        if "settings" in name or "architecture" in name:  # without the repository that the weights came from
+            architecture = name.get("architecture", backbone)
+            backbone = {"_target_": CREATED, "name": architecture, "backbone_settings": name.get("settings")}
     config = {
-        "backbone": name["name"] if name["by_name"] else backbone,
+        "backbone": backbone,
         "img_size": list(net.vit.img_size),
         "in_channels": net.vit.in_channels,
         "class_names": net.class_names,
@@ -88,8 +94,10 @@ def fold_if_possible(net: TunedViT) -> TunedViT:
 def _backbone(config: dict[str, Any]) -> nn.Module:
     about = config["backbone"]
     if isinstance(about, str):
-        return create_backbone(about, img_size=config["img_size"], in_channels=config["in_channels"])
+        about = {"_target_": CREATED, "name": about}
     target, settings = about.get("_target_"), {key: value for key, value in about.items() if key != "_target_"}
+    if target == CREATED:
+        return create_backbone(**{"img_size": config["img_size"], "in_channels": config["in_channels"], **settings})
     if target == CONVERTED:
         return monai_vit_from_timm(**settings)
     if target not in MONAI_VIT:

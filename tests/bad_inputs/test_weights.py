@@ -239,6 +239,33 @@ CASES = [
     named("random-with-weights", "embedded_random", ["'embedded_random' takes no weights"], pretrained=True),
     named("img_size", "vit_tiny_patch16_224", ["img_size 224000", "patches", "65,536"], img_size=224000),
     named("img_size-text", "embedded", ["img_size", "'large'"], img_size="large"),
+    *(
+        named(f"settings-{name}", "vit_tiny_patch16_224", ["backbone_settings", *says], backbone_settings=settings)
+        for name, settings, says in [
+            ("list", [1], ["names with values"]),
+            ("head", {"num_classes": 3}, ["num_classes of the network"]),
+            ("code", {"block_fn": "Block"}, ["it is code"]),
+            ("text", {"init_values": "small"}, ["timm cannot build", "'small'"]),
+            ("odd", {"embed_dim": 65}, ["timm cannot build", "divisible by num_heads"]),
+            ("nan", {"init_values": float("nan")}, ["init_values", "nan"]),
+            ("nested", {"reg_tokens": {"a": 1}}, ["reg_tokens", "a few numbers"]),
+            ("deep", {"depth": 60000}, ["depth", "at most 1024"]),
+            ("mlp", {"mlp_layer": "swiglu"}, ["mlp_layer", "'SwiGLUPacked'"]),
+            ("pool", {"global_pool": ""}, ["global_pool", "token, avg or map"]),
+            ("mean", {"mean": [0.5, 0.5]}, ["mean must be three numbers"]),
+            ("std", {"std": [0.5, 0.0, 0.5]}, ["std must be three numbers"]),
+            ("interpolation", {"interpolation": "cubic"}, ["interpolation", "did you mean 'bicubic'"]),
+        ]
+    ),
+    named("settings", "vit_tiny_patch16_224", ["'init_value'", "'init_values'"], backbone_settings={"init_value": 1}),
+    named(
+        "settings-huge",
+        "vit_tiny_patch16_224",
+        ["more than 17,179,869,184 numbers"],
+        backbone_settings={"embed_dim": 60000, "num_heads": 1, "depth": 12},
+    ),
+    named("settings-size", "vit_tiny_patch16_224", ["img_size 50", "48 or 64"], backbone_settings={"img_size": 50}),
+    named("settings-embedded", "embedded", ["takes no backbone_settings"], backbone_settings={"depth": 2}),
     named("in_channels", "embedded", ["in_channels", "1024"], in_channels=10**9),
 ]
 

@@ -70,6 +70,7 @@ class Cell:
     seed: int  # of everything else
     recipe: dict[str, Any]  # all settings of a ``Recipe``
     img_size: Any = None  # the backbone's own where it is None
+    backbone_settings: dict[str, Any] = field(default_factory=dict)  # of its architecture
     frozen: bool = False  # only the head trains; what the method adds stays as it was initialised
     adapted: dict[str, Any] | None = None  # the adaptation it starts from: file as written, check, and hash
     group: str | None = None  # cells that stand for one curve or table
@@ -82,6 +83,11 @@ class Cell:
     def name(self) -> str:
         """The method's name; several are joined with a plus."""
         return method_name(self.method)
+
+    @property
+    def backbone_arguments(self) -> dict[str, Any]:
+        """Of ``TunedViT`` and ``create_backbone``, beside the backbone's name and its weights."""
+        return {"img_size": self.img_size, "backbone_settings": self.backbone_settings}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -98,7 +104,12 @@ class Cell:
             "recipe": self._unusual(),
         }
         split = {key: value for key, value in self.split.items() if value != SPLIT.get(key)}
-        extra = {"img_size": self.img_size, "frozen": self.frozen, "split": split}
+        extra = {
+            "img_size": self.img_size,
+            "frozen": self.frozen,
+            "split": split,
+            "backbone_settings": self.backbone_settings,
+        }
         content.update({key: value for key, value in extra.items() if value})
         if self.adapted is not None:  # by its content, wherever it lies
             content["adapted"] = {key: self.adapted[key] for key in ("hash", "check")}

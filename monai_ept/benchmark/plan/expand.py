@@ -44,6 +44,7 @@ def sweep_cells(sweep: Sweep) -> list[Cell]:
             backbone=backbone["name"],
             pretrained=backbone["pretrained"],
             img_size=backbone["img_size"],
+            backbone_settings=backbone.get("backbone_settings", {}),
             shots=shots,
             sampling=sampling,
             seed=seed,

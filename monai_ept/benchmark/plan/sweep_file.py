@@ -20,12 +20,13 @@ from monai_ept.checks import check_choice, check_number, check_whole, did_you_me
 from monai_ept.data import list_sources
 from monai_ept.engines.recipe import Recipe, recipe_of
 from monai_ept.methods import build_methods
+from monai_ept.networks.backbone_settings import check_backbone_settings
 from monai_ept.yaml_file import load_yaml, read_yaml
 
 __all__ = ["MOST_CELLS", "Sweep", "expand", "read_sweep", "recipe_for", "sweep_from", "written_base"]
 
 OF_METHOD = ("method", "label", "group", "frozen", "adapted", "recipe", "grid", "factors", "shots", "samplings")
-OF_BACKBONE = ("name", "pretrained", "img_size")
+OF_BACKBONE = ("name", "pretrained", "img_size", "backbone_settings")
 
 MOST_CELLS = 100_000
 """Of a sweep: more would take days to write down, and whoever asks for more has mistyped a number."""
@@ -275,7 +276,9 @@ def _backbone(item: Any) -> dict[str, Any]:
     for size in [] if backbone["img_size"] is None else _list("img_size", backbone["img_size"]):
         if check_whole("img_size", size) > LARGEST_IMAGE:
             raise ValueError(f"img_size must be at most {LARGEST_IMAGE}, got {size}: take a smaller one.")
-    return {key: backbone[key] for key in OF_BACKBONE}
+    backbone["backbone_settings"] = check_backbone_settings("backbone_settings", backbone.get("backbone_settings"))
+    # Left out where there are none, so that sweeps without are written as ever.
+    return {key: backbone[key] for key in OF_BACKBONE if key != "backbone_settings" or backbone[key]}
 
 
 def _shots(value: Any) -> tuple[int, ...]:

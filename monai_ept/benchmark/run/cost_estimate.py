@@ -172,13 +172,13 @@ class CostModel:
         return self._once(count, "size", cell.source_settings, cell.shots, cell.val)
 
     def _frozen(self, cell: Cell) -> _Frozen:
-        what = (cell.backbone, cell.pretrained, cell.img_size, cell.method, cell.method_settings, cell.frozen)
+        what = (cell.backbone, cell.pretrained, cell.backbone_arguments, cell.method, cell.method_settings, cell.frozen)
         return self._once(lambda: _frozen(cell), "frozen", *what, cell.training_recipe.solve)
 
     def _estimate(self, cell: Cell) -> float:
         train, val, test = self._size(cell)
         recipe, frozen = cell.training_recipe, self._frozen(cell)
-        forward = self._once(lambda: _forward(cell, self.threads), "forward", cell.backbone, cell.img_size)
+        forward = self._once(lambda: _forward(cell, self.threads), "forward", cell.backbone, cell.backbone_arguments)
         above = 1 - frozen.level / (frozen.depth + 1)  # what lies above the frozen part
         epoch = recipe.steps_per_epoch * recipe.batch_size if recipe.steps_per_epoch else train
         steps = epoch * (recipe.epochs or 0)
@@ -214,7 +214,7 @@ class CostModel:
         recipe, frozen = cell.training_recipe, self._frozen(cell)
         whole = len(self._data(cell).records)
         begins = [cell.method, cell.method_settings, cell.seed] if frozen.tuned else []
-        where = [cell.source_settings, cell.backbone, cell.pretrained, cell.img_size, recipe.amp]
+        where = [cell.source_settings, cell.backbone, cell.pretrained, cell.backbone_arguments, recipe.amp]
         what = json.dumps([*where, recipe.solve and recipe.readout, _views(recipe), begins], sort_keys=True)
         pool = max(train, whole - val - test)
         found = []
@@ -254,7 +254,7 @@ def _frozen(cell: Cell) -> _Frozen:
         raise FileNotFoundError(f"there is no file {weights}: correct 'pretrained' of backbone {cell.backbone!r}.")
 
     def build() -> TunedViT:
-        return TunedViT(cell.backbone, 2, method=cell.method, img_size=cell.img_size, **cell.method_settings)
+        return TunedViT(cell.backbone, 2, method=cell.method, **cell.backbone_arguments, **cell.method_settings)
 
     with torch.device("meta"):
         net = build()
@@ -283,7 +283,7 @@ def _memory() -> float:
 
 def _forward(cell: Cell, threads: int) -> float:
     """Seconds of one image through the backbone."""
-    net: Any = TunedViT(cell.backbone, 2, method="linear", img_size=cell.img_size).eval()
+    net: Any = TunedViT(cell.backbone, 2, method="linear", **cell.backbone_arguments).eval()
     images = torch.rand(4, net.vit.in_channels, *net.vit.img_size)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -78,7 +78,7 @@ class Workbench:
         name = _backbone_name(cell, in_channels)
         if name not in self._backbones:
             self._backbones[name] = create_backbone(
-                cell.backbone, pretrained=expand(cell.pretrained), img_size=cell.img_size, in_channels=in_channels
+                cell.backbone, pretrained=expand(cell.pretrained), in_channels=in_channels, **cell.backbone_arguments
             )
         return self._backbones[name]
 
@@ -270,7 +270,8 @@ def _is_private(folder: Path) -> bool:
 
 
 def _backbone_name(cell: Cell, in_channels: int) -> str:
-    return json.dumps([cell.backbone, cell.pretrained, cell.img_size, in_channels])
+    named = [cell.backbone, cell.pretrained, cell.img_size, in_channels]
+    return json.dumps([*named, cell.backbone_settings] if cell.backbone_settings else named, sort_keys=True)
 
 
 def _bytes(tables: Any) -> int:

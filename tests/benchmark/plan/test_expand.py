@@ -31,6 +31,21 @@ def test_a_list_of_layers_is_one_value(layers, number):
     assert len(cells) == number
 
 
+def test_settings_of_a_backbone_are_part_of_what_a_cell_is():
+    """A sweep may compare two architectures of one name; a backbone without settings is the cell that it always was."""
+    small = {"name": "vit_tiny_patch16_224", "img_size": 32}
+    backbones = [small, {**small, "backbone_settings": {"init_values": "1e-5"}}, {**small, "backbone_settings": None}]
+    once = {"shots": [1], "samplings": 1, "methods": ["linear"]}
+    with pytest.raises(ValueError, match="backbones names .* twice"):
+        make(backbones=backbones, **once)
+    plain, scaled = sweep_cells(make(backbones=backbones[:2], **once))
+    assert "backbone_settings" not in plain.identity and plain.id != scaled.id
+    assert scaled.backbone_arguments == {"img_size": 32, "backbone_settings": {"init_values": 1e-5}}
+    assert "backbone_settings" not in make(backbones=backbones[:1], **once).to_yaml()
+    with pytest.raises(ValueError, match="init_values must be a number"):
+        make(backbones=[{**small, "backbone_settings": {"init_values": {}}}], **once)
+
+
 def test_a_grid_is_a_cell_per_value_under_one_label():
     entry = {"method": "ept", "grid": {"lr": [1e-3, 1e-2], "prompt_length": [5, 10]}, "recipe": {"epochs": 2}}
     cells = sweep_cells(make(shots=[1], samplings=1, val="shots", methods=[entry]))
