@@ -11,11 +11,11 @@ from typing import Any
 
 from monai_ept.engines.run_description import result_hash
 from monai_ept.handlers.delta_checkpoint import CONTINUED, CheckpointError
-from monai_ept.runs.fit_result import CHECKPOINT_FILE
+from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, FitResult
 from monai_ept.runs.folder_exchange import is_aside, real_folder, settle
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record
 
-__all__ = ["Earlier", "find_earlier"]
+__all__ = ["Earlier", "find_earlier", "finished"]
 
 _RecordAt = Callable[[int], Mapping[str, Any]]
 _Training = Any  # a ``TrainingParts``, which stands above this module and uses it
@@ -104,6 +104,15 @@ def find_earlier(training: _Training, folder: Path, runs: Path | None, overwrite
         return folder, overwrite or found.ended
     # What the same command has finished already is not done again; a solved head has no checkpoint to go on from.
     return folder, found.ended if not epochs else overwrite and not (found.same and found.ended)
+
+
+def finished(training: _Training) -> FitResult | None:
+    """The result of this very training, where its folder holds it and nothing is left to be done."""
+    found = _in_folder(training.folder, training.recipe.epochs, training.record_at)
+    if found is None or not (found.same and found.ended) or found.epochs < training.recipe.epochs:
+        return None
+    wanted = [HISTORY_FILE, *(["report.html"] if training.split.test else [])]
+    return FitResult.load(found.folder) if all((found.folder / name).is_file() for name in wanted) else None
 
 
 def _in_folder(folder: Path, epochs: int, record_at: _RecordAt) -> Earlier | None:

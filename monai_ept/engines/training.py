@@ -228,14 +228,16 @@ class Training(TrainingParts):
             split=self.split,
             history=history,
             no_sets=self.no_sets,
-            repeat=_repeat(self.origin.get("name"), self.place.folder, self.recipe.name),
+            repeat=_repeat(self.origin, self.place.folder),
         )
 
 
-def _repeat(bundle: str | None, folder: Path, recipe: str) -> str:
+def _repeat(origin: Mapping[str, Any], folder: Path) -> str:
     """How the same training is started again."""
-    if bundle:
+    if bundle := origin.get("name"):
         return f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
+    if origin.get("network"):
+        return "monai-ept train IMAGES  # and these settings"
     return (
         f"done = FitResult.load({str(folder)!r})\ndata = done.data()\n"
         "fit(net, done.split(data), recipe=Recipe.from_dict(done.record['recipe']), seed=done.record['seed'])"

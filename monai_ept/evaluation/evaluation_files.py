@@ -65,7 +65,7 @@ def write_report(
     folder = usable_folder(folder)
     remove_partials(folder, "*")  # of a process that was killed while it wrote here
     counts = confusion_counts(table.probabilities, table.labels, task)
-    about = {"expected_ids": expected_ids, "sets": sets, "positive": metrics.get("positive")}
+    about: dict[str, Any] = {"expected_ids": expected_ids, "sets": sets, "positive": metrics.get("positive")}
     paths = {
         "predictions": write_predictions(folder, table, class_names, task, **about),
         **write_metrics(folder, metrics, intervals),
