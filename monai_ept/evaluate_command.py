@@ -92,8 +92,8 @@ def _run(args: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "evaluate",
-    "Evaluate a finished training on its test images, or on another labelled set: metrics with 95 % intervals, tables, "
-    "figures and a page, beside the training.",
+    "Evaluate a finished training on its test images, or on another labelled set. "
+    "It writes metrics with 95 % intervals, tables, figures and a page, beside the training.",
     _add_arguments,
     _run,
 )

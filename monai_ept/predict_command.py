@@ -45,8 +45,8 @@ def _run(args: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "predict",
-    "Predict images with a finished training: class, probabilities and set of each in predictions.csv, with the reason "
-    "for those that cannot be read. No labels are needed.",
+    "Predict images with a finished training. It writes class, probabilities and set of each into predictions.csv, "
+    "with the reason for those that cannot be read; no labels are needed.",
     _add_arguments,
     _run,
 )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``fit``, ``monai-ept train``, a bundle and a cell of a sweep are doors to one training: one split, the same numbers."""
+"""``fit``, ``monai-ept train``, a bundle and a cell of a sweep are doors to one training: one split, one result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ from monai_ept.data import few_shot_split, load_source
 from monai_ept.delta import read_delta
 from monai_ept.start import start_as_written
 from tests.bundles.cases import DERM, config
+from tests.engines.scenes import no_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with no_pictures():
+        yield
+
 
 SOURCE, SIZE, SHOTS, SEED = "synthetic_derm", 32, 1, 3
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]  # in the order of the source, which is not the bundle's

@@ -8,18 +8,14 @@ import json
 import logging
 import math
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest
 from ignite.engine import Events
 
 from monai_ept.delta import read_delta
-from monai_ept.engines import training
-from monai_ept.evaluation import evaluator
-from monai_ept.files import write_whole
 from monai_ept.handlers.delta_checkpoint import CheckpointError, DeltaCheckpoint
-from tests.engines.scenes import result_bytes, small_fit
+from tests.engines.scenes import no_pictures, result_bytes, small_fit
 
 CONSTANT = {"schedule": "constant", "select": "val", "num_resamples": 2}
 COSINE = {"optimizer": "sgd", "num_resamples": 2}
@@ -52,24 +48,20 @@ def files(folder):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_pictures():
-    """Drawing is most of such a training's time, and no figure is compared."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "show_images", lambda *_, **__: None)
-        patch.setattr(evaluator, "write_report", partial(evaluator.write_report, figures=False))
-        patch.setattr(training, "write_report_page", lambda folder, *_, **__: write_whole(folder / "report.html", ""))
+def quick():
+    with no_pictures():
         yield
 
 
 @pytest.fixture(scope="module")
-def at_once(no_pictures, tmp_path_factory):
+def at_once(quick, tmp_path_factory):
     folder = tmp_path_factory.mktemp("once") / "run"
     small_fit(folder, epochs=4, **CONSTANT)
     return contents(folder)
 
 
 @pytest.fixture(scope="module")
-def short(no_pictures, tmp_path_factory):
+def short(quick, tmp_path_factory):
     """Two finished trainings of two epochs, with a constant learning rate and with a cosine."""
     folder = tmp_path_factory.mktemp("short")
     small_fit(folder / "constant", epochs=2, **CONSTANT)
