@@ -17,6 +17,7 @@ from typing import Any
 
 __all__ = [
     "Command",
+    "add_computing_options",
     "add_data_options",
     "add_result_options",
     "add_tracking_uri",
@@ -44,6 +45,14 @@ class Command:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
+
+
+def add_computing_options(parser: argparse._ActionsContainer, *, batch_size: int) -> None:
+    """Add what the network of a finished training is computed with."""
+    parser.add_argument("--pretrained", metavar="PATH", help="the backbone's weights, if they have moved since")
+    parser.add_argument("--batch-size", default=str(batch_size), metavar="N", help=f"images at a time ({batch_size})")
+    parser.add_argument("--num-workers", default="0", metavar="N", help="processes that load images (0)")
+    parser.add_argument("--device", help="cpu or cuda (a card if there is one)")
 
 
 def add_data_options(parser: argparse._ActionsContainer, source: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_ept.command_line import (
     Command,
+    add_computing_options,
     add_data_options,
     add_result_options,
     add_tracking_uri,
@@ -35,13 +36,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--positive", metavar="CLASS", help="the class that is looked for (that of the training)")
     parser.add_argument("--operating-point", metavar="X", help="it is claimed from this probability on (0.5)")
     parser.add_argument("--prevalence", metavar="X", help="share of it where the network is to be used")
-    parser.add_argument("--pretrained", metavar="PATH", help="the backbone's weights, if they have moved since")
     add_result_options(parser, "RUN.evaluation-PART", "--output-dir")
     parser.add_argument("--num-resamples", default="1000", metavar="N", help="of the bootstrap (1000)")
     parser.add_argument("--seed", default="0", metavar="N", help="of the bootstrap (0)")
-    parser.add_argument("--batch-size", default="32", metavar="N", help="images at a time (32)")
-    parser.add_argument("--num-workers", default="0", metavar="N", help="processes that load images (0)")
-    parser.add_argument("--device", help="cpu or cuda (a card if there is one)")
+    add_computing_options(parser, batch_size=32)
     parser.add_argument("--no-track", action="store_true", help="leave the training's run in MLflow as it is")
     add_tracking_uri(parser, "that of the run")
 

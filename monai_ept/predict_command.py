@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from monai_ept.command_line import Command, add_result_options, one_line_each, yaml_values
+from monai_ept.command_line import Command, add_computing_options, add_result_options, one_line_each, yaml_values
 
 __all__ = ["COMMAND"]
 
@@ -15,11 +15,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     one_line_each(parser, "RUN IMAGES [options]")
     parser.add_argument("run_dir", metavar="RUN", help="folder of a training")
     parser.add_argument("images", metavar="IMAGES", help="a file or a folder: PNG, JPEG, TIFF, DICOM, NIfTI, NumPy")
-    parser.add_argument("--pretrained", metavar="PATH", help="the backbone's weights, if they have moved since")
     add_result_options(parser, "RUN.predictions-IMAGES", "--output-dir")
-    parser.add_argument("--batch-size", default="8", metavar="N", help="images at a time (8)")
-    parser.add_argument("--num-workers", default="0", metavar="N", help="processes that load images (0)")
-    parser.add_argument("--device", help="cpu or cuda (a card if there is one)")
+    add_computing_options(parser, batch_size=8)
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -72,12 +72,12 @@ def train_seeds(
         score = f"{key} {result.metrics[key]:.3f}" if key in result.metrics else "no test images"
         print(f"seed {seed:<4} {score}   {training.folder}", flush=True)
         _write(folder, results)
-    print(f"\n{mean_table({seed: numbers_of(result) for seed, result in results.items()})}\n")
+    print(f"\n{mean_table({seed: _numbers_of(result) for seed, result in results.items()})}\n")
     print(f"all files   {folder}: {SEEDS_FILE}, {MEANS_FILE}, and a folder for each seed", flush=True)
     return results
 
 
-def numbers_of(result: FitResult) -> dict[str, float]:
+def _numbers_of(result: FitResult) -> dict[str, float]:
     """The metrics of a test that are one number, those of the class that is looked for among them."""
     found = {name: value for name, value in result.metrics.items() if isinstance(value, float)}
     positive = result.metrics.get("positive", {"metrics": {}})["metrics"]
@@ -128,7 +128,7 @@ def _short(value: float) -> str:
 
 
 def _write(folder: Path, results: Mapping[int, FitResult]) -> None:
-    numbers = {seed: numbers_of(result) for seed, result in results.items()}
+    numbers = {seed: _numbers_of(result) for seed, result in results.items()}
     names = list(dict.fromkeys(name for one in numbers.values() for name in one))
     rows: list[list[Any]] = [
         [seed, results[seed].folder.name, *(one.get(name) for name in names)] for seed, one in numbers.items()
