@@ -63,6 +63,7 @@ CONTENTS = """
 notebooks/your_images_in_ten_minutes
 notebooks/ept_in_a_monai_pipeline
 docs/data
+docs/backbones
 docs/training
 docs/methods
 docs/peft

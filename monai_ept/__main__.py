@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from monai_ept import (
     __version__,
     adapt_command,
+    backbones_command,
     check_command,
     evaluate_command,
     methods_command,
@@ -30,6 +31,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = [
     methods_command.COMMAND,
+    backbones_command.COMMAND,
     check_command.COMMAND,
     train_command.COMMAND,
     evaluate_command.COMMAND,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import timm
@@ -16,10 +17,13 @@ from torch import nn
 
 from monai_ept.checks import check_mapping, check_number, check_text, check_whole, did_you_mean, shown
 
-__all__ = ["MLP_LAYERS", "OF_IMAGES", "check_backbone_settings", "empty_model", "timm_arguments"]
+__all__ = ["MLP_LAYERS", "NORM_EPS", "OF_IMAGES", "check_backbone_settings", "empty_model", "timm_arguments"]
 
 OF_IMAGES = ("mean", "std", "interpolation")
 """Settings that say how images are to be prepared, where the weights come without a configuration that does."""
+
+NORM_EPS = "norm_eps"
+"""Of all norms: what transformers' ViTs have is not what timm's have."""
 
 MLP_LAYERS = ("Mlp", "GluMlp", "SwiGLU", "SwiGLUPacked", "GatedMlp")
 """timm takes classes, and these are their names in ``timm.layers``."""
@@ -70,6 +74,8 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
                 f"{name}: interpolation {shown(found['interpolation'])} is not known: "
                 f"{did_you_mean(found['interpolation'], ('bicubic', 'bilinear', 'nearest', 'lanczos'))}"
             )
+    if found.get(NORM_EPS) is not None:
+        check_number(f"{name}: {NORM_EPS}", found[NORM_EPS], above=0, below=1)
     if found.get("depth") is not None:
         check_whole(f"{name}: depth", found["depth"], most=DEEPEST)
     return {key: one for key, one in found.items() if one is not None}
@@ -77,6 +83,8 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
 
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, str):
+        if value.lower() in ("true", "false"):  # as a command line hands them on
+            return value.lower() == "true"
         with suppress(ValueError):
             return check_number(name, int(value) if value.strip().isdigit() else float(value))
         return check_text(name, value) if value else value
@@ -102,14 +110,16 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not settings:
         return {}
-    arguments = {key: value for key, value in settings.items() if key not in OF_IMAGES}
-    taken = [*inspect.signature(type(empty_model(name)).__init__).parameters][1:] if arguments else []
+    arguments = {key: value for key, value in settings.items() if key not in (*OF_IMAGES, NORM_EPS)}
+    taken = _taken(name) if arguments else []
     offered = [key for key in taken if key not in _ELSEWHERE]
     for key in arguments:
         if key in _ELSEWHERE:
             raise ValueError(f"backbone_settings cannot have {key!r}: {_ELSEWHERE[key]}.")
         if key not in offered:
-            raise ValueError(f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES])}")
+            raise ValueError(
+                f"backbone {name!r} takes no setting {key!r}: {did_you_mean(key, [*offered, *OF_IMAGES, NORM_EPS])}"
+            )
     if arguments.get("global_pool") == "":
         raise ValueError("backbone_settings: global_pool '' leaves tokens as they are: take token, avg or map.")
     if "mlp_layer" in arguments:
@@ -121,6 +131,16 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         arguments["mlp_layer"] = getattr(layers, wanted)
     about_images = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items() if key in OF_IMAGES}
     return {**arguments, **({"pretrained_cfg_overlay": about_images} if about_images else {})}
+
+
+@cache
+def _taken(name: str) -> list[str]:
+    """The arguments of the class that a timm model is of."""
+    try:
+        model = empty_model(name, depth=1)  # a giant of one block takes a hundredth of the time
+    except ValueError:
+        model = empty_model(name)
+    return [*inspect.signature(type(model).__init__).parameters][1:]
 
 
 def empty_model(name: str, **arguments: Any) -> nn.Module:

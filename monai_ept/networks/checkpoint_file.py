@@ -12,7 +12,12 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-__all__ = ["check_fit", "read_weights", "what_it_is"]
+from monai_ept.networks.embedded_weights import EMBEDDED
+from monai_ept.networks.foreign_names import PARTS
+
+__all__ = ["check_fit", "check_parts", "read_weights", "what_it_is"]
+
+_STEM = "patch_embed.proj.weight"
 
 # What a checkpoint may hold beyond the backbone: heads, and what its pretraining alone has used.
 _LEFT_BEHIND = re.compile(r"(head|heads|head_dist|fc|classifier|pre_logits|mask_token|decoder\w*|\w+_head)(\.|$)")
@@ -43,7 +48,8 @@ def read_weights(path: Path) -> dict[str, Any]:
             "it must be a .safetensors file, or a .pth that torch.load opens with weights_only=True."
         ) from error
     weights = {key: value for key, value in state.items() if isinstance(value, (Tensor, Mapping))}
-    if not any(isinstance(value, Tensor) for value in [*weights.values(), *(weights.get("encoder") or {}).values()]):
+    inner = (one for part in PARTS if isinstance(weights.get(part), Mapping) for one in weights[part].values())
+    if not any(isinstance(value, Tensor) for value in (*weights.values(), *inner)):
         raise ValueError(
             f"pretrained checkpoint {path} holds no weights{_keys(state)}: "
             "pass the state_dict of a network, or a file with one under 'state_dict' or 'model'."
@@ -53,6 +59,8 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def _in_single_precision(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _in_single_precision(one) for key, one in value.items()}
     half = isinstance(value, Tensor) and value.is_floating_point() and value.element_size() < 4
     return value.float() if half else value
 
@@ -105,35 +113,79 @@ def check_fit(model: nn.Module, state: Mapping[str, Any], name: str, path: Path,
             )
 
 
+def check_parts(model: nn.Module, state: Mapping[str, Any], name: str, path: Path) -> None:
+    """
+    Refuse patches of another size, which timm would stretch to those of the network without a word.
+
+    Raises:
+        ValueError: when they are of another size.
+    """
+    own, stem = model.state_dict().get(_STEM), state.get(_STEM)
+    if isinstance(stem, Tensor) and own is not None and stem.ndim == own.ndim == 4 and stem.shape[2:] != own.shape[2:]:
+        sizes = ["×".join(map(str, one.shape[2:])) for one in (stem, own)]
+        raise ValueError(
+            f"pretrained checkpoint {path} does not fit backbone {name!r}: its patches are of {sizes[0]} pixels "
+            f"instead of {sizes[1]} ({_STEM!r}); {what_it_is(model, state, name)}."
+        )
+
+
 def what_it_is(model: nn.Module, found: Mapping[str, Any], name: str, unexpected: Collection[str] = ()) -> str:
     """What a checkpoint that does not fit seems to hold, and what would fit it, as the end of a sentence."""
-    theirs, ours = _facts(found), _facts(model.state_dict())
-    if "head.fc.weight" in found and "patch_embed.proj.weight" not in found:
+    if "head.fc.weight" in found and _STEM not in found:
         return "it looks like an adapter that save_delta wrote: pass the weights of its backbone, and load_delta it"
-    prefixes = {key.partition(".")[0] + "." for key in found} - {"blocks."}
-    for prefix in sorted(prefixes):
-        if prefix + "patch_embed.proj.weight" in found:
-            return f"its names begin with {prefix!r}: save it again without"
+    theirs, ours = _facts(found), _facts(model.state_dict())
     if not theirs:
         return "it is of another kind of network: pass weights of a timm model of that name"
     differ = [key for key in theirs if theirs[key] != ours.get(key)]
-    if differ:
-        says = ", ".join(f"{key} {theirs[key]} instead of {ours.get(key, 'none')}" for key in differ)
-        return f"it is of a network with {says}: name the timm model that it comes from"
-    if any(".ls1." in key or "gamma_1" in key for key in unexpected):
-        return (
-            "it has LayerScale: name a backbone that has it too, or pass as backbone "
-            f"timm.create_model({name!r}, init_values=1e-5, num_classes=0) with the weights in it"
-        )
-    if "reg_token" in unexpected:
-        number = found["reg_token"].shape[1] if "reg_token" in found else "some"
-        return f"it has {number} register tokens: name a backbone that has them too, one with 'reg' in its name"
-    return "name the timm model that it comes from, whose parts it has"
+    says = ", ".join(f"{key} {theirs[key]} instead of {ours.get(key, 'none')}" for key in differ)
+    it_is = f"it is of a network with {says}: " if says else ""
+    settings = _settings(model.state_dict(), found)
+    if settings and name != EMBEDDED:
+        said = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        return f"{it_is}backbone_settings {{{said}}} may fit it, or name the timm model that it comes from"
+    return f"{it_is}name the timm model that it comes from{'' if says else ', whose parts it has'}"
+
+
+def _settings(own: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that would build what a checkpoint has and a network lacks, or the other way round."""
+    settings: dict[str, Any] = {}
+
+    def differs(part: str) -> bool:
+        return (part in found) != (part in own)
+
+    stem, width = found[_STEM], found[_STEM].shape[0]
+    if _STEM in own and stem.shape[2:] != own[_STEM].shape[2:]:
+        settings["patch_size"] = stem.shape[2] if stem.shape[2] == stem.shape[3] else list(stem.shape[2:])
+    scaled = any(key in found for key in ("blocks.0.ls1.gamma", "blocks.0.gamma_1"))
+    if scaled != any(key in own for key in ("blocks.0.ls1.gamma", "blocks.0.gamma_1")):
+        settings["init_values"] = "1.0e-5" if scaled else "null"
+    registers = [state["reg_token"].shape[1] if "reg_token" in state else 0 for state in (found, own)]
+    if registers[0] != registers[1]:
+        settings["reg_tokens"] = registers[0]
+    into, out = found.get("blocks.0.mlp.fc1.weight"), found.get("blocks.0.mlp.fc2.weight")
+    mine = own.get("blocks.0.mlp.fc1.weight")
+    if isinstance(into, Tensor) and isinstance(out, Tensor) and mine is not None:
+        gated = [one.shape[0] == 2 * two.shape[1] for one, two in ((into, out), (mine, own["blocks.0.mlp.fc2.weight"]))]
+        if gated[0] != gated[1]:
+            settings |= {"mlp_layer": "SwiGLUPacked", "act_layer": "silu"} if gated[0] else {"mlp_layer": "Mlp"}
+        if into.shape[0] * mine.shape[1] != mine.shape[0] * width:
+            settings["mlp_ratio"] = float(f"{into.shape[0] / width:.6g}")
+    if differs("norm_pre.weight"):
+        settings["pre_norm"] = str("norm_pre.weight" in found).lower()
+    if differs("fc_norm.weight"):
+        settings["global_pool"] = "avg" if "fc_norm.weight" in found else "token"
+    if differs("cls_token"):
+        settings |= {"class_token": "true"} if "cls_token" in found else {"class_token": "false", "global_pool": "avg"}
+    if differs("blocks.0.attn.q_norm.weight"):
+        settings["qk_norm"] = str("blocks.0.attn.q_norm.weight" in found).lower()
+    if differs("blocks.0.attn.qkv.bias"):
+        settings["qkv_bias"] = str("blocks.0.attn.qkv.bias" in found).lower()
+    return settings
 
 
 def _facts(state: Mapping[str, Any]) -> dict[str, Any]:
     """Width, depth and patch size, as the shapes and names of weights tell them."""
-    stem = state.get("patch_embed.proj.weight")
+    stem = state.get(_STEM)
     if not isinstance(stem, Tensor) or stem.ndim < 2:
         return {}
     blocks = {int(match[1]) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))}

@@ -8,9 +8,11 @@ import difflib
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,22 @@ from monai.utils import ensure_tuple_rep
 from torch import nn
 
 from monai_ept.checks import check_whole, shown
-from monai_ept.networks.backbone_settings import check_backbone_settings, empty_model, timm_arguments
-from monai_ept.networks.checkpoint_file import check_fit, read_weights, what_it_is
+from monai_ept.networks.backbone_settings import (
+    NORM_EPS,
+    OF_IMAGES,
+    check_backbone_settings,
+    empty_model,
+    timm_arguments,
+)
+from monai_ept.networks.checkpoint_file import check_fit, check_parts, read_weights, what_it_is
 from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
+from monai_ept.networks.foreign_configs import Described, describe_model
+from monai_ept.networks.foreign_names import in_timm_names
+from monai_ept.networks.model_repository import FOLDER, HUB, ModelRepository, repository_of
 
 __all__ = ["check_backbone", "check_patches", "create_backbone"]
+
+logger = logging.getLogger(__name__)
 
 MOST_PATCHES = 2**16
 """Of an image: a picture of 4096 pixels each way in patches of 16. The attention of a file that asks for more would
@@ -44,12 +57,13 @@ def create_backbone(
     Build a timm vision transformer without a classification head.
 
     Args:
-        name: timm model name, with or without a tag of pretrained weights, or "embedded" for the small one that
-            needs no download (see ``networks.embedded_weights``), or "embedded_random" for the same with random
-            weights.
-        pretrained: True takes the weights from the hub, False starts at random, a path reads a local checkpoint
-            (``.safetensors``, or ``.pth`` read with ``weights_only=True``). "embedded" has its own weights whether
-            this is False or True, and takes others from a path.
+        name: timm model name, with or without a tag of pretrained weights; ``hf-hub:owner/name`` or
+            ``local-dir:FOLDER`` for a model with a configuration of timm, transformers or open_clip; "embedded" for
+            the small one that needs no download (see ``networks.embedded_weights``), or "embedded_random" for the
+            same with random weights.
+        pretrained: True takes the weights from the hub or that folder, False starts at random, a path reads a local
+            checkpoint (``.safetensors``, or ``.pth`` read with ``weights_only=True``) or a folder with one.
+            "embedded" has its own weights whether this is False or True, and takes others from a path.
         img_size: size of the images, the model's own by default; position embeddings are resized.
         in_channels: channels of the images; the patch embedding of pretrained weights is adapted.
         backbone_settings: architecture arguments of ``timm.create_model`` as plain values, such as
@@ -65,39 +79,82 @@ def create_backbone(
     check_backbone(name)
     embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
     check_whole("in_channels", in_channels, most=MOST_CHANNELS)
-    settings = check_backbone_settings("backbone_settings", backbone_settings)
-    if embedded and settings:
-        raise ValueError(f"backbone {name!r} takes no backbone_settings: its weights are of one architecture.")
-    arguments: dict = {"num_classes": 0, "in_chans": in_channels, **timm_arguments(name, settings)}
+    given = check_backbone_settings("backbone_settings", backbone_settings)
+    if embedded:
+        if given:
+            raise ValueError(f"backbone {name!r} takes no backbone_settings: its weights are of one architecture.")
+        return _embedded(name, pretrained, img_size, in_channels)
+    of, weights = repository_of(name), pretrained if isinstance(pretrained, bool) else Path(pretrained)
+    described = Described(name, {}) if of is None else describe_model(of)
+    if of is not None and weights is True:
+        weights = _weights_of(of)
+    elif isinstance(weights, Path) and weights.is_dir():
+        folder = ModelRepository(f"{FOLDER}{weights}")
+        folder.check()
+        weights = _weights_of(folder)
+        if of is None:  # how images are prepared; what the architecture is has been said
+            about = describe_model(folder).settings
+            described = Described(name, {key: about[key] for key in OF_IMAGES if key in about})
+    architecture = described.architecture
+    if architecture != name:
+        check_backbone(architecture)
+    settings = {**check_backbone_settings(f"the configuration of {name}", described.settings), **given}
+    arguments = {"num_classes": 0, "in_chans": in_channels, **timm_arguments(architecture, settings)}
     if img_size is not None:
         arguments["img_size"] = img_size
     if settings or img_size is not None:
+        _check_img_size(architecture, arguments)
+    if weights is True:
+        model: Any = _from_hub(architecture, arguments)
+    else:
+        model = timm.create_model(architecture, pretrained=False, **arguments)
+        if weights is not False:
+            with _quiet():
+                _load_checkpoint(model, name, weights, in_channels)
+            if not settings.get("mean") and "." not in architecture:
+                known = [model.pretrained_cfg.get(key) for key in OF_IMAGES]
+                _tell_of_images(name if pretrained is True else str(pretrained), architecture, *known)
+    for module in model.modules() if NORM_EPS in settings else ():
+        if hasattr(module, "normalized_shape"):
+            module.eps = settings[NORM_EPS]
+    # Size and channels may be others when it is built again.
+    model.built_from = {
+        "architecture": architecture,
+        "settings": {key: value for key, value in settings.items() if key != "img_size"},
+    }
+    return model
+
+
+def _embedded(name: str, pretrained: Any, img_size: Any, in_channels: int) -> nn.Module:
+    arguments = {"in_chans": in_channels, **({} if img_size is None else {"img_size": img_size})}
+    if img_size is not None:
         _check_img_size(name, arguments)
     if name == EMBEDDED_RANDOM:
         if pretrained is not False:
             raise ValueError("backbone 'embedded_random' takes no weights: leave pretrained out, or use 'embedded'.")
         return random_embedded(**arguments)
-    model: Any
-    if embedded:
-        model = empty_embedded(**arguments)
-        if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
-            return model
-        with _quiet():
-            _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
+    model = empty_embedded(**arguments)
+    if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
         return model
-    if pretrained is True:
-        model = _from_hub(name, arguments)
-    else:
-        model = timm.create_model(name, pretrained=False, **arguments)
-        if pretrained is not False:
-            with _quiet():
-                _load_checkpoint(model, name, Path(pretrained), in_channels)
-    # Size and channels may be others when it is built again.
-    model.built_from = {
-        "architecture": name,
-        "settings": {key: value for key, value in settings.items() if key != "img_size"},
-    }
+    with _quiet():
+        _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
     return model
+
+
+def _weights_of(repository: ModelRepository) -> Any:
+    """A path, or where the weights are in parts, all of them."""
+    paths = repository.weights()
+    return paths[0] if len(paths) == 1 else paths
+
+
+@cache
+def _tell_of_images(weights: str, architecture: str, mean: Any, std: Any, interpolation: Any) -> None:
+    """Say once how images will be prepared, where no configuration came with the weights."""
+    logger.warning(
+        "nothing says how images were prepared for the weights of %s: mean %s, std %s and interpolation %s of timm's "
+        "%s are taken, and backbone_settings {mean: [...], std: [...], interpolation: ...} would give others.",
+        *(weights, mean, std, interpolation, architecture),
+    )
 
 
 def check_backbone(name: Any) -> None:
@@ -107,8 +164,13 @@ def check_backbone(name: Any) -> None:
     Raises:
         ValueError: for an unknown name or tag; it says what there is.
     """
-    if name in (EMBEDDED, EMBEDDED_RANDOM):
+    of = repository_of(name)
+    if of is not None:
+        of.check()
+    if of is not None or name in (EMBEDDED, EMBEDDED_RANDOM):
         return
+    if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ValueError(f"backbone {name!r} is not a timm model: write {HUB}{name} if it is one of the hub.")
     if not isinstance(name, str) or not timm.is_model(name):
         near = difflib.get_close_matches(str(name).split(".")[0], [EMBEDDED, *timm.list_models()], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models('vit*') lists what there is."
@@ -185,8 +247,16 @@ def _from_hub(name: str, settings: dict) -> nn.Module:
         ) from error
 
 
-def _load_checkpoint(model: Any, name: str, path: Path, in_channels: int) -> None:
-    state = read_weights(path)
+def _load_checkpoint(model: Any, name: str, path: Any, in_channels: int) -> None:
+    state: dict[str, Any] = {}
+    paths = path if isinstance(path, list) else [path]
+    for one in paths:
+        state |= read_weights(one)
+    path = paths[0]
+    state, chosen = in_timm_names(state, f"pretrained checkpoint {path}")
+    if chosen:
+        logger.warning("of the backbones in %s this one is taken: %s.", path, chosen)
+    check_parts(model, state, name, path)
 
     def check(_: nn.Module, about_to_load: dict[str, Any], *__: Any) -> None:
         check_fit(model, about_to_load, name, path, state)

@@ -177,7 +177,7 @@ CASES = [
     torch_file(
         "registers",
         lambda: network("vit_tiny_patch16_224", reg_tokens=4, **SMALL),
-        [*FIT, "'reg_token'", "4 register tokens"],
+        [*FIT, "'reg_token'", "name the timm model"],
     ),
     torch_file(
         "q-norm",
@@ -202,8 +202,17 @@ CASES = [
         with_more(blocks__0__extra=torch.ones(2)),
         [*FIT, "1 weight ('blocks.0.extra') that the backbone lacks"],
     ),
-    *saved("layer-scale", with_more(**LAYER_SCALE), [*FIT, "8 weights", "'blocks.0.ls1.gamma'", "init_values=1e-5"]),
-    *saved("prefix", each(lambda key: f"backbone.{key}"), [*FIT, "names begin with 'backbone.'", "without"]),
+    *saved("layer-scale", with_more(**LAYER_SCALE), [*FIT, "8 weights", "'blocks.0.ls1.gamma'", "and 5 more"]),
+    *saved(
+        "two-backbones",
+        lambda state: {f"{net}.{key}": value.clone() for net in ("image", "other") for key, value in state.items()},
+        ["holds 2 backbones", "'image.', 'other.'", "one alone"],
+    ),
+    *saved(
+        "half-a-prefix",
+        each(lambda key: f"net.{key}" if key.startswith("patch") else key),
+        [*FIT, "it lacks 52 weights"],
+    ),
     *saved(
         "misshapen",
         put("norm.weight", lambda value: value[:8].clone()),
