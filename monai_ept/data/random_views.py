@@ -86,17 +86,17 @@ class RandomViews(Transform):
         turn[:, first, second] = -angle.sin() / ratio
         turn[:, second, first] = angle.sin() * ratio
         theta = torch.cat([turn * scale[:, None, :], centre[:, :, None]], dim=2)
-        grid = F.affine_grid(theta.to(images.device), [count, 1, *size], align_corners=False)
+        grid = F.affine_grid(theta.to(images.device, non_blocking=True), [count, 1, *size], align_corners=False)
         return F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
 
     def _lit(self, images: Tensor) -> Tensor:
         shape = (len(images), images.shape[1] if self.colour else 1, *[1] * (images.ndim - 2))
-        gain = torch.empty(shape).uniform_(1.0 - self.gain, 1.0 + self.gain).to(images)
-        shift = torch.empty(shape).uniform_(-self.shift, self.shift).to(images)
+        gain = torch.empty(shape).uniform_(1.0 - self.gain, 1.0 + self.gain).to(images, non_blocking=True)
+        shift = torch.empty(shape).uniform_(-self.shift, self.shift).to(images, non_blocking=True)
         return images * gain + shift * images.std()
 
     def _blurred(self, images: Tensor) -> Tensor:
-        chosen = (torch.rand(len(images)) < self.blur).to(images.device)
+        chosen = (torch.rand(len(images)) < self.blur).to(images.device, non_blocking=True)
         pool = F.avg_pool2d if images.ndim == 4 else F.avg_pool3d
         soft = pool(images, 3, stride=1, padding=1, count_include_pad=False)
         return torch.where(chosen.view(-1, *[1] * (images.ndim - 1)), soft, images)

@@ -49,6 +49,8 @@ class Recipe:
             where the network's ``views`` are "turned", see :py:class:`monai_ept.data.random_views.RandomViews`.
         label_smoothing: share of each label that is spread over the other classes.
         amp: mixed precision, see ``at_precision``.
+        compile: train through ``torch.compile``, in one graph for all batches. The first step then takes a minute or
+            so longer.
         solve: begin with the head that ridge regression finds in closed form, see ``solve_head``; None does so
             wherever the head is one linear layer.
         readout: of how many of the last blocks a solved head reads, or "pooled" for the backbone's own features;
@@ -85,6 +87,7 @@ class Recipe:
     random_views: bool = False
     label_smoothing: float = 0.0
     amp: str = "auto"
+    compile: bool = False
     solve: bool | None = None
     readout: int | str | None = 4
     views: str | None = "upright"
@@ -117,7 +120,7 @@ class Recipe:
         if self.views is not None:
             check_choice("views", self.views, VIEW_SETS)
         check_number("label_smoothing", self.label_smoothing, least=0, below=1)
-        for name in ("class_weighting", "augment", "random_views", "tuned_start"):
+        for name in ("class_weighting", "augment", "random_views", "tuned_start", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         if self.solve is not None and not isinstance(self.solve, bool):
@@ -207,7 +210,7 @@ class Recipe:
 SETTINGS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "name")
 """What a recipe can say."""
 
-_LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_lr")
+_LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_lr", "compile")
 
 RECIPES = {
     "default": Recipe(),

@@ -26,6 +26,7 @@ from monai_ept.methods import build_methods
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.networks.backbone_settings import check_backbone_settings
+from monai_ept.networks.compiled_network import check_compiler
 from monai_ept.networks.device import usable_device
 from monai_ept.networks.load_backbone import check_backbone
 from monai_ept.networks.precision import at_precision
@@ -71,7 +72,10 @@ def check_settings(
         if name in _CHECKS:
             _CHECKS[name](name, value)
     if "recipe" in settings:
-        at_precision(nn.Identity(), usable_device(settings.get("device")), recipe_of(settings["recipe"]).amp)
+        device, recipe = usable_device(settings.get("device")), recipe_of(settings["recipe"])
+        at_precision(nn.Identity(), device, recipe.amp)
+        if recipe.compile:
+            check_compiler(device)
     if "method" in settings:
         own = dict(settings.get("method_settings") or {})
         if settings.get("prompt_length") is not None:

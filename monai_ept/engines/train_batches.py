@@ -12,6 +12,7 @@ from monai.engines import default_prepare_batch
 from torch import Tensor, distributed
 from torch.utils.data import DistributedSampler, Subset
 
+from monai_ept.data.images_on_device import ImagesOnDevice, take_whole
 from monai_ept.data.random_views import RandomViews
 from monai_ept.data.seeded_loader import SeededDataLoader
 
@@ -19,23 +20,34 @@ __all__ = ["seen_at_random", "train_batches"]
 
 
 def train_batches(
-    images: Any, batch_size: int, *, steps: int | None = None, seed: int = 0, num_workers: int = 0
+    images: Any,
+    batch_size: int,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    num_workers: int = 0,
+    device: torch.device | None = None,
 ) -> SeededDataLoader:
     """
     The loader of a training; each process takes its share.
 
     Args:
-        images: a data set.
+        images: a dataset.
         batch_size: images per step.
         steps: of an epoch, which draws images round after round until there are enough; by default each image once.
         seed: of the order.
         num_workers: processes that load images.
+        device: if it is a card with room for them, all images are moved there once, and batches taken from there.
     """
+    order: dict[str, Any] = {"shuffle": True}
+    if device is not None and ImagesOnDevice.suits(images, device):
+        images = ImagesOnDevice(images, device)
+    if isinstance(images, ImagesOnDevice):
+        order["collate_fn"], num_workers = take_whole, 0  # nothing is left for other processes to do
     if steps is not None:
         images = Subset(images, _rounds(len(images), steps * batch_size, seed))
-    order: dict[str, Any] = {"shuffle": True}
     if distributed.is_initialized():
-        order = {"shuffle": False, "sampler": DistributedSampler(images, shuffle=True, seed=seed)}
+        order |= {"shuffle": False, "sampler": DistributedSampler(images, shuffle=True, seed=seed)}
     return SeededDataLoader(images, batch_size=batch_size, num_workers=num_workers, seed=seed, drop_last=False, **order)
 
 

@@ -80,7 +80,8 @@ def build_trainer(
     if progress:
         attached.append(Progress(evaluator))
     network, precision = at_precision(network, device, amp)
-    settings = {"decollate": False, "optim_set_to_none": True, **precision, **kwargs}
+    on_card = torch.device(device).type == "cuda"
+    settings = {"decollate": False, "optim_set_to_none": True, "non_blocking": on_card, **precision, **kwargs}
     return SupervisedTrainer(
         device=torch.device(device),
         max_epochs=epochs,

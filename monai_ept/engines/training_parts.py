@@ -38,6 +38,7 @@ from monai_ept.handlers import DeltaCheckpoint, MeanLoss, MLflowTracking, StopOn
 from monai_ept.metrics.classification import metric_names
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
+from monai_ept.networks.compiled_network import CompiledNetwork
 from monai_ept.networks.device import usable_device
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
@@ -196,8 +197,10 @@ class TrainingParts:
 
     @cached_property
     def network(self) -> nn.Module:
-        """What the engines call: the network, or ``DistributedDataParallel`` around it."""
+        """What the trainer calls: the network, compiled if so wanted, or ``DistributedDataParallel`` around it."""
         network = self._network if self._network is not None else self.net
+        if self.recipe.compile:
+            network = CompiledNetwork(network)
         if not distributed.is_initialized():
             return network
         devices = [self.device] if self.device.type == "cuda" else None
@@ -232,8 +235,10 @@ class TrainingParts:
     @cached_property
     def train_loader(self) -> SeededDataLoader:
         """Batches of training images; each process takes its share."""
-        images, batch_size, steps = self.dataset("train"), self.recipe.batch_size, self.recipe.steps_per_epoch
-        return train_batches(images, batch_size, steps=steps, seed=self.seed, num_workers=self.num_workers)
+        given = self._sets["train"] is not None or self._transforms["train"] is not None
+        kept = None if given or self.recipe.augment else self.device  # images that are no others in the next epoch
+        images, size, steps = self.dataset("train"), self.recipe.batch_size, self.recipe.steps_per_epoch
+        return train_batches(images, size, steps=steps, seed=self.seed, num_workers=self.num_workers, device=kept)
 
     def eval_loader(self, part: str) -> SeededDataLoader:
         """Batches of "val" or "test"."""

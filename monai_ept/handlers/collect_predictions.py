@@ -73,10 +73,15 @@ class CollectPredictions(Metric):
     def update(self, output: Any) -> None:
         """Take ids, predictions and labels (or None) of a batch."""
         ids, predictions, labels = output
+        scores, truth = _on_the_cpu(predictions), None if labels is None else _on_the_cpu(labels)
         for index, identity in enumerate(ids):
-            label = None if labels is None else torch.as_tensor(labels[index]).cpu().numpy()
-            scores = predictions[index].detach().to("cpu", torch.float64).numpy()
-            self._rows.append((str(identity), np.asarray(scores), label))
+            row = np.asarray(scores[index].to(torch.float64).numpy())
+            if not np.isfinite(row).all():
+                raise ValueError(
+                    f"what the network says of image {identity} is no number: check the file, its normalisation and "
+                    "the weights."
+                )
+            self._rows.append((str(identity), row, None if truth is None else torch.as_tensor(truth[index]).numpy()))
 
     @torch.no_grad()
     def iteration_completed(self, engine: Any) -> None:
@@ -128,6 +133,13 @@ class CollectPredictions(Metric):
         # A sampler deals images out in turn; taking them up in turn restores their order.
         longest = max(len(share) for share in shares)
         return [share[i] for i in range(longest) for share in shares if i < len(share)]
+
+
+def _on_the_cpu(values: Any) -> Any:
+    """A batch in one piece, for which a card is waited for once; rows of their own one by one."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu()
+    return [torch.as_tensor(value).detach().cpu() for value in values]
 
 
 def _column(batch: Any, key: str) -> Any:

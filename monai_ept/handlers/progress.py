@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from monai_ept.handlers.notebook_bar import NotebookBar, in_notebook
-from monai_ept.handlers.step_values import epoch_loss, step_lr, watch_steps
+from monai_ept.handlers.step_values import epoch_loss, loss_waits, step_lr, watch_steps
 
 __all__ = ["Progress"]
 
@@ -72,7 +72,8 @@ class Progress:
 
     def _step(self, engine: Any) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(self._now(engine), refresh=False)
+            if not loss_waits(engine):  # a card is not kept waiting for a bar, which tells its loss when an epoch ends
+                self._bar.set_postfix_str(self._now(engine), refresh=False)
             self._bar.update()
 
     def _epoch(self, engine: Any) -> None:

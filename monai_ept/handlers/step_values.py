@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Loss and learning rate of the step that a trainer is at: the same for history, progress and MLflow."""
+"""Loss and learning rate of the step that a trainer is at: the same for history, progress and MLflow.
+
+To read a number from a card, the processor waits until the card has come there, and has nothing ready for it to do
+next. So losses stay where they are within an epoch, and are read together when it ends.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,17 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
-__all__ = ["MeanLoss", "epoch_loss", "single_number", "step_loss", "step_lr", "watch_steps"]
+__all__ = [
+    "MeanLoss",
+    "epoch_loss",
+    "epoch_losses",
+    "loss_waits",
+    "single_number",
+    "step_loss",
+    "step_lr",
+    "waits",
+    "watch_steps",
+]
 
 
 def step_loss(engine: Any) -> float | None:
@@ -20,10 +34,24 @@ def step_loss(engine: Any) -> float | None:
     Returns:
         the loss, or None when the output holds no single number for it.
     """
+    return single_number(_loss(engine))
+
+
+def loss_waits(engine: Any) -> bool:
+    """Whether the loss is on a card, and reading it would make the processor wait."""
+    return waits(_loss(engine))
+
+
+def waits(value: Any) -> bool:
+    """Whether reading a value would make the processor wait for a card."""
+    return isinstance(value, torch.Tensor) and value.device.type != "cpu"
+
+
+def _loss(engine: Any) -> Any:
     output = engine.state.output
     if isinstance(output, Sequence) and not isinstance(output, str) and output:
         output = output[0]
-    return single_number(output.get("loss") if isinstance(output, Mapping) else output)
+    return output.get("loss") if isinstance(output, Mapping) else output
 
 
 def watch_steps(engine: Engine) -> None:
@@ -37,8 +65,19 @@ def watch_steps(engine: Engine) -> None:
 
 def epoch_loss(engine: Any) -> float:
     """Mean loss of the steps of this epoch so far; 0 without any."""
-    losses = engine.state.epoch_losses
+    losses = epoch_losses(engine)
     return sum(losses) / max(len(losses), 1)
+
+
+def epoch_losses(engine: Any) -> list[float]:
+    """The losses of the steps of this epoch so far, read from a card in one go."""
+    losses = engine.state.epoch_losses
+    unread = [index for index, loss in enumerate(losses) if isinstance(loss, torch.Tensor)]
+    if unread:
+        read = torch.stack([losses[index].float().reshape(()) for index in unread]).tolist()
+        for index, loss in zip(unread, read, strict=True):
+            losses[index] = loss
+    return losses
 
 
 def step_lr(engine: Any) -> float | None:
@@ -61,7 +100,7 @@ def _begin_epoch(engine: Any) -> None:
 
 
 def _keep_loss(engine: Any) -> None:
-    loss = step_loss(engine)
+    loss = _loss(engine).detach() if loss_waits(engine) else step_loss(engine)
     if loss is not None:
         engine.state.epoch_losses.append(loss)
 

@@ -270,18 +270,18 @@ class _ConcatAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, prompt, scale, dropout, kernel):
         out, lse, seed, offset = fused_attention(kernel, q, k, v, dropout, scale)
-        sink = gate_(out, lse, prompt, for_backward=True)
-        ctx.save_for_backward(q, k, v, prompt, sink, out, lse, seed, offset)
+        kept = gate_(out, lse, prompt, for_backward=True)
+        ctx.save_for_backward(q, k, v, prompt, kept, out, lse, seed, offset)
         ctx.settings = kernel, dropout, scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        q, k, v, prompt, sink, out, raised, seed, offset = ctx.saved_tensors
+        q, k, v, prompt, kept, out, raised, seed, offset = ctx.saved_tensors
         kernel, dropout, scale = ctx.settings
         grads: Sequence[Tensor | None] = (None, None, None)
         if any(ctx.needs_input_grad[:3]):
             grads = fused_attention_gradients(kernel, grad, q, k, v, out, raised, seed, offset, dropout, scale)
-        grad_prompt = prompt_gradient(grad, out, raised, prompt, sink) if ctx.needs_input_grad[3] else None
+        grad_prompt = prompt_gradient(grad, out, raised, prompt, kept) if ctx.needs_input_grad[3] else None
         return *grads, grad_prompt, None, None, None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -55,15 +55,22 @@ def at_precision(network: nn.Module, device: str | torch.device, precision: str)
     """
     A network and ``amp_settings`` for an engine that computes at a precision, which may be bfloat16 on a CPU too.
 
+    In bfloat16 the network opens autocast by itself: MONAI's engines do so for CUDA only, and beside a scaler of
+    gradients, which float16 needs, and for which the processor waits in each step until the card has come there.
+
     Args:
         network: what the engine calls.
         device: where it runs.
         precision: as in ``amp_settings``, and "bfloat16" on a CPU: faster if it has instructions for it
             (``avx512_bf16`` or ``amx_bf16`` in Linux's ``/proc/cpuinfo``), slower if it has not.
     """
-    if precision == "bfloat16" and torch.device(device).type == "cpu":
-        return _HalfOnCPU(network), amp_settings(device, "off")
-    return network, amp_settings(device, precision)
+    kind = torch.device(device).type
+    if precision == "bfloat16" and kind == "cpu":
+        return _InBfloat16(network, kind), amp_settings(device, "off")
+    settings = amp_settings(device, precision)
+    if settings["amp_kwargs"].get("dtype") == torch.bfloat16:
+        return _InBfloat16(network, kind), amp_settings(device, "off")
+    return network, settings
 
 
 def autocast(device: str | torch.device, precision: str) -> torch.autocast:
@@ -75,20 +82,23 @@ def autocast(device: str | torch.device, precision: str) -> torch.autocast:
     return torch.autocast(kind, enabled=settings["amp"], **settings["amp_kwargs"])
 
 
-class _HalfOnCPU(nn.Module):
+class _InBfloat16(nn.Module):
     """
-    A network computed in bfloat16 on a CPU; MONAI's engines open autocast for CUDA cards only.
+    A network computed in bfloat16.
 
     Args:
         network: what is computed; its parameters stay float32, and so does what it returns.
+        kind: of the device, "cpu" or "cuda".
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, kind: str) -> None:
         super().__init__()
         self.network = network
+        self.kind = kind
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        with autocast("cpu", "bfloat16"), _attention_for_steps(self.network):
+        attention = _attention_for_steps(self.network) if self.kind == "cpu" else nullcontext()
+        with torch.autocast(self.kind, torch.bfloat16), attention:
             return self.network(*args, **kwargs).float()
 
 

@@ -41,23 +41,23 @@ def gate_(out: Tensor, lse: Tensor, prompt: Tensor, *, for_backward: bool = Fals
         for_backward: also raise ``lse``, in place, to that of the prompted scores.
 
     Returns:
-        ``sink_of(prompt)`` when ``for_backward``; both are what ``prompt_gradient`` asks for.
+        what ``prompt_gradient`` asks for beside the raised ``lse``, when ``for_backward``.
     """
     kernels = _kernels(out, prompt)
     if kernels is not None:
         return kernels.gate_(out, lse, prompt, for_backward)
     lse = _unpadded(lse, out)
-    sink = sink_of(prompt)
-    margin = lse - sink.to(lse.dtype)
-    out.mul_(margin.sigmoid().unsqueeze(-1))
+    margin = lse - sink_of(prompt).to(lse.dtype)
     if not for_backward:
+        out.mul_(margin.sigmoid().unsqueeze(-1))
         return None
-    # logaddexp(lse, sink) = lse + softplus(-margin), which PyTorch has vectorised; beta turns the sign.
-    lse.sub_(F.softplus(margin, beta=-1, threshold=40))
-    return sink
+    fall = F.logsigmoid(margin)  # lse - lse'
+    out.mul_(fall.exp().unsqueeze(-1))
+    lse.sub_(fall)
+    return fall
 
 
-def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, sink: Tensor) -> Tensor:
+def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, kept: Tensor) -> Tensor:
     """
     The gradient of a prompt: ``-softmax(prompt) · Σ (1 - gate) · rowsum(grad · out)``, summed over who shares a row.
 
@@ -66,17 +66,17 @@ def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, s
         out: the gated output.
         raised: the raised ``lse``, padded or not.
         prompt: prompt logits.
-        sink: ``sink_of(prompt)``.
+        kept: what ``gate_`` has returned.
     """
     kernels = _kernels(out, prompt)
     if kernels is not None:
-        return kernels.prompt_gradient(grad, out, raised, prompt, sink)
-    raised = _unpadded(raised, out)
-    lost = torch.exp(sink.to(raised.dtype) - raised)  # 1 - gate, without cancellation
-    flow = (grad.to(raised.dtype) * out).sum(-1)
-    grad_sink = (lost * flow).sum_to_size(sink.shape).neg_().to(sink.dtype).unsqueeze(-1)
+        return kernels.prompt_gradient(grad, out, raised, prompt, kept)
+    flow = (grad.to(kept.dtype) * out).sum(-1)
+    # expm1 of the fall is -(1 - gate), without cancellation.
+    grad_sink = (kept.expm1() * flow).sum_to_size(prompt.shape[:-1]).unsqueeze(-1)
     if prompt.shape[-1] > 1:
-        grad_sink = grad_sink * (prompt - sink.unsqueeze(-1)).exp()
+        exact = torch.float64 if prompt.dtype == torch.float64 else torch.float32
+        grad_sink = grad_sink * prompt.softmax(-1, dtype=exact)
     return grad_sink.to(prompt.dtype)
 
 

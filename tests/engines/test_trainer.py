@@ -10,8 +10,13 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_ept import TunedViT
+from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer
+from monai_ept.engines.train_batches import seen_at_random
+from monai_ept.handlers import MLflowTracking
+from monai_ept.tracking.uploader import find_journals
 from tests.backbones import images_for, monai_vit, timm_vit
 from tests.engines.scenes import small_net, trainer_of
 
@@ -157,3 +162,63 @@ def test_mixed_precision(amp):
     trainer.run()
     assert trainer.state.history[-1]["loss"] < trainer.state.history[0]["loss"]
     assert all(value.dtype == torch.float32 for value in net.delta_tensors().values())
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number of a tensor is read, for which a card would be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def trainer_on(device: str, **options) -> SupervisedTrainer:
+    """A trainer whose images are on the device already, in four batches."""
+    torch.manual_seed(3)
+    label = torch.arange(8, device=device) % 3
+    images = {"image": torch.rand(8, 3, 64, 64).to(device), "label": label, "id": [*"abcdefgh"]}
+    net = small_net().to(device)
+    optimizer = make_optimizer(net, "sgd", 1e-2)  # AdamW counts its steps on the CPU, and reads them there
+    schedule = cosine_schedule(optimizer, 8)
+    settings = {"epochs": 2, "loss_function": make_loss(), "max_norm": 1.0, "progress": False, **options}
+    return build_trainer(net, [images] * 4, optimizer=optimizer, scheduler=schedule, device=device, **settings)
+
+
+def reads_within_epochs(trainer: SupervisedTrainer) -> int:
+    reads = Reads()
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda _: reads.__enter__())
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(every=4), lambda _: reads.__exit__(None, None, None))
+    trainer.run()
+    return reads.count
+
+
+def test_within_an_epoch_nothing_waits_for_a_card(tmp_path, monkeypatch):
+    plain = trainer_on("cpu")
+    assert reads_within_epochs(plain) >= 8
+    # On a CPU, where losses are told to be elsewhere: what is read of them is read when an epoch ends.
+    for module in ("step_values", "nan_guard"):
+        monkeypatch.setattr(f"monai_ept.handlers.{module}.waits", lambda value: isinstance(value, torch.Tensor))
+    monkeypatch.setattr(TunedViT, "_check_images", lambda *_: None)  # which looks at what is on a CPU
+    tracking = MLflowTracking(tracking_uri="http://127.0.0.1:9", artifacts_dir=tmp_path)
+    trainer = trainer_on("cpu", handlers=[tracking])
+    with tracking:
+        assert reads_within_epochs(trainer) == 0
+    assert trainer.state.history == plain.state.history
+    (journal,) = find_journals(tmp_path)
+    metrics = [record.content.get("metrics", {}) for record in journal.read()]
+    losses = [row["train/loss"] for row in metrics if "train/loss" in row]
+    assert [row["loss"] for row in plain.state.history] == [sum(losses[:4]) / 4, sum(losses[4:]) / 4]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_on_cuda_nothing_waits_for_the_card_within_an_epoch():
+    trainer = trainer_on("cuda", prepare_batch=seen_at_random("turned"))
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=2), lambda _: torch.cuda.set_sync_debug_mode("error"))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=8), lambda _: torch.cuda.set_sync_debug_mode("default"))
+    try:
+        trainer.run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(trainer.state.history) == 2

@@ -11,7 +11,8 @@ import torch
 from ignite.engine import Events
 
 from monai_ept.engines import RECIPES, Training, fit
-from tests.engines.scenes import pictures, result_bytes, small_net, small_split
+from monai_ept.networks.compiled_network import check_compiler
+from tests.engines.scenes import pictures, result_bytes, small_fit, small_net, small_split
 
 RECIPE = {"name": "train", "epochs": 2, "lr": 1e-2, "num_resamples": 5}
 
@@ -140,3 +141,19 @@ def test_the_same_training_again_goes_on_and_is_not_done_anew(tmp_path):
     result = small_training(tmp_path / "run", resume=True, overwrite=True, seed=1).run()
     assert result.record["seed"] == 1 and [path.name for path in tmp_path.iterdir()] == ["run"]
     assert all(path.is_file() for path in result.paths.values())
+
+
+@pytest.mark.slow
+def test_a_compiled_training_makes_one_graph(tmp_path):
+    try:
+        check_compiler(torch.device("cpu"))
+    except ValueError:
+        pytest.skip("there is no C++ compiler here")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    plain = small_fit(tmp_path / "plain", small_net(dropout=0.0), batch_size=5)
+    compiled = small_fit(tmp_path / "compiled", small_net(dropout=0.0), batch_size=5, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1  # three epochs of batches of 5 and of 1
+    losses = [[row["loss"] for row in result.history] for result in (plain, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert compiled.record["recipe"]["compile"] is True and "compile" not in plain.record["params"]

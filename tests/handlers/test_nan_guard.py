@@ -43,3 +43,31 @@ class TestNanGuard:
 
     def test_leaves_a_good_training_alone(self):
         linear_trainer(train_handlers=[NanGuard()]).run()
+
+
+class TestOnACard:
+    """What is read at the end of an epoch there; tests/engines/test_trainer.py has one on a card itself."""
+
+    @pytest.fixture(autouse=True)
+    def a_card_to_wait_for(self, monkeypatch):
+        monkeypatch.setattr("monai_ept.handlers.step_values.waits", lambda value: isinstance(value, torch.Tensor))
+        monkeypatch.setattr("monai_ept.handlers.nan_guard.waits", lambda value: True)
+
+    def test_says_at_the_end_of_the_epoch_which_step_it_was(self):
+        def loss(prediction, label):
+            return prediction.mean() * (float("nan") if trainer.state.iteration == 6 else 1.0)
+
+        trainer = linear_trainer(loss, train_handlers=[NanGuard()])
+        steps, written = [], []
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: steps.append(e.state.iteration))
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda e: written.append(e.state.epoch))
+        with pytest.raises(
+            NonFiniteError, match=r"the loss is NaN or infinite in epoch 2, step 6 \(images i1\): lower"
+        ):
+            trainer.run()
+        assert steps == list(range(1, 9)) and written == [1]
+
+    def test_a_gradient_too(self):
+        trainer = linear_trainer(lambda p, y: (p * 0).sqrt().mean(), train_handlers=[NanGuard()])
+        with pytest.raises(NonFiniteError, match="a gradient is NaN or infinite in epoch 1, step 1"):
+            trainer.run()

@@ -60,3 +60,13 @@ class TestPrecision:
     def test_takes_what_the_card_has(self):
         best = torch.bfloat16 if torch.cuda.get_device_capability()[0] >= 8 else torch.float16
         assert amp_settings("cuda") == {"amp": True, "amp_kwargs": {"dtype": best}}
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+    def test_bfloat16_on_cuda_needs_no_scaler(self):
+        layer = nn.Linear(8, 3).cuda()
+        network, settings = at_precision(layer, "cuda", "bfloat16")
+        assert settings == {"amp": False, "amp_kwargs": {}}
+        with torch.autocast("cuda", torch.bfloat16):
+            expected = layer(torch.ones(2, 8, device="cuda"))
+        assert torch.equal(network(torch.ones(2, 8, device="cuda")), expected.float())
+        assert at_precision(layer, "cuda", "float16")[1]["amp"]

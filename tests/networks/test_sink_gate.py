@@ -34,7 +34,7 @@ def test_gate_and_gradient_by_hand(length):
     kept = gate_(gated, raised, prompt.detach(), for_backward=True)
     torch.testing.assert_close(gated, by_hand.detach())
     torch.testing.assert_close(raised, torch.logaddexp(lse, sink).detach())
-    torch.testing.assert_close(kept, sink.detach())
+    torch.testing.assert_close(kept, (lse - torch.logaddexp(lse, sink)).detach())
     torch.testing.assert_close(prompt_gradient(grad, gated, raised, prompt.detach(), kept), expected)
 
 
@@ -48,11 +48,11 @@ def test_without_a_backward_pass_to_come_lse_stays():
 def test_what_kernels_pad_is_left_alone():
     out, lse = attended()
     padded, last = torch.nn.functional.pad(lse, (0, 3), value=math.inf), lse.clone().unsqueeze(-1)
-    sinks = [gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)]
+    kept = [gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)]
     assert torch.equal(padded[..., :37], lse)
     assert padded[..., 37:].isinf().all()
     assert torch.equal(last.squeeze(-1), lse)
-    assert torch.equal(sinks[1], sinks[0])
+    assert torch.equal(kept[1], kept[0])
 
 
 def test_a_row_of_one_logit_is_its_own_sink():
@@ -81,10 +81,10 @@ def test_the_triton_kernels_compute_the_formulas():
             for module in (sink_gate, sink_gate_triton):
                 plain, gated, raised = out.clone(), out.clone(), lse.clone()
                 module.gate_(plain, lse, prompt, for_backward=False)
-                sink = module.gate_(gated, raised, prompt, for_backward=True)
+                kept = module.gate_(gated, raised, prompt, for_backward=True)
                 flat = torch.ones(()).expand(out.shape)
-                gradients = [module.prompt_gradient(g, gated, raised, prompt, sink) for g in (grad, flat)]
-                results.append((plain, gated, raised, sink, *gradients))
+                gradients = [module.prompt_gradient(g, gated, raised, prompt, kept) for g in (grad, flat)]
+                results.append((plain, gated, raised, *gradients))
             for formula, kernel in zip(*results, strict=True):
                 torch.testing.assert_close(kernel, formula, rtol=1e-5, atol=1e-5)
     """

@@ -28,6 +28,7 @@ USUAL: Mapping[str, Any] = {
     "max_norm": None,
     "augment": True,
     "amp": "off",
+    "compile": False,
     "steps_per_epoch": None,
     "head_lr": None,
     "random_views": False,
