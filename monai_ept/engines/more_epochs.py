@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_ept.engines.recipe import Recipe
 from monai_ept.engines.run_description import result_hash
 from monai_ept.handlers.delta_checkpoint import CONTINUED, CheckpointError
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, FitResult
@@ -136,7 +137,8 @@ def _in_folder(folder: Path, epochs: int, record_at: _RecordAt) -> Earlier | Non
     except ValueError:  # of a recipe that cannot have so few
         wanted = ""
     params = {key: value for key, value in record["params"].items() if key != CONTINUED}
-    same = result_hash({**record, "params": params}) == wanted
+    recipe = {**Recipe().to_dict(), **record["recipe"]}  # a setting that is younger than the record
+    same = result_hash({**record, "recipe": recipe, "params": params}) == wanted
     return Earlier(folder, had, str(record["params"].get(CONTINUED, "")), same, ended=delta)
 
 
