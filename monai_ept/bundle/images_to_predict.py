@@ -180,5 +180,5 @@ def predict_records(
     loader = SeededDataLoader(Dataset(rows, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
     handlers: list[Any] = [errors] if errors is not None else []
     if progress and sys.stderr.isatty():
-        handlers.append(ProgressBar(desc="images", persist=False))
+        handlers.append(ProgressBar(desc="batches", persist=False))
     return predict(network, loader, task=training.task, device=device, handlers=handlers)
