@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from monai_ept import TunedViT
 from monai_ept.methods import list_methods
-from monai_ept.runs.build_network import make_network
+from monai_ept.networks import create_backbone
+from monai_ept.runs.build_network import make_backbone, make_network
 
 NAMES = ["a", "b", "c"]
 
@@ -54,3 +56,20 @@ def test_true_and_paths():
         make_network(NAMES, backbone="embedded_random", pretrained="true")
     with pytest.raises(FileNotFoundError, match=r"nothing.pth does not exist"):
         make_network(NAMES, backbone="vit_tiny_patch16_224", pretrained="nothing.pth")
+
+
+def test_a_training_is_built_again_with_the_settings_of_its_backbone(tmp_path):
+    """As a bundle records them; the adapter's file has them too, and so has a command line's text for a number."""
+    small = {"depth": 2, "embed_dim": 32, "num_heads": 2, "init_values": "1e-5", "reg_tokens": 2}
+    torch.save(create_backbone("vit_tiny_patch16_224", backbone_settings=small).state_dict(), tmp_path / "w.pth")
+    settings = {
+        "backbone": "vit_tiny_patch16_224",
+        "pretrained": str(tmp_path / "w.pth"),
+        "backbone_settings": small,
+        "img_size": 64,
+    }
+    net = make_network(["a", "b"], **settings).eval()
+    net.save_delta(tmp_path / "d.safetensors")
+    again = TunedViT.from_delta(tmp_path / "d.safetensors", **make_backbone(**settings)).eval()
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(again(x), net(x)) and again.vit.num_prefix_tokens == 3
