@@ -69,10 +69,10 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
             found[key] *= 3 // len(values)
     if found.get("interpolation") is not None:
         check_text(f"{name}: interpolation", found["interpolation"])
-        if found["interpolation"] not in ("nearest", "bilinear", "bicubic", "lanczos"):
+        if found["interpolation"] not in ("nearest", "bilinear", "bicubic"):
             raise ValueError(
                 f"{name}: interpolation {shown(found['interpolation'])} is not known: "
-                f"{did_you_mean(found['interpolation'], ('bicubic', 'bilinear', 'nearest', 'lanczos'))}"
+                f"{did_you_mean(found['interpolation'], ('bicubic', 'bilinear', 'nearest'))}"
             )
     if found.get(NORM_EPS) is not None:
         check_number(f"{name}: {NORM_EPS}", found[NORM_EPS], above=0, below=1)

@@ -18,7 +18,7 @@ _CLIP_IMAGES = {
     "interpolation": "bicubic",
 }
 """What open_clip takes where a model's configuration says nothing."""
-_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, which transformers writes down."""
 _ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
 
@@ -102,6 +102,8 @@ def _of_timm(config: Mapping[str, Any], name: str) -> Described:
     if about.get("fixed_input_size") and "img_size" not in settings and isinstance(size, (list, tuple)):
         settings["img_size"] = list(size[-2:])
     images = {key: about[key] for key in ("mean", "std", "interpolation") if about.get(key)}
+    if images.get("interpolation") not in _RESAMPLING.values():  # timm's "random", for one
+        images.pop("interpolation", None)
     return Described(_text(config, "architecture", name).partition(".")[0], {**settings, **images})
 
 

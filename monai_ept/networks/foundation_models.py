@@ -174,7 +174,8 @@ FOUNDATION_MODELS = (
     ),
     FoundationModel(
         "biomedclip", "figures of biomedical papers", "MIT, for research",
-        "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224", False, "open_clip", "vit_base_patch16_224", (1, 196), 224, 86,
+        "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224", False, "open_clip",
+        "vit_base_patch16_224", (1, 196), 224, 86,
     ),
     FoundationModel(
         "medsiglip", "X-rays, skin, eyes, pathology, CT, MRI", "Health AI Developer Foundations",

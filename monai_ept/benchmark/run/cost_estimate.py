@@ -251,7 +251,7 @@ def _frozen(cell: Cell) -> _Frozen:
     """Look at a cell's network, which is built without its weights where these do not matter."""
     weights = expand(cell.pretrained)
     if isinstance(weights, str) and not Path(weights).exists():
-        raise FileNotFoundError(f"there is no {weights}: correct 'pretrained' of backbone {cell.backbone!r}.")
+        raise FileNotFoundError(f"there is no file {weights}: correct 'pretrained' of backbone {cell.backbone!r}.")
 
     def build() -> TunedViT:
         return TunedViT(cell.backbone, 2, method=cell.method, **cell.backbone_arguments, **cell.method_settings)
