@@ -142,6 +142,7 @@ def test_volumes(out):
     assert Path("e/predictions.csv").read_bytes() == Path("run/evaluation/predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on(images, out, capsys):
     more = ["--recipe", "train", "--set", "schedule=constant"]
     assert train(images / "inside", "run", *more, "--epochs", "1") == 0
