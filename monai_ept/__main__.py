@@ -14,15 +14,18 @@ from monai_ept import (
     adapt_command,
     backbones_command,
     check_command,
+    evaluate_command,
     methods_command,
+    predict_command,
     register_command,
     ship_command,
     shipped_command,
+    train_command,
 )
 from monai_ept.analysis import command as analyze_command
 from monai_ept.benchmark.report import command as report_command
 from monai_ept.benchmark.run import command as run_command
-from monai_ept.command_line import with_hyphens
+from monai_ept.command_line import as_help_has_them
 from monai_ept.tracking import command as sync_command
 
 __all__ = ["COMMANDS", "main"]
@@ -31,6 +34,9 @@ COMMANDS = [
     methods_command.COMMAND,
     backbones_command.COMMAND,
     check_command.COMMAND,
+    train_command.COMMAND,
+    evaluate_command.COMMAND,
+    predict_command.COMMAND,
     adapt_command.COMMAND,
     analyze_command.COMMAND,
     run_command.COMMAND,
@@ -58,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its name and arguments, those of the process by default.
 
     Returns:
-        the exit status: 0, or 2 when something that the user can change is wrong.
+        the exit status: 0, 2 when something that the user can change is wrong, or 130 when it was told to stop.
     """
-    argv = with_hyphens(sys.argv[1:] if argv is None else argv)
+    argv = as_help_has_them(sys.argv[1:] if argv is None else argv)
     if argv and argv[0] in _GONE:
         print(f"monai-ept {argv[0]}: {_GONE[argv[0]]}", file=sys.stderr)
         return 2
@@ -70,7 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has read enough; nothing is left to be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ImportError) as error:
+    except KeyboardInterrupt as stopped:
+        print(f"\nmonai-ept {args.command}: {stopped or 'stopped by Ctrl-C.'}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"monai-ept {args.command}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -15,7 +15,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Command", "add_tracking_uri", "name_value_pairs", "with_hyphens", "yaml_options"]
+__all__ = [
+    "Command",
+    "add_computing_options",
+    "add_data_options",
+    "add_result_options",
+    "add_tracking_uri",
+    "as_help_has_them",
+    "name_value_pairs",
+    "one_line_each",
+    "yaml_options",
+    "yaml_values",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,33 @@ class Command:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
+
+
+def add_computing_options(parser: argparse._ActionsContainer, *, batch_size: int) -> None:
+    """Add what the network of a finished training is computed with."""
+    parser.add_argument("--pretrained", metavar="PATH", help="the backbone's weights, if they have moved since")
+    parser.add_argument("--batch-size", default=str(batch_size), metavar="N", help=f"images at a time ({batch_size})")
+    parser.add_argument("--num-workers", default="0", metavar="N", help="processes that load images (0)")
+    parser.add_argument("--device", help="cpu or cuda (a card if there is one)")
+
+
+def add_data_options(parser: argparse._ActionsContainer, source: str) -> None:
+    """Add ``--source`` and ``--option``, which say how a folder is read; ``source`` is the first one's help."""
+    parser.add_argument("--source", help=source)
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the source; repeat it for more",
+    )
+
+
+def add_result_options(parser: argparse._ActionsContainer, default: str, in_bundles: str) -> None:
+    """Add ``--out`` and ``--overwrite``; what bundles call the first is understood too."""
+    parser.add_argument("--out", metavar="FOLDER", help=f"of the result ({default})")
+    parser.add_argument(in_bundles, dest="out", help=argparse.SUPPRESS)
+    parser.add_argument("--overwrite", action="store_true", help="replace the result that is there, once this is whole")
 
 
 def add_tracking_uri(parser: argparse._ActionsContainer, default: str = "sqlite:///mlflow.db") -> None:
@@ -76,6 +114,39 @@ def yaml_options(flag: str, given: Sequence[str]) -> dict[str, Any]:
     return {name: load_yaml(value, f"{flag} {name}") for name, value in name_value_pairs(flag, given).items()}
 
 
-def with_hyphens(argv: Sequence[str]) -> list[str]:
-    """Arguments with the names of options as help has them: ``--dataset_dir`` is ``--dataset-dir`` too."""
-    return [re.sub(r"^--\w[\w-]*", lambda option: option[0].replace("_", "-"), one) for one in argv]
+def yaml_values(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """
+    Values of options that are written in YAML; what was not given is None.
+
+    Args:
+        args: the parsed arguments.
+        names: of the options, as attributes.
+
+    Raises:
+        ValueError: for one that is no YAML.
+    """
+    from monai_ept.yaml_file import load_yaml
+
+    given = {name: getattr(args, name) for name in names}
+    flags = {name: f"--{name.replace('_', '-')}" for name in names}
+    return {name: text if text is None else load_yaml(text, flags[name]) for name, text in given.items()}
+
+
+def as_help_has_them(argv: Sequence[str]) -> list[str]:
+    """
+    Arguments as help has them, of those that bundles take.
+
+    ``--dataset_dir`` is ``--dataset-dir`` too, and ``--resume true`` is ``--resume``.
+    """
+    given = [re.sub(r"^--\w[\w-]*", lambda option: option[0].replace("_", "-"), one) for one in argv]
+    said = {at for at in range(1, len(given)) if given[at - 1] in _FLAGS and given[at] == "true"}
+    return [one for at, one in enumerate(given) if at not in said]
+
+
+_FLAGS = ("--resume", "--overwrite")
+
+
+def one_line_each(parser: argparse.ArgumentParser, usage: str) -> None:
+    """Let a help page with many options fit one screen: a short usage, and the help of each beside its long name."""
+    parser.usage = f"{parser.prog} {usage}"
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, max_help_position=29)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,61 +10,64 @@ import pytest
 
 from monai_ept.__main__ import main
 from monai_ept.data.sources.isic2018 import ISIC2018_CLASSES
-from tests.bundles.cases import ROOT, environment
 from tests.data.conftest import write_image
-from tests.fresh_process import start_module
+from tests.engines.scenes import no_pictures
 
 
-def next_step(data: str, capsys: pytest.CaptureFixture) -> str:
-    """What the command says last: what to run next."""
-    assert main(["check", data, "--fast"]) == 0
-    return capsys.readouterr().out.partition("\nnext\n")[2]
-
-
-def test_the_lines_of_python_train(tmp_path, monkeypatch, capsys, empty_database) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_database, tmp_path)
+def table(folder: Path) -> list[str]:
     rows = [f"p{n},{'xy'[n % 2]}," for n in range(8)]
     for n in range(8):
-        write_image(tmp_path / "own/img" / f"p{n}.png", n)
-    (tmp_path / "own/labels.csv").write_text("\n".join(["file,dx,patient", *rows]) + "\n")
-    first, *lines, last = next_step("own", capsys).splitlines()
-    assert (first, last) == ("python - <<'END'", "END")
-    exec("\n".join(lines), {})
-    said = capsys.readouterr()
-    assert "balanced_accuracy" in said.out
-    words = ["data      labels, read from own as source csv", " images to train on", "class  images  groups  images"]
-    words += ["images    size 12 × 16, channels 3, numbers uint8 (those to train on)", "testing on 2 images"]
-    places = [said.err.index(word) for word in words]
-    assert places == sorted(places)
+        write_image(folder / "own data/img" / f"p{n}.png", n)
+    (folder / "own data/labels.csv").write_text("\n".join(["file,dx,patient", *rows]) + "\n")
+    return ["own data"]
 
 
-@pytest.mark.slow
-def test_the_command_of_a_bundle_trains(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
+def table_with_options(folder: Path) -> list[str]:
+    options = ["image=file", "image_dir=img", "label=dx", "group=patient", "positive={name: x, prevalence: 0.1}"]
+    return [*table(folder), "--source", "csv", *(word for option in options for word in ("--option", option))]
+
+
+def volumes(folder: Path) -> list[str]:
     images = np.random.RandomState(0).randint(0, 255, (8, 8, 8, 8), dtype=np.uint8)
     for name in ("a", "b"):
-        np.savez(tmp_path / f"{name}.npz", train_images=images, train_labels=np.arange(8)[:, None] % 2)
-    bundle = f"{ROOT}/ept_volume"
-    copy, _, command = next_step(str(tmp_path), capsys).partition(" && ")
-    assert copy == "monai-ept bundle copy ept_volume"
-    (tmp_path / "ept_volume").symlink_to(bundle)
-    assert next_step(str(tmp_path), capsys) == command
-    python, module, *arguments = shlex.split(command.replace("-m ", ""))
-    process = start_module(
-        [module, *arguments, "--img_size", 16, "--track", "false"], tmp_path, tmp_path / "said", environment()
-    )
-    process.join()
-    said = (tmp_path / "said").read_text()
-    assert python == "python" and process.exitcode == 0, said
-    assert "--source_options \"{'file': 'a.npz'}\"" in command
-    assert f"data      a, read from {tmp_path} as source medmnist" in said and "images    size 8 × 8 × 8" in said
+        np.savez(folder / f"{name}.npz", train_images=images, train_labels=np.arange(8)[:, None] % 2)
+    return ["."]
 
 
-def test_each_source_that_has_a_bundle_gets_it(tmp_path, capsys) -> None:
+def isic2018(folder: Path) -> list[str]:
     for n in range(14):
-        write_image(Path(tmp_path, "images", f"{n}.jpg"), n)
+        write_image(folder / "images" / f"{n}.jpg", n)
     rows = [f"{n},{ISIC2018_CLASSES[n // 2]},train," for n in range(14)]
-    (tmp_path / "labels.csv").write_text("\n".join(["image,dx,split,lesion_id", *rows]) + "\n")
-    said = next_step(str(tmp_path), capsys)
-    assert "ept_derm/configs/train.yaml" in said and said.endswith("--source isic2018 --shots 1\n")
+    (folder / "labels.csv").write_text("\n".join(["image,dx,split,lesion_id", *rows]) + "\n")
+    return ["."]
+
+
+@pytest.mark.parametrize(
+    ("make", "said", "size"),
+    [
+        (table, "data      labels, read from own data as source csv", "12 × 16"),
+        (table_with_options, "data      labels, read from own data as source csv", "12 × 16"),
+        (volumes, "data      a, read from . as source medmnist", "8 × 8 × 8"),
+        (isic2018, "data      isic2018, read from . as source isic2018", "12 × 16"),
+    ],
+)
+def test_the_command_that_it_names_trains(make, said, size, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *make(tmp_path), "--fast"]) == 0
+    command = shlex.split(capsys.readouterr().out.partition("\nnext\n")[2])
+    assert command[:2] == ["monai-ept", "train"]
+    small = ["--img-size", "32", "--set", "num_resamples=0", "--no-track"]
+    with no_pictures():
+        assert main([*command[1:], *small]) == 0
+    spoken = capsys.readouterr()
+    words = [
+        said,
+        " images to train on",
+        "class  images  groups  images",
+        f"images    size {size}",
+        "balanced_accuracy",
+    ]
+    places = [spoken.out.index(word) for word in words]
+    assert places == sorted(places) and "testing on" in spoken.err
+    (folder,) = Path("runs").glob("*/*")
+    assert ("prevalence" in (folder / "training.json").read_text()) is (make is table_with_options)

@@ -30,7 +30,8 @@ FLOORS = [
     "runs",
     "engines evaluation",
     "analysis benchmark bundle deploy",
-    "adapt_command backbones_command check_command methods_command register_command ship_command shipped_command",
+    "adapt_command backbones_command check_command evaluate_command methods_command predict_command register_command "
+    "ship_command shipped_command train_command",
     "__init__ __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

@@ -90,7 +90,10 @@ def help_of(arguments, capsys):
 PAGES = ["", "methods", "analyze", "benchmark", "benchmark run", "benchmark report", "bundle copy", "sweep list"]
 
 
-@pytest.mark.parametrize("page", [*PAGES, "compare", "ship", "sync"])
+PLAIN = ["train", "evaluate", "predict"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PLAIN, "compare", "ship", "sync"])
 def test_every_page_says_what_it_is_for_in_one_spelling(page, capsys):
     text = help_of(page.split(), capsys)
     usage, description = text.split("\n\n")[:2]
@@ -99,9 +102,19 @@ def test_every_page_says_what_it_is_for_in_one_spelling(page, capsys):
     assert not re.findall(r"--\w+_\w+", text)
 
 
-def test_options_may_have_underscores(capsys):
+@pytest.mark.parametrize("page", PLAIN)
+def test_the_plain_way_fits_one_screen(page, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = help_of([page], capsys).splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 100
+
+
+def test_options_may_be_written_as_in_a_bundle(tmp_path, monkeypatch, capsys):
     assert main(["methods", "--backbone=deit_tiny_patch16_224", "--num_classes", "3"]) == 0
     assert "with 3 classes" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--resume", "true", "--overwrite", "true"]) == 2  # and not: no argument true
+    assert "name a folder of labelled images" in capsys.readouterr().err
 
 
 def test_version(capsys):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``fit``, a bundle and a cell of a sweep are three doors to one training: the same split, the same numbers."""
+"""``fit``, ``monai-ept train``, a bundle and a cell of a sweep are doors to one training: one split, one result."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from monai_ept import TunedViT, adapt, fit
+from monai_ept.__main__ import main
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
 from monai_ept.benchmark.run.train_cell import cell_training
@@ -20,8 +21,16 @@ from monai_ept.data import few_shot_split, load_source
 from monai_ept.delta import read_delta
 from monai_ept.start import start_as_written
 from tests.bundles.cases import DERM, config
+from tests.engines.scenes import no_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with no_pictures():
+        yield
+
 
 SOURCE, SIZE, SHOTS, SEED = "synthetic_derm", 32, 1, 3
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]  # in the order of the source, which is not the bundle's
@@ -51,6 +60,16 @@ def by_bundle(folder, method, recipe, **more):
         run_dir=str(folder),
         **{"recipe_settings#num_resamples": 0},
     )
+    return folder / "delta.safetensors"
+
+
+def by_command(folder, method, recipe, **more):
+    given = {"method": method, "img_size": SIZE, "shots": SHOTS, "seed": SEED, "recipe": recipe["name"], **more}
+    words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
+    words += [word for key, value in DERM.items() for word in ("--option", f"{key}={value}")]
+    settings = {**{key: value for key, value in recipe.items() if key != "name"}, "num_resamples": 0}
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    assert main(["train", "--source", SOURCE, *words, "--no-track", "--out", str(folder)]) == 0
     return folder / "delta.safetensors"
 
 
@@ -96,17 +115,18 @@ QUICK = ("ept", "default"), (["ept", "ln"], "paper")
         for case in product(METHODS, SHORT)
     ],
 )
-def test_three_doors_lead_to_one_training(method, recipe, tmp_path):
+def test_all_doors_lead_to_one_training(method, recipe, tmp_path):
     given = method, {"name": recipe, **SHORT[recipe]}
     fitted = by_fit(tmp_path / "fit", *given)
     bundled = by_bundle(tmp_path / "bundle", *given)
+    commanded = by_command(tmp_path / "command", *given)
     swept = by_sweep(tmp_path / "sweep", *given)
     assert tensors(fitted) == tensors(bundled) == tensors(swept)
-    assert fitted.read_bytes() == bundled.read_bytes(), "what the adapter says of itself differs"
+    assert fitted.read_bytes() == bundled.read_bytes() == commanded.read_bytes(), "what adapters say of themselves"
 
 
 @pytest.mark.slow
-def test_three_doors_start_from_one_adaptation(tmp_path):
+def test_all_doors_start_from_one_adaptation(tmp_path):
     data = load_source(SOURCE, lazy=True, **DERM)
     torch.manual_seed(SEED)
     net = TunedViT("embedded", data.num_classes, method="ln", img_size=SIZE, class_names=data.class_names)
@@ -116,9 +136,10 @@ def test_three_doors_start_from_one_adaptation(tmp_path):
     start = {"file": str(made), "check": False}
     fitted = by_fit(tmp_path / "fit", *given, start)
     bundled = by_bundle(tmp_path / "bundle", *given, adapted=start)
+    commanded = by_command(tmp_path / "command", *given, adapted=start)
     swept = by_sweep(tmp_path / "sweep", *given, start)
     assert tensors(fitted) == tensors(bundled) == tensors(swept)
-    assert fitted.read_bytes() == bundled.read_bytes(), "what the adapter says of itself differs"
+    assert fitted.read_bytes() == bundled.read_bytes() == commanded.read_bytes(), "what adapters say of themselves"
     assert tensors(fitted)["backbone.norm.weight"] == tensors(made)["backbone.norm.weight"]
     # A bundle adapts by itself, to the same.
     settings = {"steps": 2, "batch_size": 8, "check": False}

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import Dataset
 
+from monai_ept.bundle.images_to_predict import predict_records
 from monai_ept.checks import did_you_mean
-from monai_ept.data import SeededDataLoader, load_source
-from monai_ept.data.records import Record, bare_records
-from monai_ept.evaluation.evaluator import predict
+from monai_ept.data import load_source
+from monai_ept.data.records import Record
 from monai_ept.handlers import PredictionTable
 from monai_ept.runs.data_loading import choose_classes
 from monai_ept.runs.fit_result import SPLIT_FILE, FitResult
-from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.training_record import read_json
 
 __all__ = ["EXTERNAL", "labelled_images", "other_predictions"]
@@ -124,10 +122,7 @@ def other_predictions(
                 f"{against} was trained on {sorted(seen)[0]!r} and {len(seen)} of these images in all: compare it on "
                 "images that neither training has seen, such as another set (part external)."
             )
-    network = other.network(pretrained).to(device)
-    transform = network_transforms(network, **other.transform_settings)
-    images = Dataset(bare_records(records), transform)
-    loader = SeededDataLoader(images, batch_size=batch_size, num_workers=num_workers, seed=0)
-    table = predict(network, loader, task=training.task, device=device)
+    network = other.network(pretrained)
+    table = predict_records(other, network, records, device=device, batch_size=batch_size, num_workers=num_workers)
     order = [other.class_names.index(name) for name in training.class_names]
     return other.folder.name or Path(against).name, PredictionTable(table.ids, table.probabilities[:, order])

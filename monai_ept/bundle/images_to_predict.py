@@ -4,19 +4,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from monai.data import Dataset
 from monai.transforms import Transform
 
-from monai_ept.data import Record, RecordSet
+from monai_ept.data import Record, RecordSet, SeededDataLoader
 from monai_ept.data.find_files import FindFiles
 from monai_ept.data.read_image import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES, is_dicom
+from monai_ept.data.records import bare_records
+from monai_ept.evaluation.evaluator import predict
+from monai_ept.handlers import PredictionTable
+from monai_ept.model import TunedViT
+from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.network_inputs import network_transforms
 
-__all__ = ["CollectErrors", "ReadOrReport", "embedded_images", "find_images"]
+__all__ = ["CollectErrors", "ReadOrReport", "embedded_images", "find_images", "predict_records"]
 
 
 def find_images(path: str | Path, spatial_dims: int = 2) -> list[Record]:
@@ -137,3 +146,39 @@ class CollectErrors:
         batch: Mapping[str, Sequence[str]] = engine.state.batch
         self._seen += len(batch["id"])
         self.errors.update({name: error for name, error in zip(batch["id"], batch["error"], strict=True) if error})
+
+
+def predict_records(
+    training: FitResult,
+    network: TunedViT,
+    records: Sequence[Record],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 8,
+    num_workers: int = 0,
+    errors: CollectErrors | None = None,
+    progress: bool = False,
+) -> PredictionTable:
+    """
+    What the network of a training says of images.
+
+    Args:
+        training: the training, which knows how its images are made.
+        network: its network.
+        records: the images.
+        device: where to compute.
+        batch_size: images at a time.
+        num_workers: processes that load images.
+        errors: collects what cannot be read; without it, that is an error.
+        progress: show a bar, on a terminal.
+    """
+    network = network.to(device)
+    transform: Any = network_transforms(network, **training.transform_settings)
+    if errors is not None:
+        transform = ReadOrReport(transform, network)
+    rows = bare_records(records) if errors is None else list(records)
+    loader = SeededDataLoader(Dataset(rows, transform), batch_size=batch_size, num_workers=num_workers, seed=0)
+    handlers: list[Any] = [errors] if errors is not None else []
+    if progress and sys.stderr.isatty():
+        handlers.append(ProgressBar(desc="batches", persist=False))
+    return predict(network, loader, task=training.task, device=device, handlers=handlers)

@@ -30,6 +30,7 @@ from monai_ept.networks.unwrap_network import unwrap
 from monai_ept.runs import build_network, fit_result
 from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.training_record import read_record
 
 __all__ = [
     "Training",
@@ -171,7 +172,8 @@ def finish_training(
     register: str | None = None,
 ) -> Evaluation | None:
     """Test what was trained, write the report, close the run in MLflow, and say where everything is."""
-    recipe = {"name": "paper", "num_resamples": num_resamples}  # it leaves the network as it is
+    epochs = read_record(run_dir)["recipe"]["epochs"]
+    recipe = {"name": "paper", "num_resamples": num_resamples, "epochs": epochs}  # it leaves the network as it is
     origin = {"network": network_settings or {}, "transforms": transform_settings or {}}
     today = _today(network, split, recipe, run_dir, tracking, seed=seed, origin=origin, resume=True)
     today.class_names, today.task, today.trainer = tuple(class_names), task, trainer

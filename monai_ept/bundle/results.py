@@ -28,7 +28,16 @@ from monai_ept.reporting.page import Section, Table
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
 
-__all__ = ["begin_work", "beside", "beside_test", "finish_evaluation", "finish_predictions", "looked_for", "save_model"]
+__all__ = [
+    "begin_work",
+    "beside",
+    "beside_test",
+    "claimed_from",
+    "finish_evaluation",
+    "finish_predictions",
+    "looked_for",
+    "save_model",
+]
 
 
 _KINDS = {"evaluating": "evaluation", "predicting": "predictions"}
@@ -195,6 +204,18 @@ def looked_for(
     return wanted, found["threshold"]
 
 
+def claimed_from(training: FitResult) -> Mapping[str, Any] | None:
+    """
+    The class that a training looks for, and its threshold, as ``write_predictions`` takes them.
+
+    None where there is no such class, or where validation images were to choose its threshold and no test has kept it.
+    """
+    if found := training.metrics.get("positive"):
+        return found
+    own = PositiveClass.of(training.record.get("positive"))
+    return None if own is None or own.is_chosen else {"class": own.name, "threshold": own.operating_point}
+
+
 def beside_test(result: Evaluation, training: FitResult) -> Section:
     """An external validation beside the training's own test."""
     rows: list[Sequence[str]] = []
@@ -240,7 +261,7 @@ def finish_predictions(
     """
     good = [index for index, identity in enumerate(table.ids) if identity not in errors]
     readable = PredictionTable([table.ids[index] for index in good], np.asarray(table.probabilities)[good])
-    sets = training.prediction_sets
+    sets, positive = training.prediction_sets, claimed_from(training)
     with ResultFolder(output_dir, "predictions", overwrite=overwrite) as place, full_disk_is_said(output_dir):
         path = write_predictions(
             place.begin(),
@@ -250,6 +271,7 @@ def finish_predictions(
             expected_ids=[record["id"] for record in records],
             errors=errors,
             sets=sets,
+            positive=positive,
         )
         place.deliver()
         path = place.find(path)
@@ -257,7 +279,12 @@ def finish_predictions(
     for index, (identity, probabilities) in enumerate(zip(readable.ids[:10], readable.probabilities, strict=False)):
         best = int(probabilities.argmax())
         unsure = f", not sure: {beside['set'][index]}" if beside and beside["sure"][index] != "yes" else ""
-        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}{unsure}")
+        claimed = ""
+        if positive is not None:
+            chance = probabilities[training.class_names.index(positive["class"])]
+            word = "claimed" if chance >= positive["threshold"] else "not claimed"
+            claimed = f"; {positive['class']} {chance:.3f}, {word}"
+        print(f"  {identity}: {training.class_names[best]} {probabilities[best]:.3f}{unsure}{claimed}")
     if len(readable) > 10:
         print(f"  … and {len(readable) - 10} more")
     for identity, reason in errors.items():

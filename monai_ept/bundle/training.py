@@ -56,7 +56,8 @@ def announce(training: Training) -> None:
     backbone = origin["network"].get("backbone", net.backbone_name)
     size = "×".join(map(str, net.vit.img_size))
     inflated = " inflated into a MONAI ViT" if net.vit.spatial_dims == 3 else ""
-    lines = [f"{origin['name']}: {'going on with' if training.resume else 'training'} {training.folder}"]
+    name = origin.get("name") or split.source
+    lines = [f"{name}: {'going on with' if training.resume else 'training'} {training.folder}"]
     data, *rest = about_split(split, net.vit.spatial_dims)
     lines += [f"  {line}" for line in (data + _about_embedded(split.source, origin), *rest)]
     lines.append(f"  backbone  {backbone}{inflated}, {size}")
@@ -91,6 +92,8 @@ def _about_embedded(name: str, origin: Mapping[str, Any]) -> str:
     """What a user must know about data that are not his own."""
     if not name.startswith("synthetic"):
         return ""
+    if not origin.get("name"):
+        return ": painted, for trying things out; name a folder to train on your own images"
     if origin["data"].get("embedded_classes") is None:
         return ": the embedded synthetic set; --dataset_dir PATH takes your own images"
     return (

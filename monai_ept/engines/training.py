@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -25,6 +26,7 @@ from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_record
 from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import full_disk_is_said, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
+from monai_ept.runs.choice_record import read_choice, write_choice
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
 
@@ -67,8 +69,10 @@ class Training(TrainingParts):
         """
         if self.place is None:
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
-        self._say_what_stays()
+        self._say_what_becomes()
         trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
+        if self.checkpoint is not None:
+            self.checkpoint.check(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED | Events.COMPLETED, self.place.check)
         if self.split.test:
             self.eval_loader("test")
@@ -79,8 +83,10 @@ class Training(TrainingParts):
             self.calibrate()
             return self.finish()
 
-    def _say_what_stays(self) -> None:
-        """Nobody chooses a method for nothing to come of it."""
+    def _say_what_becomes(self) -> None:
+        """Nobody chooses a method for nothing to come of it; and what going on with more epochs comes to."""
+        if rank() == 0 and self.earlier is not None and self.earlier.epochs:
+            logger.warning(self.earlier.said(self.recipe.epochs or 0, self.recipe.schedule))
         chosen = any(method.other_starts(self.net.vit) for method in self.net.methods)
         adapted = self.net.start is not None or self.unlabelled is not None
         if rank() == 0 and not (self.recipe.epochs or chosen or adapted) and self.net.count().delta:
@@ -104,10 +110,17 @@ class Training(TrainingParts):
         if self.place is None or rank() > 0:
             return
         work = self.place.begin()
-        if self.resume and (work / CHECKPOINT_FILE).is_file() and (work / RECORD_FILE).is_file():
+        there = (work / CHECKPOINT_FILE).is_file() and (work / RECORD_FILE).is_file()
+        if self.resume and there and (self.earlier is None or self.earlier.folder != work):
             return  # it is there, and the checkpoint says if it fits
+        chosen = {} if self.earlier is None else read_choice(self.earlier.folder)
         self.split.save(work / SPLIT_FILE)
         write_record(work, **self.record)
+        if self.earlier is not None and self.earlier.epochs:
+            if chosen:
+                write_choice(work, chosen)
+            if (adapted := self.earlier.folder / "adapted").is_dir() and not (work / "adapted").is_dir():
+                shutil.copytree(adapted, work / "adapted")
 
     @cached_property
     def validation(self) -> PredictionTable:
@@ -215,14 +228,16 @@ class Training(TrainingParts):
             split=self.split,
             history=history,
             no_sets=self.no_sets,
-            repeat=_repeat(self.origin.get("name"), self.place.folder, self.recipe.name),
+            repeat=_repeat(self.origin, self.place.folder),
         )
 
 
-def _repeat(bundle: str | None, folder: Path, recipe: str) -> str:
+def _repeat(origin: Mapping[str, Any], folder: Path) -> str:
     """How the same training is started again."""
-    if bundle:
+    if bundle := origin.get("name"):
         return f"python -m monai.bundle run --config_file bundles/{bundle}/configs/train.yaml  # and these settings"
+    if origin.get("network"):
+        return "monai-ept train IMAGES  # and these settings"
     return (
         f"done = FitResult.load({str(folder)!r})\ndata = done.data()\n"
         "fit(net, done.split(data), recipe=Recipe.from_dict(done.record['recipe']), seed=done.record['seed'])"

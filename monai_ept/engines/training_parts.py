@@ -24,9 +24,10 @@ from monai_ept.engines.adaptation import Unlabelled, described_start
 from monai_ept.engines.before_training import adapt_and_solve
 from monai_ept.engines.images_read import image_hashes
 from monai_ept.engines.loss import class_weights, make_loss
+from monai_ept.engines.more_epochs import Earlier, find_earlier
 from monai_ept.engines.optimizer import cosine_schedule, make_optimizer
 from monai_ept.engines.recipe import Recipe, recipe_of
-from monai_ept.engines.run_description import describe_run, result_hash, run_name
+from monai_ept.engines.run_description import describe_run, run_name
 from monai_ept.engines.setting_checks import check_seed, check_settings, meaning_of
 from monai_ept.engines.solve import Solution, solvable_layer, view_features
 from monai_ept.engines.train_batches import seen_at_random, train_batches
@@ -39,11 +40,9 @@ from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.networks.compiled_network import CompiledNetwork
 from monai_ept.networks.device import usable_device
-from monai_ept.runs.fit_result import CHECKPOINT_FILE
-from monai_ept.runs.folder_exchange import settle
 from monai_ept.runs.network_inputs import network_transforms
 from monai_ept.runs.result_folder import ResultFolder
-from monai_ept.runs.training_record import DELTA_FILE, read_record, with_absolute_path
+from monai_ept.runs.training_record import with_absolute_path
 from monai_ept.tracking.dataset_input import dataset_of
 
 __all__ = ["TrainingParts"]
@@ -140,7 +139,7 @@ class TrainingParts:
         recipe = recipe.for_methods(net.methods)
         if recipe.solve:
             solvable_layer(net)
-        self.recipe = recipe.prepare(net)
+        self._wanted, self.recipe = recipe, recipe.prepare(net)
         self.split, self.data, self.seed = split, data, seed
         self.resume, self.num_workers, self.progress = resume, num_workers, progress
         self.inferer, self.handlers, self.val_handlers = inferer, list(handlers), list(val_handlers)
@@ -165,23 +164,24 @@ class TrainingParts:
             "positive": None if self.positive is None else self.positive.to_dict(),
         }
         self.record["data"] = with_absolute_path(self.record["data"])
-        self.name = run_name(self.record)
         self.place: ResultFolder | None = None
+        self.earlier: Earlier | None = None
+        runs = Path("runs") / file_name(self.origin.get("name") or split.source)
         if folder is not None and folder is not False:
-            if folder is True:
-                folder = Path("runs") / file_name(self.origin.get("name") or split.source) / self.name
-            # What the same command has finished already is not done again.
-            overwrite = overwrite and not (resume and self._is_in(Path(folder)))
-            self.place = ResultFolder(folder, "training", resume=resume, overwrite=overwrite)
+            where = runs / self.name if folder is True else Path(folder)
+            if resume:
+                where, overwrite = find_earlier(self, where, runs if folder is True else None, overwrite)
+            self.place = ResultFolder(where, "training", resume=resume, overwrite=overwrite)
 
-    def _is_in(self, folder: Path) -> bool:
-        """Whether a folder holds this very training, finished."""
-        try:
-            settle(folder)
-            there = all((folder / name).is_file() for name in (DELTA_FILE, CHECKPOINT_FILE))
-            return there and result_hash(read_record(folder)) == result_hash(self.record)
-        except (OSError, ValueError):
-            return False
+    @property
+    def name(self) -> str:
+        """Of the run, and of its folder where that has no other: everything differs in it that decides the result."""
+        return run_name(self.record)
+
+    def record_at(self, epochs: int) -> dict[str, Any]:
+        """What the record of this training would say, had it another number of epochs."""
+        recipe = self._wanted.changed(epochs=epochs).prepare(self.net)
+        return {**self.record, "recipe": recipe.to_dict(), "params": {**self.params, **recipe.described(self.seed)}}
 
     @property
     def folder(self) -> Path | None:
@@ -307,6 +307,7 @@ class TrainingParts:
             resume=self.resume,
             identity={**self.settings, "split": self.split.hash, "task": self.task},
             images=image_hashes([*self.split.train, *self.split.val]),
+            earlier=None if self.earlier is None else self.earlier.checkpoint,
         )
 
     @cached_property
@@ -350,7 +351,7 @@ class TrainingParts:
         """Adapt, solve and train, as far as it is wanted; returns the trainer."""
         trainer = self.trainer
         self.net.prediction_sets = None  # which are those of the network as it was
-        going_on = self.resume and self.checkpoint is not None and self.checkpoint.last_path.is_file()
+        going_on = self.checkpoint is not None and self.checkpoint.found is not None
         self.solution = adapt_and_solve(self, going_on)
         if self.recipe.epochs:
             trainer.run()

@@ -65,8 +65,9 @@ def write_report(
     folder = usable_folder(folder)
     remove_partials(folder, "*")  # of a process that was killed while it wrote here
     counts = confusion_counts(table.probabilities, table.labels, task)
+    about: dict[str, Any] = {"expected_ids": expected_ids, "sets": sets, "positive": metrics.get("positive")}
     paths = {
-        "predictions": write_predictions(folder, table, class_names, task, expected_ids=expected_ids, sets=sets),
+        "predictions": write_predictions(folder, table, class_names, task, **about),
         **write_metrics(folder, metrics, intervals),
         "per_class": write_per_class(folder, metrics, class_names, curves),
         "confusion_matrix": write_confusion_matrix(folder, counts, class_names),

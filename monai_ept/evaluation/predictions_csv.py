@@ -28,6 +28,7 @@ def write_predictions(
     errors: Mapping[str, str] | None = None,
     threshold: float = 0.5,
     sets: PredictionSets | None = None,
+    positive: Mapping[str, Any] | None = None,
 ) -> Path:
     """
     Write ``predictions.csv``: one row per image with its label, the decision and the probability of every class.
@@ -46,6 +47,8 @@ def write_predictions(
         sets: what makes prediction sets: more columns then, the classes in the ``set`` and whether the network is
             ``sure`` ("yes" or "not sure"); of several labels the set has all that cannot be ruled out, and ``not_sure``
             those of them that may not be there either.
+        positive: the "class" that is looked for, and the "threshold" from which on it is claimed: a column
+            ``positive`` then, "yes" or "no", which may be another decision than ``prediction``.
 
     Raises:
         ValueError: when an image is missing, or there twice.
@@ -56,6 +59,9 @@ def write_predictions(
         )
     header = ["id", *(["label"] if table.labels is not None else []), "prediction"]
     beside = {} if sets is None else set_columns(sets, table.probabilities, class_names, task)
+    if positive is not None:
+        claimed = table.probabilities[:, list(class_names).index(positive["class"])] >= positive["threshold"]
+        beside = {"positive": ["yes" if one else "no" for one in claimed], **beside}
     header += [*beside]
     header += [f"probability_{name}" for name in class_names] + (["error"] if errors is not None else [])
     rows = []

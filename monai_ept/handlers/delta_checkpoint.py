@@ -21,12 +21,15 @@ from monai_ept.files import WriteError, remove_partials, usable_folder, write_wh
 from monai_ept.handlers.sealed_file import is_intact, is_sealed, sealed
 from monai_ept.networks.unwrap_network import unwrap
 
-__all__ = ["CheckpointError", "DeltaCheckpoint", "last_good_state"]
+__all__ = ["CONTINUED", "CheckpointError", "DeltaCheckpoint", "last_good_state"]
 
 FORMAT = "monai_ept.checkpoint"
 VERSION = 3
 """Earlier ones are read too: 1 held random states besides, which every epoch sets itself (``SeedEachEpoch``); 1 and 2
 had neither a checksum nor the hashes of the images."""
+
+CONTINUED = "schedule_ended_at"
+"""In the identity of a training that has gone on with more epochs: after which ones a schedule of its had ended."""
 
 _PARTS = ("identity", "epoch", "delta", "optimizer", "scheduler", "scaler", "best", "history")
 
@@ -59,6 +62,8 @@ class DeltaCheckpoint:
         identity: whatever must be the same for a training to go on: hash of the split, seed, learning rate, …
         images: hash of each image that is trained or validated on, by its id: none of them may have changed either.
         interval: write after every so many epochs, and after the last.
+        earlier: the last checkpoint of the same training with fewer epochs, which is gone on from where there is none
+            in ``folder``, or which is the one in ``folder``.
 
     Raises:
         ValueError: when ``select`` is "val" and there is no evaluator.
@@ -79,6 +84,7 @@ class DeltaCheckpoint:
         identity: Mapping[str, Any] | None = None,
         images: Mapping[str, str] | None = None,
         interval: int = 1,
+        earlier: Path | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.last_path, self.best_path = self.folder / "last.pt", self.folder / "best.pt"
@@ -87,7 +93,7 @@ class DeltaCheckpoint:
         self.select = look_up_option(select, ("last", "val"))
         if select == "val" and evaluator is None:
             raise ValueError("select='val' needs an evaluator that validates: give one, or select='last'.")
-        self.resume, self.interval = resume, interval
+        self.resume, self.interval, self._earlier = resume, interval, earlier
         self._given = dict(identity or {})
         self._images = dict(images or {})
         self._identity: dict[str, Any] = {}
@@ -95,6 +101,12 @@ class DeltaCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
+
+    @property
+    def found(self) -> Path | None:
+        """The checkpoint that is gone on from; None where the training begins with its first epoch."""
+        places = (self.last_path, self._earlier) if self.resume else ()
+        return next((path for path in places if path is not None and path.is_file()), None)
 
     def _start(self, engine: Any) -> None:
         if not self._hooked:
@@ -108,7 +120,7 @@ class DeltaCheckpoint:
             usable_folder(self.folder)
             for path in (self.last_path, self.best_path, self.delta_path):
                 remove_partials(self.folder, path.name)
-        if self.resume and self.last_path.is_file():
+        if self.found is not None:
             self._go_on(engine)
         elif self.resume:
             logger.info(f"{self.last_path} is not there: the training starts from the beginning.")
@@ -222,11 +234,20 @@ class DeltaCheckpoint:
             raise _damaged(path, f"it has no {missing[0] if missing else 'checksum'!r}")
         return content
 
-    def _go_on(self, engine: Any) -> None:
-        path = self.last_path
+    def check(self, engine: Any) -> dict[str, Any] | None:
+        """
+        The checkpoint that a trainer will go on from, if there is one, and it is its own.
+
+        Raises:
+            CheckpointError: when it is damaged or belongs to another training.
+        """
+        path = self.found
+        if path is None:
+            return None
         content = self.read(path)
-        theirs, ours = content["identity"], self._identity
-        for key in sorted(theirs.keys() | ours.keys()):
+        theirs, ours = content["identity"], self._describe(engine)
+        more = self._earlier is not None and theirs["epochs"] < ours["epochs"]
+        for key in sorted((theirs.keys() | ours.keys()) - ({"epochs", CONTINUED} if more else set())):
             if theirs.get(key) != ours.get(key):
                 raise CheckpointError(
                     f"checkpoint {path} belongs to another training: its {key} is {theirs.get(key)!r} and here it is "
@@ -240,10 +261,22 @@ class DeltaCheckpoint:
                 f"checkpoint {path} was trained on other images: {', '.join(map(repr, changed[:3]))}{more} of "
                 f"{len(read)} have changed since; put back what they were, or train into another folder."
             )
+        if more and self.scheduler is not None and content["epoch"] != theirs["epochs"]:
+            raise CheckpointError(
+                f"checkpoint {path} is of epoch {content['epoch']} of {theirs['epochs']}: end it first."
+            )
+        return content
+
+    def _go_on(self, engine: Any) -> None:
+        path, content = self.found, self.check(engine)
+        assert path is not None and content is not None
         self._put_delta(content["delta"], path)
         self.optimizer.load_state_dict(content["optimizer"])
         if self.scheduler is not None and content["scheduler"] is not None:
             self.scheduler.load_state_dict(content["scheduler"])
+            if content["identity"]["epochs"] < engine.state.max_epochs:  # the rate that the longer schedule has here
+                self.scheduler.last_epoch -= 1
+                self.scheduler.step()
         if getattr(engine, "scaler", None) is not None and content["scaler"]:
             engine.scaler.load_state_dict(content["scaler"])
         state = engine.state
@@ -252,6 +285,9 @@ class DeltaCheckpoint:
         state.history = list(content["history"])
         best = self.evaluator.state if self.evaluator is not None else state
         best.best_metric, best.best_metric_epoch = content["best"]["metric"], content["best"]["epoch"]
+        best_path = path.with_name(self.best_path.name)
+        if best_path != self.best_path and best_path.is_file() and state.rank == 0:
+            write_whole(self.best_path, best_path.read_bytes())
         state.last_checkpoint = (str(path), state.epoch)
         logger.info(f"resumed from {path}: epoch {state.epoch} of {state.max_epochs} is done.")
 

@@ -23,8 +23,8 @@ def network_transforms(network: nn.Module, train: bool = False, **options: Any) 
     """
     Training or evaluation transforms for a network.
 
-    What of it follows from the network is in ``monai_ept.data.transforms.input_settings``; where nobody knows its mean and
-    standard deviation, that is said once.
+    What of it follows from the network is in ``monai_ept.data.transforms.input_settings``; where nobody knows its mean
+    and standard deviation, that is said once.
 
     Args:
         network: a ``TunedViT``.

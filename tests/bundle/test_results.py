@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from monai_ept.bundle import begin_work, beside, finish_evaluation, finish_predictions, save_model
+from monai_ept.bundle.results import claimed_from
 from monai_ept.bundle.untrained import Untrained
 from monai_ept.delta import store_prediction_sets
 from monai_ept.files import WriteError
@@ -70,6 +72,16 @@ def test_predictions_and_evaluations_have_the_sets_of_the_adapter(tmp_path, caps
     found = finish_evaluation(table, training, records, output_dir=tmp_path / "evaluation", num_resamples=10)
     assert found.metrics["prediction_sets"]["coverage"]["value"] == 0.5
     assert "Promised: for 90 % of new patients' images" in capsys.readouterr().out
+
+
+def test_predictions_say_what_is_claimed_where_a_threshold_is_known(training):
+    looked_for = {"name": "mel", "operating_point": 0.2, "prevalence": None}
+    given = replace(training, metrics={}, record={**training.record, "positive": looked_for})
+    assert claimed_from(given) == {"class": "mel", "threshold": 0.2}
+    chosen = replace(given, record={**training.record, "positive": {**looked_for, "operating_point": "youden"}})
+    assert claimed_from(chosen) is None and claimed_from(training) is None
+    tested = replace(chosen, metrics={"positive": {"class": "mel", "threshold": 0.31}})
+    assert claimed_from(tested)["threshold"] == 0.31
 
 
 def begin(training, folder, **options):

@@ -118,7 +118,7 @@ def test_resuming_what_is_done_changes_nothing(trained, tmp_path, caplog):
     [
         ({"lr": 2e-2}, "lr is 0.01 and here it is 0.02"),
         ({"seed": 5}, "seed is 0 and here it is 5"),
-        ({"epochs": 4}, "epochs is 3 and here it is 4"),
+        ({"epochs": 2}, "epochs is 3 and here it is 2"),
         ({"net": {"method": "lora", "prompt_length": None}}, "methods is"),
         ({"net": {"class_names": ("a", "b", "c")}}, "class_names is"),
     ],

@@ -35,6 +35,12 @@ class TestPredictions:
         assert "label" not in rows[0] and rows[0]["error"] == ""
         assert rows[1] == {**dict.fromkeys(rows[1], ""), "id": "b", "error": "is cut off halfway"}
 
+    def test_what_is_claimed_stands_beside_the_most_probable_class(self, tmp_path):
+        table = PredictionTable(["a", "b", "c"], np.array([[0.6, 0.4, 0], [0.7, 0.3, 0], [0.1, 0.2, 0.7]]))
+        positive = {"class": "y", "threshold": 0.3}
+        rows = read(write_predictions(tmp_path, table, ["x", "y", "z"], "multiclass", positive=positive))
+        assert [(row["prediction"], row["positive"]) for row in rows] == [("x", "yes"), ("x", "yes"), ("z", "no")]
+
     @pytest.mark.parametrize(
         ("ids", "expected", "says"),
         [
