@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _lines(model: Any) -> Iterator[str]:
-    """What a model is, and the lines that load it: in Python, in a bundle and in a sweep; of the hub, or of files."""
+    """What a model is, and the lines that load it, of the hub or of files."""
     yield f"{model.name}: pretrained on {model.images}, {model.parameters} million numbers, {model.size} pixels"
     yield f"licence: {model.licence}"
     way = "accept its conditions there, then hf auth login" if model.gated else "anybody can download it"
@@ -58,22 +58,28 @@ def _lines(model: Any) -> Iterator[str]:
 
 
 def _loading(given: Mapping[str, Any]) -> Iterator[str]:
-    import yaml
-
     settings = given.get("backbone_settings")
     python = "" if not settings else f", backbone_settings={settings!r}"
     shell = "" if not settings else f' --backbone_settings "{settings!r}"'
     weights = given["pretrained"]
+    named = f"--backbone {given['backbone']} --pretrained {'true' if weights is True else weights}"
+    yield "  # the command line"
+    plain = "" if not settings else f' --backbone-settings "{_flow(settings)}"'
+    yield f"  monai-ept train IMAGES {named}{plain}"
     yield "  # Python"
     yield f"  net = TunedViT({given['backbone']!r}, num_classes=2, pretrained={weights!r}{python})"
     yield "  # a bundle"
-    yield (
-        "  python -m monai.bundle run --config_file configs/train.yaml "
-        f"--backbone {given['backbone']} --pretrained {'true' if weights is True else weights}{shell}"
-    )
+    yield f"  python -m monai.bundle run --config_file configs/train.yaml {named}{shell}"
     yield "  # a sweep"
     entry = {"name" if key == "backbone" else key: value for key, value in given.items()}
-    yield f"  backbones: {yaml.safe_dump([entry], default_flow_style=True, width=10_000, sort_keys=False).strip()}"
+    yield f"  backbones: {_flow([entry])}"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML, in one line."""
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
 
 
 COMMAND = Command(

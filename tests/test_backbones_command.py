@@ -62,8 +62,12 @@ def test_python_bundles_and_sweeps_are_told_the_same(capsys, row):
     text = printed(capsys, row.name)
     path = f"{row.name}/pytorch_model.bin" if row.format == "timm" else row.name
     ways = (row.on_the_hub, row.from_files(path))
-    printed_lines = (lines(text, what) for what in ("Python", "a bundle", "a sweep"))
-    for given, python, bundle, sweep in zip(ways, *printed_lines, strict=True):
+    printed_lines = (lines(text, what) for what in ("the command line", "Python", "a bundle", "a sweep"))
+    for given, command, python, bundle, sweep in zip(ways, *printed_lines, strict=True):
+        assert shlex.split(command)[:3] == ["monai-ept", "train", "IMAGES"]
+        options = [part.removeprefix("--").replace("-", "_") for part in shlex.split(command)[3::2]]
+        told = dict(zip(options, map(yaml.safe_load, shlex.split(command)[4::2]), strict=True))
+        assert told == {key: value for key, value in given.items() if value}
         scope = {"TunedViT": lambda backbone, num_classes, **more: {"backbone": backbone, **more}}
         exec(python, scope)
         assert scope["net"] == given
