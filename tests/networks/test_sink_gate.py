@@ -70,8 +70,10 @@ def test_the_triton_kernels_compute_the_formulas():
         from monai_ept.networks import sink_gate, sink_gate_triton
         from tests.networks.test_sink_gate import attended
 
-        # Several blocks of tokens and of logits; planes in several groups of one, and of two.
-        for tokens, dim, length, images in [(37, 20, 5, 2), (70, 64, 100, 1), (7, 8, 1, 17), (7, 8, 3, 86)]:
+        # Several blocks of tokens and of logits; planes in one group, in several of one, and of two and of three.
+        sink_gate_triton._GROUPS = 6
+        sizes = [(37, 20, 5, 1, 6), (33, 16, 66, 1, 4), (7, 8, 1, 2, 4), (7, 8, 3, 3, 4)]
+        for tokens, dim, length, images, sink_gate_triton._ONE_GROUP in sizes:
             out, lse = (t.repeat(images, *[1] * (t.dim() - 1)) for t in attended(tokens, dim))
             prompt = torch.randn(tokens, length) * 2
             prompt[3], prompt[4, 0], prompt[5] = -60, -torch.inf, 90

@@ -17,7 +17,7 @@ from tests.benchmark.run.scenes import cells, count_passes
     ("augment", "methods"),
     [
         (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": [1.0, 4.6]}]),
-        (True, ["linear", "partial", "ept"]),
+        pytest.param(True, ["linear", "partial", "ept"], marks=pytest.mark.slow),
     ],
 )
 def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods):
@@ -35,7 +35,7 @@ def test_results_are_the_same_with_and_without_reuse(tmp_path, augment, methods)
         )
 
 
-@pytest.mark.parametrize("method", ["linear", "ept"])
+@pytest.mark.parametrize("method", ["linear", pytest.param("ept", marks=pytest.mark.slow)])
 def test_bfloat16_shares_nothing_with_float32(tmp_path, method):
     bench, found = Workbench(tmp_path), {}
     for amp in ("off", "bfloat16", "off"):
