@@ -25,6 +25,9 @@ _OF_ANOTHER = (
     "any((key == 'format' and value not in (None, 'none')) or '|' in str(key) or str(key).startswith('ITK') "
     "for key, value in getattr(x, 'meta', {}).items())"
 )
+# What a palette or several frames of DICOM show is not what their numbers are, or how many.
+_OF_FRAMES = "int((x.meta.get('00280008') or {'Value': [1]})['Value'][0]) > 1"
+_OF_A_PALETTE = "'PALETTE COLOR' in str(x.meta.get('00280004'))"
 _REFUSAL = "this file cannot be read as the training has read its images"
 
 
@@ -73,10 +76,15 @@ def _(step: LoadRecordd, dims: int) -> list[dict[str, Any]]:
         readers.insert(1, dicom)
     return [
         _step("LoadImaged", reader=readers, dtype=None, image_only=True),  # MONAI tries the last reader first
-        _each(f"(x if not {_OF_ANOTHER} else (_ for _ in ()).throw(ValueError({_REFUSAL!r})))"),
+        _each(f"(x if not ({_strange(dims)}) else (_ for _ in ()).throw(ValueError({_REFUSAL!r})))"),
         _each("x.max() + x.min() - x if 'MONOCHROME1' in str(getattr(x, 'meta', {}).get('00280004')) else x"),
         _each(f"x[None] if x.ndim == {dims} else x.movedim(-1 if x.shape[-1] <= 4 else 0, 0)"),
     ]
+
+
+def _strange(dims: int) -> str:
+    """Whether a file was read in another way than in a training."""
+    return " or ".join([_OF_ANOTHER, _OF_A_PALETTE, *([_OF_FRAMES] if dims == 2 else [])])
 
 
 def _reader(name: str, **settings: Any) -> dict[str, Any]:

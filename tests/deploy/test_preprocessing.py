@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -113,6 +114,23 @@ def test_a_picture_that_only_another_reader_can_read_is_refused(pictures, monkey
     with pytest.raises(RuntimeError) as caught:
         theirs({"image": str(next(path for path in pictures if path.name == "turned.jpg"))})
     assert "cannot be read as the training has read its images" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("kind", ["palette", "frames"])
+def test_dicom_that_a_training_refuses_is_refused(kind, tmp_path):
+    pydicom = pytest.importorskip("pydicom", reason="pydicom is an extra: pip install monai_ept[dicom]")
+    path = write_dicom(tmp_path / "a.dcm", np.zeros((8, 6), np.uint8))
+    file = pydicom.dcmread(path)
+    if kind == "palette":
+        file.PhotometricInterpretation = "PALETTE COLOR"
+    else:
+        file.NumberOfFrames, file.PixelData = 3, bytes(3 * 8 * 6)
+    file.save_as(path)
+    ours = eval_transforms(32, mean=0.5, std=0.5)
+    for transforms, says in ((ours, "PALETTE COLOR|frames"), (plain(ours), "as the training has read its images")):
+        with pytest.raises(RuntimeError) as caught:
+            transforms({"image": str(path)})
+        assert re.search(says, str(caught.value.__cause__))
 
 
 def test_what_has_no_plain_words_is_an_error():
