@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
 from monai_ept.metrics import Interval
@@ -163,8 +165,11 @@ class FitResult:
         settings = self.record["network"]
         if settings is not None:
             given = {**settings, **({} if pretrained is None else {"pretrained": pretrained})}
-            backbone = make_backbone(**given)
-            return TunedViT.from_delta(self.delta_path, **backbone).eval()
+            with torch.random.fork_rng(devices=[]):  # random weights are those that the seed has given make_network
+                torch.manual_seed(settings.get("seed", 0))
+                backbone = make_backbone(**given)
+                torch.manual_seed(settings.get("seed", 0))
+                return TunedViT.from_delta(self.delta_path, **backbone).eval()
         about = read_delta(self.delta_path).metadata["backbone"]
         if pretrained is None:
             pretrained = about["name"] != EMBEDDED_RANDOM

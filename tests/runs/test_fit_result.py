@@ -17,8 +17,8 @@ from monai.data import Dataset
 
 from monai_ept import FitResult, TunedViT, fit
 from monai_ept.data import SeededDataLoader, few_shot_split, load_source
-from monai_ept.engines import evaluate
-from monai_ept.runs import find_training, network_transforms
+from monai_ept.engines import Training, evaluate
+from monai_ept.runs import find_training, make_network, network_transforms
 from tests.bundles.cases import CHEST, DERM, FEW, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
@@ -90,6 +90,16 @@ def test_the_network_finds_again_what_was_found(training):
         assert written == pytest.approx(probabilities.tolist(), abs=1e-4)
     assert found.metrics["accuracy"] == result.metrics["accuracy"]
     assert result.epoch == len(result.history) > 0
+
+
+def test_random_weights_of_a_backbone_are_those_of_its_seed(tmp_path):
+    data = load_source(HERE["source"], **HERE["options"])
+    settings = {"backbone": "test_vit", "img_size": 32, "seed": 3}
+    net = make_network(data.class_names, **settings)
+    split = dataclasses.replace(few_shot_split(data, 1), test=[])
+    Training(net, split, "solve", folder=tmp_path / "run", origin={"network": settings}, progress=False).run()
+    torch.rand(5)
+    assert FitResult.load(tmp_path / "run").network().fingerprint() == net.fingerprint()
 
 
 def test_a_notebook_shows_the_metrics(fitted):
