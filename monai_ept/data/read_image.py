@@ -147,6 +147,12 @@ class _DicomReader(PydicomReader):
     """
 
     frames = 1
+    _is_negative = False
+
+    def get_data(self, data: Any) -> Any:
+        array, meta = super().get_data(data)
+        # A series as a whole: slices that were turned round each by its own range would not fit together.
+        return (array.max() + array.min() - array if self._is_negative else array), meta
 
     def _combine_dicom_series(self, data: Any, filenames: Any) -> Any:
         slices = list(data)
@@ -160,8 +166,8 @@ class _DicomReader(PydicomReader):
         if interpretation == "PALETTE COLOR":
             raise ValueError("DICOM with PALETTE COLOR is not supported, convert it to RGB first")
         self.frames = int(getattr(img, "NumberOfFrames", None) or 1)
-        array = super()._get_array_data(img, filename)
-        return array.max() + array.min() - array if interpretation == "MONOCHROME1" else array
+        self._is_negative = interpretation == "MONOCHROME1"
+        return super()._get_array_data(img, filename)
 
 
 def check_file(path: str | Path, full: bool = False, spatial_dims: int | None = None) -> str | None:

@@ -98,6 +98,7 @@ def test_volumes(settings, tmp_path):
     for number in range(5):
         slice_ = random.integers(0, 2000, (12, 10)).astype(np.uint16)
         write_dicom(tmp_path / "series" / f"{number}.dcm", slice_, slice_number=number)
+        write_dicom(tmp_path / "dark" / f"{number}.dcm", slice_, "", "MONOCHROME1", slice_number=number)
     ours = eval_transforms((16, 12, 8), mean=0.5, std=0.25, in_channels=1, spatial_dims=3, **settings)
     theirs = plain(ours)
     for path in tmp_path.iterdir():

@@ -67,3 +67,10 @@ def test_truncated_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match=r"a.dcm' cannot be read"):
         load_source("dicom", tmp_path)
+
+
+def test_a_dark_series_is_turned_round_as_a_whole(tmp_path: Path) -> None:
+    slices = [np.array([[0, 10], [20, 30]], np.uint16), np.array([[100, 110], [120, 200]], np.uint16)]
+    for number, pixels in enumerate(slices):
+        write_dicom(tmp_path / f"{number}.dcm", pixels, "", "MONOCHROME1", slice_number=number)
+    assert np.array_equal(np.asarray(read_image(tmp_path)), 200 - np.stack(slices, axis=-1))
