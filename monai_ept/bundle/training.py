@@ -76,7 +76,7 @@ def announce(training: Training) -> None:
     settings = {"recipe": recipe.name, **training.settings}
     said = ", ".join(f"{key} {value}" for key, value in settings.items() if value not in ("none", False, 0))
     if not recipe.epochs:
-        said = f"recipe {recipe.name}: none, the head is solved on {recipe.views or 'one'} views"
+        said = f"recipe {recipe.name}: the head is solved on {recipe.views or 'one'} views, nothing is trained"
     lines.append(f"  training  {said}")
     tracking = training.tracking
     if tracking.enabled:
