@@ -46,9 +46,6 @@ class ImagesOnDevice(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"image": self.images[index], "label": self.labels[index], "id": self.ids[index]}
-
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
         """A batch, in one copy on the device."""
         where = torch.as_tensor(indices).to(self.images.device, non_blocking=True)

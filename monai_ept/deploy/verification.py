@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import Dataset
 
-from monai_ept.data import RecordSet, SeededDataLoader
+from monai_ept.bundle.images_to_predict import predict_records
+from monai_ept.data import RecordSet
 from monai_ept.data.records import Record
 from monai_ept.deploy.shipment import Expected, Shipment
-from monai_ept.evaluation.evaluator import predict
 from monai_ept.model import TunedViT
 from monai_ept.reporting.csv_file import original_cell
 from monai_ept.runs.fit_result import FitResult
-from monai_ept.runs.network_inputs import network_transforms
 
 __all__ = ["TOLERANCE", "expected_of", "process_without_us", "verify"]
 
@@ -62,9 +60,7 @@ def expected_of(training: FitResult, net: TunedViT, data: RecordSet, number: int
 
 
 def _predicted(training: FitResult, net: TunedViT, records: Sequence[Record]) -> np.ndarray:
-    rows = [{"image": record["image"], "id": record["id"]} for record in records]
-    loader = SeededDataLoader(Dataset(rows, network_transforms(net, **training.transform_settings)), batch_size=4)
-    return predict(net, loader, task=training.task).probabilities
+    return predict_records(training, net, records, batch_size=4).probabilities
 
 
 def _evaluated(path: Path, class_names: Sequence[str]) -> dict[str, list[float]]:

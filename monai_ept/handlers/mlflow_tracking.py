@@ -88,7 +88,6 @@ class MLflowTracking:
         self.experiment, self.tracking_uri = experiment, tracking_uri
         self.folder = Path(attach_to or artifacts_dir or Path("runs") / self.run_name.replace("/", "-"))
         self.run: TrackedRun | None = None
-        self._unread: list[int] = []  # steps of this epoch whose loss is still on a card
         self._resume = resume
         self._dataset = dataset
         self._attach = attach_to is not None
@@ -206,17 +205,15 @@ class MLflowTracking:
         self.close(status_of(error))
 
     def _step(self, engine: Any) -> None:
-        if loss_waits(engine):  # all of an epoch are read, and logged, together
-            self.log({"lr": step_lr(engine)}, engine.state.iteration, "train")
-            self._unread.append(engine.state.iteration)
-        else:
-            self.log({"loss": step_loss(engine), "lr": step_lr(engine)}, engine.state.iteration, "train")
+        # On a card the losses of an epoch are read, and logged, together.
+        loss = {} if loss_waits(engine) else {"loss": step_loss(engine)}
+        self.log({**loss, "lr": step_lr(engine)}, engine.state.iteration, "train")
 
     def _epoch(self, engine: Any) -> None:
-        if self._unread:
-            for step, loss in zip(self._unread, epoch_losses(engine)[-len(self._unread) :], strict=True):
+        if loss_waits(engine):
+            losses = epoch_losses(engine)
+            for step, loss in enumerate(losses, engine.state.iteration - len(losses) + 1):
                 self.log({"loss": loss}, step, "train")
-            self._unread.clear()
         costs = {"epoch_seconds": engine.state.times.get(Events.EPOCH_COMPLETED.name), **_peak_memory()}
         self.log(costs, engine.state.epoch, "cost")
         # A trainer may have metrics of its own, such as the accuracy on the training images.

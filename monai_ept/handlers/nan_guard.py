@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
 from monai_ept.handlers.delta_checkpoint import last_good_state
-from monai_ept.handlers.step_values import loss_waits, step_loss, waits
+from monai_ept.handlers.step_values import loss_of_step, single_number, waits
 
 __all__ = ["NanGuard", "NonFiniteError"]
 
@@ -44,12 +44,13 @@ class NanGuard:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_epoch)
 
     def check_loss(self, engine: Any) -> None:
-        if loss_waits(engine):
-            self._look_later(engine, engine.state.output["loss"], "the loss is NaN or infinite")
+        loss = loss_of_step(engine)
+        if waits(loss):
+            self._look_later(engine, loss, "the loss is NaN or infinite")
             return
-        loss = step_loss(engine)
-        if loss is not None and not math.isfinite(loss):
-            self._stop(engine, f"the loss is {loss}", engine.state.iteration, _images(engine))
+        number = single_number(loss)
+        if number is not None and not math.isfinite(number):
+            self._stop(engine, f"the loss is {number}", engine.state.iteration, _images(engine))
 
     def check_gradients(self, engine: Any) -> None:
         if getattr(engine, "scaler", None) is not None:

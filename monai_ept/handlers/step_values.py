@@ -19,6 +19,7 @@ __all__ = [
     "MeanLoss",
     "epoch_loss",
     "epoch_losses",
+    "loss_of_step",
     "loss_waits",
     "single_number",
     "step_loss",
@@ -34,12 +35,12 @@ def step_loss(engine: Any) -> float | None:
     Returns:
         the loss, or None when the output holds no single number for it.
     """
-    return single_number(_loss(engine))
+    return single_number(loss_of_step(engine))
 
 
 def loss_waits(engine: Any) -> bool:
     """Whether the loss is on a card, and reading it would make the processor wait."""
-    return waits(_loss(engine))
+    return waits(loss_of_step(engine))
 
 
 def waits(value: Any) -> bool:
@@ -47,7 +48,8 @@ def waits(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type != "cpu"
 
 
-def _loss(engine: Any) -> Any:
+def loss_of_step(engine: Any) -> Any:
+    """The loss as it is put out, which may still be on a card."""
     output = engine.state.output
     if isinstance(output, Sequence) and not isinstance(output, str) and output:
         output = output[0]
@@ -100,7 +102,8 @@ def _begin_epoch(engine: Any) -> None:
 
 
 def _keep_loss(engine: Any) -> None:
-    loss = _loss(engine).detach() if loss_waits(engine) else step_loss(engine)
+    loss = loss_of_step(engine)
+    loss = loss.detach() if waits(loss) else single_number(loss)
     if loss is not None:
         engine.state.epoch_losses.append(loss)
 

@@ -65,10 +65,9 @@ def at_precision(network: nn.Module, device: str | torch.device, precision: str)
             (``avx512_bf16`` or ``amx_bf16`` in Linux's ``/proc/cpuinfo``), slower if it has not.
     """
     kind = torch.device(device).type
-    if precision == "bfloat16" and kind == "cpu":
-        return _InBfloat16(network, kind), amp_settings(device, "off")
-    settings = amp_settings(device, precision)
-    if settings["amp_kwargs"].get("dtype") == torch.bfloat16:
+    on_cpu = kind == "cpu" and precision == "bfloat16"
+    settings = amp_settings(device, "off" if on_cpu else precision)
+    if on_cpu or settings["amp_kwargs"].get("dtype") == torch.bfloat16:
         return _InBfloat16(network, kind), amp_settings(device, "off")
     return network, settings
 

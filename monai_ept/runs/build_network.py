@@ -15,7 +15,7 @@ from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
 from monai_ept.start import start_as_written
 
-__all__ = ["backbone_recipe", "make_backbone", "make_network"]
+__all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_delta"]
 
 
 def make_network(
@@ -94,6 +94,25 @@ def make_network(
         net = TunedViT(module, len(class_names), **{"img_size": img_size, **given}, **common)
     start_as_written(net, adapted)
     return net
+
+
+def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any) -> TunedViT:
+    """
+    The network that ``make_network`` has built and a training has written: random weights of a backbone are the same.
+
+    Args:
+        path: of the delta.
+        seed: of everything random.
+        settings: other arguments of ``make_network``; what it takes beyond the backbone's, the delta knows.
+
+    Raises:
+        DeltaError: when the backbone's weights are not those that the delta was trained on.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        given = make_backbone(**settings)
+        torch.manual_seed(seed)
+        return TunedViT.from_delta(path, **given)
 
 
 def make_backbone(

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from monai_ept.data import FewShotSplit, RecordSet, list_sources, load_source
 from monai_ept.delta import read_delta
 from monai_ept.metrics import Interval
@@ -20,7 +18,7 @@ from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
-from monai_ept.runs.build_network import make_backbone
+from monai_ept.runs.build_network import network_of_delta
 from monai_ept.runs.data_loading import load_data
 from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, SETTINGS_1, read_json, read_record
@@ -165,11 +163,7 @@ class FitResult:
         settings = self.record["network"]
         if settings is not None:
             given = {**settings, **({} if pretrained is None else {"pretrained": pretrained})}
-            with torch.random.fork_rng(devices=[]):  # random weights are those that the seed has given make_network
-                torch.manual_seed(settings.get("seed", 0))
-                backbone = make_backbone(**given)
-                torch.manual_seed(settings.get("seed", 0))
-                return TunedViT.from_delta(self.delta_path, **backbone).eval()
+            return network_of_delta(self.delta_path, **given).eval()
         about = read_delta(self.delta_path).metadata["backbone"]
         if pretrained is None:
             pretrained = about["name"] != EMBEDDED_RANDOM
