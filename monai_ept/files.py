@@ -10,6 +10,7 @@ import math
 import numbers
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
         the path.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{_writer()}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -78,7 +79,7 @@ def usable_folder(folder: str | os.PathLike) -> Path:
         the folder.
     """
     folder = Path(folder)
-    trial = folder / f".{os.getpid()}.partial"
+    trial = folder / f".{_writer()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(trial, "wb") as file:
@@ -118,6 +119,11 @@ def remove_partials(folder: str | os.PathLike, name: str) -> None:
     for leftover in Path(folder).glob(f"{name}.*.partial"):
         with contextlib.suppress(OSError):
             leftover.unlink()
+
+
+def _writer() -> str:
+    """A name that no other process or thread has now, so that two may write the same file; the last one stays."""
+    return f"{os.getpid()}-{threading.get_ident()}"
 
 
 def plain_json(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -40,3 +41,14 @@ def test_values_in_the_words_of_json():
     values = {1: (np.float32(0.5), math.nan, -math.inf), "a": [np.int64(3), True, None, "x"]}
     assert plain_json(values) == {"1": [0.5, None, None], "a": [3, True, None, "x"]}
     assert json.dumps(plain_json(values), allow_nan=False) == '{"1": [0.5, null, null], "a": [3, true, null, "x"]}'
+
+
+def test_threads_may_write_the_same_file(tmp_path):
+    def write(number):
+        for _ in range(30):
+            write_whole(tmp_path / "run.json", f"{number}" * 2000)
+            assert len(set((tmp_path / "run.json").read_text())) == 1  # one writer's, whole
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

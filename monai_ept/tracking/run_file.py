@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_ept.files import write_whole
 
-__all__ = ["RUN_FILE", "read_about", "write_about"]
+__all__ = ["RUN_FILE", "name_store", "read_about", "write_about"]
 
 RUN_FILE = "run.json"
+_one_at_a_time = threading.Lock()
 
 
 def read_about(folder: str | os.PathLike) -> dict[str, Any] | None:
@@ -41,4 +43,22 @@ def read_about(folder: str | os.PathLike) -> dict[str, Any] | None:
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Write ``run.json``."""
+    with _one_at_a_time:
+        _write(folder, about)
+
+
+def name_store(folder: Path, about: Mapping[str, Any]) -> None:
+    """
+    Say in ``run.json`` where a run is now, unless another training has taken the folder since.
+
+    Raises:
+        ValueError: when ``run.json`` is damaged.
+    """
+    with _one_at_a_time:  # the other training may be a thread of this process that is just taking it
+        current = read_about(folder)
+        if current is not None and current["id"] == about["id"]:
+            _write(folder, {**current, **about})
+
+
+def _write(folder: Path, about: Mapping[str, Any]) -> None:
     write_whole(folder / RUN_FILE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")

@@ -14,7 +14,7 @@ from monai_ept.files import WriteError
 from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store, without_password
 from monai_ept.tracking.journal import FOLDER, RECORDS, Journal
 from monai_ept.tracking.mlflow_client import open_client, patience, trouble_of
-from monai_ept.tracking.run_file import read_about, write_about
+from monai_ept.tracking.run_file import name_store
 from monai_ept.tracking.uploader import TrackingError, Uploader, find_journals
 
 __all__ = ["Synced", "run_folders", "sync"]
@@ -149,6 +149,7 @@ def _close_if_killed(journal: Journal, later: list[Journal]) -> None:
 def _known(journal: Journal, run_id: str, store: str) -> None:
     """Let an evaluation find the run where it now is."""
     with suppress(ValueError):  # a damaged run.json: the journal knows enough
-        about = read_about(journal.run_folder)
-        if about is not None and about["id"] == journal.opening["id"]:
-            write_about(journal.run_folder, {**about, "run_id": run_id, "tracking_uri": without_password(store)})
+        name_store(
+            journal.run_folder,
+            {"id": journal.opening["id"], "run_id": run_id, "tracking_uri": without_password(store)},
+        )

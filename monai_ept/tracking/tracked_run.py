@@ -22,7 +22,7 @@ from monai_ept.checks import check_choice
 from monai_ept.tracking.address import ForeignAddressError, own_store, tracking_store, without_password
 from monai_ept.tracking.journal import STATUSES, Journal
 from monai_ept.tracking.mlflow_client import import_mlflow, patience
-from monai_ept.tracking.run_file import read_about, write_about
+from monai_ept.tracking.run_file import name_store, read_about, write_about
 from monai_ept.tracking.upload_thread import UploadThread
 from monai_ept.tracking.uploader import find_journals
 
@@ -330,9 +330,7 @@ class TrackedRun:
             return
         self._about = {**self._about, "run_id": run_id}
         try:
-            current = read_about(self.folder)
-            if current is not None and current["id"] == self._about["id"]:
-                write_about(self.folder, self._about)
+            name_store(self.folder, self._about)
         except (OSError, ValueError) as error:
             self._warn("disk", str(error))
 
