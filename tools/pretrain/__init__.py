@@ -5,6 +5,6 @@ from __future__ import annotations
 
 from tools.pretrain.command import run_pretraining
 from tools.pretrain.pictures import Picture, make_picture
-from tools.pretrain.recipe import Recipe
+from tools.pretrain.recipe import PairsRecipe, Recipe
 
-__all__ = ["Picture", "Recipe", "make_picture", "run_pretraining"]
+__all__ = ["PairsRecipe", "Picture", "Recipe", "make_picture", "run_pretraining"]

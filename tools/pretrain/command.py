@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,34 +14,46 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from monai_ept.checks import check_whole
 from monai_ept.files import remove_partials, usable_folder
-from tools.pretrain.pool import CHUNK, make_pool
-from tools.pretrain.recipe import Recipe
-from tools.pretrain.training import pretrain, save_weights
+from tools.pretrain.loop import save_weights
+from tools.pretrain.pairs import pretrain_pairs
+from tools.pretrain.pool import CHUNK, DESCRIBER_FILE, FITTED_ON, make_pool
+from tools.pretrain.recipe import PairsRecipe, Recipe
+from tools.pretrain.targets import Describer
+from tools.pretrain.training import pretrain
 
 __all__ = ["WEIGHTS_FILE", "run_pretraining"]
 
 WEIGHTS_FILE = "embedded.safetensors"
 
+FIRST_FILE = "first.safetensors"
+"""Where the first part ends."""
+
 
 def run_pretraining(
     out_dir: str | os.PathLike,
     recipe: Recipe,
+    pairs: PairsRecipe,
     *,
+    first: str | os.PathLike | None = None,
     workers: int | None = None,
     device: str | torch.device | None = None,
     chunk: int = CHUNK,
     say: Callable[[str], Any] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> Path:
     """
-    Make the pictures that are lacking, train the steps that are lacking, and write the weights.
+    Train both parts, as far as they are lacking, and write the weights.
 
     Args:
-        out_dir: folder of pictures, checkpoint, history and weights; the same again goes on where it was interrupted.
-        recipe: the settings.
-        workers: processes that make pictures, as many as there are cores by default.
+        out_dir: folder of pictures, checkpoints, histories and weights; the same again goes on where it was interrupted.
+        recipe: the settings of the first part, which learns to describe pictures.
+        pairs: the settings of the second part, which learns which views show the same thing.
+        first: weights that another first part has ended with, instead of training one.
+        workers: processes that draw, as many as there are cores by default.
         device: where to train; CUDA if there is a card, else CPU, by default.
         chunk: pictures in a file of the pool.
         say: is told how far it is.
@@ -51,32 +64,42 @@ def run_pretraining(
     Returns:
         the file of the weights: half precision, timm's names, with the settings in its metadata.
     """
-    check_whole("workers", 1 if workers is None else workers)
+    workers = workers if workers is None else check_whole("workers", workers)
     folder = usable_folder(out_dir)
     remove_partials(folder, "*")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    pool = folder / "pool"
     settings: dict[str, Any] = {"seed": recipe.seed, "size": recipe.img_size, "workers": workers, "chunk": chunk}
+    about = {"made_by": "python -m tools.pretrain", "data": "pictures made by formulas", "license": "Apache-2.0"}
     clocks = {"drawn": _Clock(), "described": _Clock()}
-    for what, done, total in make_pool(folder / "pool", recipe.pictures, **settings):
+    described = folder / FIRST_FILE if first is None else Path(first)
+    # The second part needs of the pool what describes a picture.
+    pictures = recipe.pictures if not described.exists() else FITTED_ON * chunk
+    for what, done, total in make_pool(pool, pictures, **settings):
         say(f"pictures  {done * chunk}/{total * chunk} {what}  {clocks[what](done, total)}")
+    if not described.exists():
+        clock = _Clock()
+        network = pretrain(pool, recipe, folder, device=device, on_log=lambda entry: say(_line(entry, recipe, clock)))
+        save_weights(network, described, {**about, "recipe": asdict(recipe)})
     clock = _Clock()
+    network = pretrain_pairs(
+        described,
+        Describer(load_file(pool / DESCRIBER_FILE)),
+        pairs,
+        folder / "pairs",
+        device=device,
+        workers=workers or os.cpu_count() or 1,
+        on_log=lambda entry: say(_line(entry, pairs, clock)),
+    )
+    with safe_open(described, "pt") as file:
+        about["recipe"] = json.loads((file.metadata() or {}).get("about", "{}")).get("recipe")
+    return save_weights(network, folder / WEIGHTS_FILE, {**about, "pairs": asdict(pairs)})
 
-    def tell(entry: dict[str, float]) -> None:
-        step = int(entry["step"])
-        say(
-            f"step {step}/{recipe.steps}  loss {entry['described']:.3f} description, {entry['choices']:.3f} choices, "
-            f"{entry['values']:.3f} values  validation {entry['val_described']:.1%} of the description, "
-            f"{entry['val_choices']:.1%} of the choices  {clock(step, recipe.steps)}"
-        )
 
-    network = pretrain(folder / "pool", recipe, folder, device=device, on_log=tell)
-    about = {
-        "made_by": "python -m tools.pretrain",
-        "data": "pictures made by formulas",
-        "recipe": asdict(recipe),
-        "license": "Apache-2.0",
-    }
-    return save_weights(network, folder / WEIGHTS_FILE, about)
+def _line(entry: dict[str, float], recipe: Recipe | PairsRecipe, clock: _Clock) -> str:
+    step = int(entry["step"])
+    numbers = (f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in entry.items() if name != "step")
+    return f"step {step}/{recipe.steps}  {', '.join(numbers)}  {clock(step, recipe.steps)}"
 
 
 class _Clock:

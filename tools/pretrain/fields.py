@@ -108,20 +108,14 @@ def fractal(rng: np.random.Generator, size: int) -> Field:
         left = np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
         right = np.array([[math.cos(b), -math.sin(b)], [math.sin(b), math.cos(b)]])
         matrices[index] = left @ np.diag([large, small]) @ right
-    points = rng.uniform(-1, 1, (3000, 2)).astype(np.float32)
+    x, y = rng.uniform(-1, 1, (3000, 2)).astype(np.float32).T
+    rows = [(matrices[:, row, 0].copy(), matrices[:, row, 1].copy(), shifts[:, row].copy()) for row in (0, 1)]
     kept = []
     for step in range(30):
-        chosen = rng.integers(maps, size=len(points))
-        matrix, shift = matrices[chosen], shifts[chosen]
-        points = np.stack(
-            [
-                matrix[:, 0, 0] * points[:, 0] + matrix[:, 0, 1] * points[:, 1] + shift[:, 0],
-                matrix[:, 1, 0] * points[:, 0] + matrix[:, 1, 1] * points[:, 1] + shift[:, 1],
-            ],
-            axis=1,
-        )
+        chosen = rng.integers(maps, size=len(x))
+        x, y = (row[0].take(chosen) * x + row[1].take(chosen) * y + row[2].take(chosen) for row in rows)
         if step >= 8:
-            kept.append(points)
+            kept.append(np.stack([x, y], axis=1))
     cloud = np.concatenate(kept)
     low, high = np.quantile(cloud[::8], 0.01, axis=0), np.quantile(cloud[::8], 0.99, axis=0)
     coarse = size // int(rng.integers(1, 4))

@@ -15,7 +15,17 @@ import numpy as np
 
 from tools.pretrain.fields import FIELDS, plane, smooth_noise
 
-__all__ = ["CHOICES", "CONTOURS", "VALUES", "Picture", "make_picture"]
+__all__ = [
+    "CHOICES",
+    "CONTOURS",
+    "VALUES",
+    "Picture",
+    "contour_line",
+    "draw_hairs",
+    "make_picture",
+    "palette",
+    "shifted",
+]
 
 CONTOURS = ("wavy", "polygon", "star", "rounded")
 
@@ -69,15 +79,15 @@ def make_picture(seed: int, index: int, size: int = 224) -> Picture:
     choices = dict.fromkeys(CHOICES, 0)
     values = dict.fromkeys(VALUES, math.nan)
 
-    palette = _palette(rng)
+    colours = palette(rng)
     choices["ground"] = int(rng.integers(len(families)))
-    canvas = _paint(FIELDS[families[choices["ground"]]](rng, size), palette)
+    canvas = _paint(FIELDS[families[choices["ground"]]](rng, size), colours)
     choices["things"] = things = int(rng.choice(4, p=[0.2, 0.5, 0.15, 0.15]))
     choices["filling"], choices["contour"] = len(families), len(CONTOURS)
     for thing in range(things):
         filling, kind = int(rng.integers(len(families))), int(rng.integers(len(CONTOURS)))
         shells = int(rng.choice(4, p=[0.55, 0.2, 0.15, 0.1]))
-        inner = _shifted(rng, palette) if rng.random() < 0.6 else _palette(rng)
+        inner = shifted(rng, colours) if rng.random() < 0.6 else palette(rng)
         colour = _paint(FIELDS[families[filling]](rng, size), inner)
         level, about = _contour(rng, CONTOURS[kind], size, 0.42 if things == 1 else 0.3)
         softness = math.exp(rng.uniform(math.log(0.008), math.log(0.25)))
@@ -95,7 +105,7 @@ def make_picture(seed: int, index: int, size: int = 224) -> Picture:
             _lay(canvas, tone, _cover(inset, softness) * np.float32(rng.uniform(0.2, 0.8)))
     if rng.random() < 0.25:
         choices["hairs"] = 1
-        _draw_hairs(rng, canvas)
+        draw_hairs(rng, canvas, (rng.random(3) * rng.choice([0.3, 1.0])).astype(np.float32))
     if rng.random() < 0.5:
         values["light"] = _light(rng, canvas)
     if rng.random() < 0.35:
@@ -114,7 +124,7 @@ def make_picture(seed: int, index: int, size: int = 224) -> Picture:
     )
 
 
-def _palette(rng: np.random.Generator) -> np.ndarray:
+def palette(rng: np.random.Generator) -> np.ndarray:
     """Two to five colours on a line through colour space: any hue, or warm as tissue is, or grey."""
     mood = rng.random()
     if mood < 0.4:
@@ -129,9 +139,9 @@ def _palette(rng: np.random.Generator) -> np.ndarray:
     return np.clip(base + light + tint, 0, 1)
 
 
-def _shifted(rng: np.random.Generator, palette: np.ndarray) -> np.ndarray:
+def shifted(rng: np.random.Generator, colours: np.ndarray, brightest: float = 1.25) -> np.ndarray:
     """The same colours, darker or lighter and a little more of one hue, as a mark has those of what it lies on."""
-    return np.clip(palette * rng.uniform(0.35, 1.25) + rng.normal(0, 0.08, 3), 0, 1)
+    return np.clip(colours * rng.uniform(0.35, brightest) + rng.normal(0, 0.08, 3), 0, 1)
 
 
 def _paint(field: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -148,6 +158,15 @@ def _contour(rng: np.random.Generator, kind: str, size: int, largest: float) -> 
     from_x, from_y = x - np.float32(rng.uniform(-0.4, 0.4)), y - np.float32(rng.uniform(-0.4, 0.4))
     along = from_x * np.float32(math.cos(turn)) + from_y * np.float32(math.sin(turn))
     across = (from_y * np.float32(math.cos(turn)) - from_x * np.float32(math.sin(turn))) / np.float32(aspect)
+    level, rough = contour_line(rng, kind, radius, along, across)
+    about = {"area": radius * radius * aspect * 5 - 1, "elongation": 3 - 4 * aspect, "irregularity": rough * 3 - 0.8}
+    return level, about
+
+
+def contour_line(
+    rng: np.random.Generator, kind: str, radius: float, along: np.ndarray, across: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """How far inside a closed line around the origin each place is, and how rough the line is."""
     rough = 0.0
     level: np.ndarray
     line: np.ndarray
@@ -172,8 +191,7 @@ def _contour(rng: np.random.Generator, kind: str, size: int, largest: float) -> 
                 rough = rng.uniform(0.15, 0.6)
                 line = 1 - np.float32(rough) * within * 2 / sector
         level = np.float32(radius) * line - distance
-    about = {"area": radius * radius * aspect * 5 - 1, "elongation": 3 - 4 * aspect, "irregularity": rough * 3 - 0.8}
-    return level.astype(np.float32), about
+    return level.astype(np.float32), rough
 
 
 def _cover(level: np.ndarray, softness: float) -> np.ndarray:
@@ -186,11 +204,10 @@ def _lay(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
     canvas += cover[..., None] * (colour - canvas)
 
 
-def _draw_hairs(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Thin curved lines, dark or light."""
+def draw_hairs(rng: np.random.Generator, canvas: np.ndarray, colour: np.ndarray) -> None:
+    """Thin curved lines of one colour."""
     size = len(canvas)
     steps = np.linspace(0, 1, size * 2, dtype=np.float32)[:, None]
-    colour = (rng.random(3) * rng.choice([0.3, 1.0])).astype(np.float32)
     thick = int(rng.integers(1, 4))
     for _ in range(int(rng.integers(1, 14))):
         start, middle, end = rng.uniform(-0.1, 1.1, (3, 2)).astype(np.float32) * size

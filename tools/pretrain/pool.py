@@ -19,12 +19,14 @@ from monai_ept.files import usable_folder, write_whole
 from tools.pretrain.pictures import make_picture
 from tools.pretrain.targets import Describer
 
-__all__ = ["CHUNK", "Pool", "make_pool"]
+__all__ = ["CHUNK", "DESCRIBER_FILE", "FITTED_ON", "Pool", "make_pool"]
 
 CHUNK = 1000
 """Pictures in a file, all of which are lost when the making is interrupted."""
 
 SETTINGS_FILE = "pool.json"
+
+DESCRIBER_FILE = "describer.safetensors"
 
 FITTED_ON = 3
 """Files whose pictures the words and components are found on."""
@@ -148,14 +150,14 @@ def _batches(folder: Path, chunks: Sequence[int], length: int = 50) -> Iterator[
 
 
 def _fit(folder: Path, seed: int) -> None:
-    path = folder / "describer.safetensors"
+    path = folder / DESCRIBER_FILE
     if not path.exists():
         found = Describer.fit(lambda: _batches(folder, range(FITTED_ON)), seed=seed)
         write_whole(path, save({name: tensor.contiguous() for name, tensor in found.tensors.items()}))
 
 
 def _describe(folder: Path, chunk: int) -> None:
-    describer = Describer(load_file(folder / "describer.safetensors"))
+    describer = Describer(load_file(folder / DESCRIBER_FILE))
     described = torch.cat([describer(batch) for batch in _batches(folder, [chunk])])
     told = load_file(folder / f"{chunk:05d}.labels")
     write_whole(folder / f"{chunk:05d}.safetensors", save({**told, "described": described.contiguous()}))

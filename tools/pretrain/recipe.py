@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monai_ept.checks import check_number, check_whole
 from monai_ept.networks.embedded_weights import SHAPE
 
-__all__ = ["Recipe"]
+__all__ = ["PairsRecipe", "Recipe"]
 
 VALIDATION = 500
 """Pictures at the end of the pool that are never trained on."""
@@ -61,4 +61,61 @@ class Recipe:
         for name in ("whole", "drop"):
             check_number(name, getattr(self, name), least=0, below=1)
         for name in ("lr", "weight_decay"):
+            check_number(name, getattr(self, name), least=0)
+
+
+@dataclass(frozen=True)
+class PairsRecipe:
+    """
+    Everything that decides what comes out of the second part.
+
+    Args:
+        steps: of the optimizer.
+        things: in a step, each seen twice.
+        described: views in a step that are described; to describe one costs more than to paint it.
+        fields: patterns in a bank, and in proportion shapes and hairs; eight banks are in use for 384 steps.
+        match: what finding pairs weighs beside describing.
+        temperature: of finding pairs.
+        lr: highest learning rate; the last third of the steps, it falls to nothing.
+        climb: steps until it is reached.
+        weight_decay: of AdamW.
+        drop: share of the patches that are left out.
+        seed: of pictures, heads, and patches left out.
+        embed_dim: width of the network.
+        depth: its layers.
+        num_heads: of each layer's attention.
+        img_size: side of the pictures in pixels.
+        amp: compute in bfloat16 where that loses nothing.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    steps: int = 4_000
+    things: int = 64
+    described: int = 16
+    fields: int = 512
+    match: float = 1.0
+    temperature: float = 0.1
+    lr: float = 5e-4
+    climb: int = 100
+    weight_decay: float = 0.05
+    drop: float = 0.75
+    seed: int = 0
+    embed_dim: int = SHAPE["embed_dim"]
+    depth: int = SHAPE["depth"]
+    num_heads: int = SHAPE["num_heads"]
+    img_size: int = 224
+    amp: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "things", "described", "fields", "climb", "embed_dim", "depth", "num_heads", "img_size"):
+            check_whole(name, getattr(self, name))
+        if self.things < 2 or self.described > 2 * self.things:
+            raise ValueError(
+                f"things is {self.things} and described {self.described}: at least 2 things, and no more descriptions "
+                "than views."
+            )
+        check_number("drop", self.drop, least=0, below=1)
+        for name in ("match", "temperature", "lr", "weight_decay"):
             check_number(name, getattr(self, name), least=0)

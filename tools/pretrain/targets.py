@@ -97,7 +97,7 @@ def _colours(planes: torch.Tensor) -> torch.Tensor:
     """Mean and spread of the colours in four rings around the centre."""
     opponents = _opponents(planes)
     side = planes.shape[-1]
-    line = ((torch.arange(side) + 0.5) / side * 2 - 1) ** 2
+    line = ((torch.arange(side, device=planes.device) + 0.5) / side * 2 - 1) ** 2
     ring = (line[:, None] + line[None, :]).clamp(max=1.99).mul(2).long().flatten()
     members = F.one_hot(ring, 4).float()
     members = members / members.sum(0)
@@ -113,7 +113,7 @@ def _histogram(planes: torch.Tensor, bins: int = 6) -> torch.Tensor:
     at = torch.zeros_like(brightness, dtype=torch.long)
     for values, low, high in ((brightness, 0.0, 1.0), (red, -0.3, 0.5), (yellow, -0.2, 0.5)):
         at = at * bins + ((values - low) / (high - low) * bins).clamp(0, bins - 1).long()
-    at = at + torch.arange(len(at))[:, None] * bins**3
+    at = at + torch.arange(len(at), device=at.device)[:, None] * bins**3
     counts = torch.bincount(at.flatten(), minlength=len(at) * bins**3).view(len(at), -1)
     return (counts / brightness.shape[1]).sqrt()
 

@@ -3,46 +3,43 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from ignite.engine import Engine, Events
-from safetensors.torch import save
 from torch import nn
 
-from monai_ept.files import usable_folder, write_whole
+from monai_ept.files import usable_folder
 from monai_ept.networks.embedded_weights import ARCHITECTURE
+from tools.pretrain.loop import half_cosine, run_steps
 from tools.pretrain.pictures import CHOICES, VALUES
 from tools.pretrain.pool import Pool
 from tools.pretrain.recipe import VALIDATION, Recipe
 from tools.pretrain.targets import variance_explained
 
-__all__ = ["build_network", "pretrain", "save_weights"]
+__all__ = ["Teller", "build_network", "losses", "pretrain", "see", "some_patches"]
 
 MEAN, STD = 0.5, 0.5
 
 
 def build_network(recipe: Recipe) -> Any:
     """The timm network of a recipe, with timm's start values."""
-    return timm.create_model(
+    network = timm.create_model(
         ARCHITECTURE,
         num_classes=0,
         img_size=recipe.img_size,
         embed_dim=recipe.embed_dim,
         depth=recipe.depth,
         num_heads=recipe.num_heads,
-        patch_drop_rate=recipe.drop,
     )
+    for block in network.blocks:  # on a CPU, the fused one costs twice as much as all the rest of a step
+        block.attn.fused_attn = False
+    return network
 
 
 class Teller(nn.Module):
@@ -58,9 +55,32 @@ class Teller(nn.Module):
         for head in (self.choices, self.values, self.described):
             nn.init.zeros_(head.weight)
 
-    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        features = self.network(images)
+    def forward(self, images: torch.Tensor, drop: float = 0.0, *, amp: bool = False) -> dict[str, torch.Tensor]:
+        """What it tells of pictures, uint8 (pictures, side, side, 3), of which it sees all patches but a share."""
+        side = self.network.patch_embed.proj.kernel_size[0]
+        number = (images.shape[1] // side) ** 2
+        kept = torch.rand(len(images), number).argsort(dim=1)[:, : max(1, int(number * (1 - drop)))].to(images.device)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=amp):
+            return self.read(see(self.network, some_patches(images, kept, side), kept))
+
+    def read(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         return {name: getattr(self, name)(features) for name in ("choices", "values", "described")}
+
+
+def some_patches(pictures: torch.Tensor, kept: torch.Tensor, side: int) -> torch.Tensor:
+    """Of pictures, uint8 (pictures, side, side, 3), the patches that are kept: (pictures, patches, numbers)."""
+    number, rows = len(pictures), pictures.shape[1] // side
+    patches = pictures.view(number, rows, side, rows, side, 3).transpose(2, 3).reshape(number, rows * rows, -1)
+    return patches.gather(1, kept.unsqueeze(2).expand(-1, -1, patches.shape[2]))
+
+
+def see(network: Any, patches: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """The class token, of these patches alone: what is not seen costs nothing."""
+    seen = patches.float().div(255).sub(MEAN).div(STD)
+    weight = network.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
+    tokens = F.linear(seen, weight, network.patch_embed.proj.bias) + network.pos_embed[0, 1:][kept]
+    first = (network.cls_token + network.pos_embed[:, :1]).expand(len(patches), -1, -1).to(tokens.dtype)
+    return network.forward_head(network.norm(network.blocks(torch.cat([first, tokens], dim=1))))
 
 
 @torch.no_grad()
@@ -148,77 +168,25 @@ def pretrain(
     network = build_network(recipe)
     good_start(network, pool.read(range(200))["image"])
     teller = Teller(network, pool.told["described"].shape[1]).to(device).train()
-    decayed = [parameter for parameter in teller.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in teller.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.lr,
-        betas=(0.9, 0.98),
+
+    def update(batch: dict[str, torch.Tensor], at: int) -> dict[str, torch.Tensor]:
+        drop = recipe.drop if at < recipe.steps * (1 - recipe.whole) else 0.0
+        told = teller(batch["image"], drop, amp=recipe.amp)
+        return losses(told, batch)
+
+    run_steps(
+        teller,
+        recipe,
+        update,
+        lambda step: _batches(pool, recipe, step),
+        lambda: validate(teller, pool, device),
+        half_cosine,
+        folder,
+        save_every=save_every,
+        on_log=on_log,
+        stop_after=stop_after,
     )
-    path = folder / "checkpoint.pt"
-    step, history = 0, []
-    if path.exists():
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["recipe"] != asdict(recipe):
-            raise ValueError(f"{path} belongs to a training with other settings: use another folder.")
-        teller.load_state_dict(state["teller"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, history = state["step"], state["history"]
-
-    def update(engine: Any, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        at = step + engine.state.iteration - 1
-        torch.manual_seed(_mixed(recipe.seed, at))
-        teller.network.patch_drop.prob = recipe.drop if at < recipe.steps * (1 - recipe.whole) else 0.0
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * _schedule(at, recipe.steps)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.amp):
-            told = teller(network_input(batch["image"].to(device)))
-        parts = losses(told, {name: values.to(device) for name, values in batch.items()})
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(parts.values())).sum().backward()
-        nn.utils.clip_grad_norm_(teller.parameters(), 1.0)
-        optimizer.step()
-        return {name: float(loss.detach()) for name, loss in parts.items()}
-
-    trainer = Engine(update)
-    last = min(recipe.steps, stop_after or recipe.steps)
-    recent: list[dict[str, float]] = []
-
-    @trainer.on(Events.ITERATION_COMPLETED)
-    def _remember(engine: Any) -> None:
-        recent.append(engine.state.output)
-        done = step + engine.state.iteration
-        if done % save_every and done != last:
-            return
-        entry = {name: sum(one[name] for one in recent) / len(recent) for name in recent[0]}
-        entry = {"step": done, **entry, **validate(teller, pool, device)}
-        recent.clear()
-        history.append(entry)
-        state = {
-            "teller": teller.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": done,
-            "history": history,
-            "recipe": asdict(recipe),
-        }
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_whole(path, content.getvalue())
-        save_weights(teller.network, folder / f"step-{done:05d}.safetensors")
-        write_whole(folder / "history.json", json.dumps(history, indent=1) + "\n")
-        if on_log is not None:
-            on_log(entry)
-
-    if step < last:
-        trainer.run(_batches(pool, recipe, step), max_epochs=1, epoch_length=last - step)
     return teller.network
-
-
-def save_weights(network: nn.Module, path: Path, about: dict[str, Any] | None = None) -> Path:
-    """Write weights in half precision, under timm's names, with what is to be known about them."""
-    weights = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # One entry, since safetensors writes several in any order: the same weights are the same bytes.
-    return write_whole(path, save(weights, {"about": json.dumps(about or {})}))
 
 
 def network_input(pictures: torch.Tensor) -> torch.Tensor:
@@ -235,7 +203,7 @@ def validate(teller: Teller, pool: Pool, device: torch.device) -> dict[str, floa
     batches: list[dict[str, torch.Tensor]] = []
     for start in range(0, VALIDATION, 50):
         batch = pool.read(indices[start : start + 50])
-        answer = teller(network_input(batch.pop("image").to(device)))
+        answer = teller(batch.pop("image").to(device))
         batches.append(batch)
         for name in told:
             told[name].append(answer[name].cpu())
@@ -260,15 +228,3 @@ def _batches(pool: Pool, recipe: Recipe, step: int) -> Iterator[dict[str, torch.
         while at < per_round:
             yield pool.read(order[at * recipe.batch_size : (at + 1) * recipe.batch_size].tolist())
             at, step = at + 1, step + 1
-
-
-def _mixed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
-
-
-def _schedule(step: int, steps: int) -> float:
-    """A climb, then half a cosine to nothing."""
-    climb = max(min(500, steps // 10), 1)
-    if step < climb:
-        return (step + 1) / climb
-    return 0.5 * (1 + math.cos(math.pi * (step - climb) / max(steps - climb, 1)))
