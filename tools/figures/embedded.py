@@ -17,6 +17,8 @@ from PIL import Image
 
 from tools.figures import IMAGES
 from tools.pretrain import Recipe, make_picture
+from tools.pretrain.bank import make_bank
+from tools.pretrain.scenes import draw_scenes, plan_scenes
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -30,6 +32,21 @@ def draw_pictures(columns: int = 10, rows: int = 4, border: int = 4) -> None:
     tiles = [np.pad(tile, ((border, 0), (border, 0), (0, 0)), constant_values=255) for tile in tiles]
     sheet = np.concatenate([np.concatenate(tiles[row * columns :][:columns], axis=1) for row in range(rows)])
     Image.fromarray(sheet).save(IMAGES / "embedded_pictures.jpg", quality=85)
+
+
+def draw_pairs(columns: int = 10, rows: int = 2) -> None:
+    """Both views of each thing, one above the other."""
+    things = columns * rows
+    views = draw_scenes(plan_scenes(make_bank(0, 0), np.random.default_rng(1), things)).numpy()[:, ::2, ::2]
+    order = np.arange(2 * things).reshape(2, rows, columns).swapaxes(0, 1).reshape(2 * rows, columns)
+    lines = []
+    for number, line in enumerate(order):  # wider gaps between pairs than between the views of one
+        tiles = [
+            np.pad(view, ((12 if number % 2 == 0 else 2, 0), (4, 0), (0, 0)), constant_values=255)
+            for view in views[line]
+        ]
+        lines.append(np.concatenate(tiles, axis=1))
+    Image.fromarray(np.concatenate(lines)[12:]).save(IMAGES / "embedded_pairs.jpg", quality=85)
 
 
 def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
@@ -59,4 +76,5 @@ def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
 
 if __name__ == "__main__":
     draw_pictures()
+    draw_pairs()
     draw_curve(json.loads(Path(sys.argv[1]).read_text()))

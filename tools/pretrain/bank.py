@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts that scenes are composed of, drawn in advance: fields, shapes and hairs, each used a few times and then replaced."""
+"""Parts of scenes, drawn in advance: fields, shapes and hairs, each of which is used a few times and then replaced."""
 
 from __future__ import annotations
 

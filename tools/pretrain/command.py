@@ -21,7 +21,7 @@ from monai_ept.checks import check_whole
 from monai_ept.files import remove_partials, usable_folder
 from tools.pretrain.loop import save_weights
 from tools.pretrain.pairs import pretrain_pairs
-from tools.pretrain.pool import CHUNK, DESCRIBER_FILE, FITTED_ON, make_pool
+from tools.pretrain.pool import CHUNK, DESCRIBER_FILE, make_pool
 from tools.pretrain.recipe import PairsRecipe, Recipe
 from tools.pretrain.targets import Describer
 from tools.pretrain.training import pretrain
@@ -49,7 +49,7 @@ def run_pretraining(
     Train both parts, as far as they are lacking, and write the weights.
 
     Args:
-        out_dir: folder of pictures, checkpoints, histories and weights; the same again goes on where it was interrupted.
+        out_dir: folder of pictures, checkpoints, histories, weights; the same again goes on where it was interrupted.
         recipe: the settings of the first part, which learns to describe pictures.
         pairs: the settings of the second part, which learns which views show the same thing.
         first: weights that another first part has ended with, instead of training one.
@@ -73,8 +73,8 @@ def run_pretraining(
     about = {"made_by": "python -m tools.pretrain", "data": "pictures made by formulas", "license": "Apache-2.0"}
     clocks = {"drawn": _Clock(), "described": _Clock()}
     described = folder / FIRST_FILE if first is None else Path(first)
-    # The second part needs of the pool what describes a picture.
-    pictures = recipe.pictures if not described.exists() else FITTED_ON * chunk
+    # Of the pool, the second part needs only what describes a picture; one file is enough to have that fitted.
+    pictures = recipe.pictures if not described.exists() else chunk
     for what, done, total in make_pool(pool, pictures, **settings):
         say(f"pictures  {done * chunk}/{total * chunk} {what}  {clocks[what](done, total)}")
     if not described.exists():

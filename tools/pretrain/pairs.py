@@ -128,7 +128,7 @@ def pretrain_pairs(
     *,
     device: str | torch.device = "cpu",
     workers: int = 1,
-    save_every: int = 200,
+    save_every: int = 100,
     on_log: Callable[[dict[str, float]], None] | None = None,
     stop_after: int | None = None,
 ) -> Any:

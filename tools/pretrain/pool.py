@@ -19,7 +19,7 @@ from monai_ept.files import usable_folder, write_whole
 from tools.pretrain.pictures import make_picture
 from tools.pretrain.targets import Describer
 
-__all__ = ["CHUNK", "DESCRIBER_FILE", "FITTED_ON", "Pool", "make_pool"]
+__all__ = ["CHUNK", "DESCRIBER_FILE", "Pool", "make_pool"]
 
 CHUNK = 1000
 """Pictures in a file, all of which are lost when the making is interrupted."""

@@ -243,7 +243,7 @@ def _paint(one: Plan, places: torch.Tensor, draw: torch.Generator) -> torch.Tens
 
 def _blurred(canvas: torch.Tensor, factor: int) -> torch.Tensor:
     """Shrunk and enlarged again; patches that lie below each other, each for itself."""
-    number, channels, rows, columns = canvas.shape
+    number, channels, _, columns = canvas.shape
     pieces = canvas.view(number, channels, -1, columns, columns).transpose(1, 2).flatten(0, 1)
     pieces = F.interpolate(F.avg_pool2d(pieces, factor), size=(columns, columns), mode="bilinear", align_corners=False)
     return pieces.view(number, -1, channels, columns, columns).transpose(1, 2).reshape(canvas.shape)
