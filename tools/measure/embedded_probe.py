@@ -3,7 +3,8 @@
 
 A logistic regression on standardised class token features, trained on 100, 10 or 5 images per class and tested on the
 official test images (ISIC 2018, the synthetic lesions) or on all others (colon). Its strength is chosen by
-cross-validation on the training images, whole lesions together. Mean balanced accuracy over five samplings with its 95 % interval (Student's t).
+cross-validation on the training images, whole lesions together. Mean balanced accuracy over five samplings with its
+95 % interval (Student's t).
 
 Run from the repository root, with MONAI_EPT_DATA set as docs/benchmark.md says:
   python tools/measure/embedded_probe.py --weights vit_tiny_patch16_224=PATH.safetensors --out worth --steps pretraining

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from tools.pretrain.command import run_pretraining
 from tools.pretrain.recipe import PairsRecipe, Recipe
@@ -33,7 +34,7 @@ def main() -> None:
         raise SystemExit(f"tools.pretrain: {error}") from None
 
 
-def _given(settings: dict[str, int | None]) -> dict[str, int]:
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 

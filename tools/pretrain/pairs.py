@@ -24,7 +24,7 @@ from tools.pretrain.scenes import AT_ONCE, draw_patches, draw_scenes, plan_scene
 from tools.pretrain.targets import Describer, variance_explained
 from tools.pretrain.training import Teller, build_network, losses, see, some_patches
 
-__all__ = ["PairTeller", "Scenes", "match_loss", "painted", "pretrain_pairs"]
+__all__ = ["PairTeller", "Scenes", "match_loss", "painted", "pretrain_pairs", "share_matched"]
 
 Tensors = dict[str, torch.Tensor]
 
@@ -102,6 +102,13 @@ def match_loss(codes: torch.Tensor, temperature: float) -> torch.Tensor:
     return F.cross_entropy(alike, other) / math.log(number - 1)
 
 
+def share_matched(codes: torch.Tensor) -> float:
+    """Of how many things the second view is the nearest of all second views to the first one."""
+    first, second = F.normalize(codes, dim=1).chunk(2)
+    nearest = (first @ second.T).argmax(dim=1)
+    return float((nearest == torch.arange(len(first), device=codes.device)).float().mean())
+
+
 class PairTeller(Teller):
     """A teller with a projector, whose codes are alike for views of one thing."""
 
@@ -160,17 +167,15 @@ def pretrain_pairs(
     there = Describer({name: tensor.to(device) for name, tensor in describer.tensors.items()})
     on_card = device.type == "cuda"
 
-    def complete(batch: Tensors) -> Tensors:
-        return painted(batch, there, recipe.described, at_once=recipe.things * 2) if on_card else batch
-
     def update(batch: Tensors, at: int) -> Tensors:
-        batch = complete(batch)
+        if on_card:
+            batch = painted(batch, there, recipe.described, at_once=recipe.things * 2)
         told = teller(batch, amp=recipe.amp)
         return {**losses(told, batch), "match": recipe.match * match_loss(told["codes"], recipe.temperature)}
 
     def batches(step: int) -> DataLoader:
         scenes = Scenes(recipe, describer, painted=not on_card)
-        settings = {"multiprocessing_context": "spawn", "prefetch_factor": 2} if workers else {}
+        settings: dict[str, Any] = {"multiprocessing_context": "spawn", "prefetch_factor": 2} if workers else {}
         return DataLoader(
             scenes,
             batch_size=None,
@@ -191,15 +196,7 @@ def pretrain_pairs(
         told = [teller({name: values.to(device) for name, values in batch.items()}) for batch in held_out]
         teller.train()
         found = torch.cat([one["described"] for one in told]).cpu()
-        codes = [F.normalize(one["codes"], dim=1) for one in told]
-        right = [
-            float(
-                ((code[: recipe.things] @ code[recipe.things :].T).argmax(1).cpu() == torch.arange(recipe.things))
-                .float()
-                .mean()
-            )
-            for code in codes
-        ]
+        right = [share_matched(one["codes"]) for one in told]
         return {
             "val_described": variance_explained(found, torch.cat([batch["described"] for batch in held_out])),
             "val_matched": sum(right) / len(right),

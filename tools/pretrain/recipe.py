@@ -15,15 +15,11 @@ VALIDATION = 500
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Shared:
     """
-    Everything that decides what comes out of a pretraining.
+    What both parts of a pretraining have to say.
 
     Args:
-        pictures: in the pool; the last 500 are kept for validation.
-        steps: of the optimizer.
-        whole: share of the steps, at the end, that see whole pictures; before, most patches are left out.
-        batch_size: pictures per step.
         lr: highest learning rate.
         weight_decay: of AdamW.
         drop: share of the patches that are left out.
@@ -38,10 +34,6 @@ class Recipe:
         ValueError: when a setting is out of range.
     """
 
-    pictures: int = 16_000
-    steps: int = 4_600
-    whole: float = 0.04
-    batch_size: int = 64
     lr: float = 1e-3
     weight_decay: float = 0.05
     drop: float = 0.75
@@ -53,69 +45,76 @@ class Recipe:
     amp: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "embed_dim", "depth", "num_heads", "img_size"):
+        for name in ("embed_dim", "depth", "num_heads", "img_size"):
             check_whole(name, getattr(self, name))
-        least = VALIDATION + self.batch_size
-        if self.pictures < least:
-            raise ValueError(f"pictures is {self.pictures}: {least} are needed, {VALIDATION} of them to validate on.")
-        for name in ("whole", "drop"):
-            check_number(name, getattr(self, name), least=0, below=1)
+        check_number("drop", self.drop, least=0, below=1)
         for name in ("lr", "weight_decay"):
             check_number(name, getattr(self, name), least=0)
 
 
 @dataclass(frozen=True)
-class PairsRecipe:
+class Recipe(Shared):
     """
-    Everything that decides what comes out of the second part.
+    Everything that decides what comes out of the first part, which learns to describe pictures.
 
     Args:
+        pictures: in the pool; the last 500 are kept for validation.
         steps: of the optimizer.
-        things: in a step, each seen twice.
-        described: views in a step that are described; to describe one costs more than to paint it.
-        fields: patterns in a bank, and in proportion shapes and hairs; eight banks are in use for 384 steps.
-        match: what finding pairs weighs beside describing.
-        temperature: of finding pairs.
-        lr: highest learning rate; the last third of the steps, it falls to nothing.
-        climb: steps until it is reached.
-        weight_decay: of AdamW.
-        drop: share of the patches that are left out.
-        seed: of pictures, heads, and patches left out.
-        embed_dim: width of the network.
-        depth: its layers.
-        num_heads: of each layer's attention.
-        img_size: side of the pictures in pixels.
-        amp: compute in bfloat16 where that loses nothing.
+        whole: share of the steps, at the end, that see whole pictures; before, most patches are left out.
+        batch_size: pictures per step.
 
     Raises:
         ValueError: when a setting is out of range.
     """
 
+    pictures: int = 16_000
+    steps: int = 4_600
+    whole: float = 0.04
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "batch_size"):
+            check_whole(name, getattr(self, name))
+        least = VALIDATION + self.batch_size
+        if self.pictures < least:
+            raise ValueError(f"pictures is {self.pictures}: {least} are needed, {VALIDATION} of them to validate on.")
+        check_number("whole", self.whole, least=0, below=1)
+
+
+@dataclass(frozen=True)
+class PairsRecipe(Shared):
+    """
+    Everything that decides what comes out of the second part, which learns what views show the same.
+
+    Args:
+        lr: highest learning rate; the last third of the steps, it falls to nothing.
+        steps: of the optimizer.
+        climb: steps until the highest learning rate is reached.
+        things: in a step, each seen twice.
+        described: views in a step that are described; to describe one costs more than to paint it.
+        fields: patterns in a bank, and in proportion shapes and hairs; eight banks are in use for 384 steps.
+        match: what finding pairs weighs beside describing.
+        temperature: of finding pairs.
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    lr: float = 5e-4
     steps: int = 4_000
+    climb: int = 100
     things: int = 64
     described: int = 16
     fields: int = 512
     match: float = 1.0
     temperature: float = 0.1
-    lr: float = 5e-4
-    climb: int = 100
-    weight_decay: float = 0.05
-    drop: float = 0.75
-    seed: int = 0
-    embed_dim: int = SHAPE["embed_dim"]
-    depth: int = SHAPE["depth"]
-    num_heads: int = SHAPE["num_heads"]
-    img_size: int = 224
-    amp: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "things", "described", "fields", "climb", "embed_dim", "depth", "num_heads", "img_size"):
+        super().__post_init__()
+        for name in ("steps", "climb", "described", "fields"):
             check_whole(name, getattr(self, name))
-        if self.things < 2 or self.described > 2 * self.things:
-            raise ValueError(
-                f"things is {self.things} and described {self.described}: at least 2 things, and no more descriptions "
-                "than views."
-            )
-        check_number("drop", self.drop, least=0, below=1)
-        for name in ("match", "temperature", "lr", "weight_decay"):
-            check_number(name, getattr(self, name), least=0)
+        check_whole("things", self.things, least=2)
+        check_whole("described", self.described, most=2 * self.things)
+        check_number("match", self.match, least=0)
+        check_number("temperature", self.temperature, above=0)

@@ -19,7 +19,7 @@ from monai_ept.networks.embedded_weights import ARCHITECTURE
 from tools.pretrain.loop import half_cosine, run_steps
 from tools.pretrain.pictures import CHOICES, VALUES
 from tools.pretrain.pool import Pool
-from tools.pretrain.recipe import VALIDATION, Recipe
+from tools.pretrain.recipe import VALIDATION, PairsRecipe, Recipe
 from tools.pretrain.targets import variance_explained
 
 __all__ = ["Teller", "build_network", "losses", "pretrain", "see", "some_patches"]
@@ -27,9 +27,9 @@ __all__ = ["Teller", "build_network", "losses", "pretrain", "see", "some_patches
 MEAN, STD = 0.5, 0.5
 
 
-def build_network(recipe: Recipe) -> Any:
+def build_network(recipe: Recipe | PairsRecipe) -> Any:
     """The timm network of a recipe, with timm's start values."""
-    network = timm.create_model(
+    network: Any = timm.create_model(
         ARCHITECTURE,
         num_classes=0,
         img_size=recipe.img_size,

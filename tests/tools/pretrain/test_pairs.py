@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.tools.pretrain.scenes import SMALL_PAIRS
 from tools.pretrain import PairsRecipe
 from tools.pretrain.loop import save_weights
-from tools.pretrain.pairs import PairTeller, Scenes, match_loss, painted, pretrain_pairs
+from tools.pretrain.pairs import PairTeller, Scenes, match_loss, painted, pretrain_pairs, share_matched
 from tools.pretrain.pictures import make_picture
 from tools.pretrain.targets import Describer
 from tools.pretrain.training import build_network, good_start, losses
@@ -39,6 +39,7 @@ def test_finding_the_other_view_by_hand():
     assert match_loss(codes, 1.0).item() == pytest.approx((math.log(math.e + 2) - 1) / math.log(3))
     assert match_loss(codes, 0.5).item() == pytest.approx((math.log(math.e**2 + 2) - 2) / math.log(3))
     assert match_loss(torch.ones(6, 4), 0.1).item() == pytest.approx(1)
+    assert share_matched(codes) == 1 and share_matched(codes[[0, 1, 3, 2]]) == 0
 
 
 def test_a_step_has_the_same_scenes_whoever_draws_them(describer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.pretrain import Recipe
+from tools.pretrain import PairsRecipe, Recipe
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,17 @@ from tools.pretrain import Recipe
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"things": 1}, "things must be a whole number of at least 2"),
+        ({"things": 4, "described": 9}, "described must be a whole number of at most 8"),
+        ({"temperature": 0.0}, "temperature must be"),
+        ({"depth": 0}, "depth must be a whole number of at least 1"),
+    ],
+)
+def test_settings_of_the_second_part_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PairsRecipe(**settings)
