@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -22,10 +22,10 @@ NOWHERE = f"http://127.0.0.1:{_taken.getsockname()[1]}"
 NAMES = ["nevus", "melanoma", "other"]
 
 
-def trained(backbone: object, method: object, **settings: object) -> TunedViT:
+def trained(backbone: object, method: object, *, names: Sequence[str] = NAMES, **settings: object) -> TunedViT:
     """A network whose every number is at random, those that are trained too."""
     torch.manual_seed(0)
-    net = TunedViT(backbone, 3, method=method, class_names=NAMES, **settings)
+    net = TunedViT(backbone, len(names), method=method, class_names=names, **settings)
     for group in net.trainable_parameters(lr=1.0):
         for param in group["params"]:
             torch.nn.init.normal_(param, std=0.1)
