@@ -70,6 +70,7 @@ docs/peft
 docs/metrics
 docs/bundles
 docs/deploy
+docs/serving
 docs/mlflow
 docs/analysis
 docs/benchmark

@@ -25,6 +25,7 @@ FLOORS = [
     "data networks",
     "methods",
     "delta delta_contents model start",
+    "serving",
     "tracking",
     "handlers",
     "runs",
