@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,7 +67,7 @@ def save_bank_files(
     about = copy_backbone(backbone, folder) if isinstance(backbone, Path) else save_backbone(backbone, folder, recipe)
     bank = TaskBank(load_backbone(folder, about), img_size=about["img_size"])
     (folder / DELTAS).mkdir()
-    described = {}
+    described: dict[str, Any] = {}
     for name, task in tasks.items():
         check_task_name(name, described)
         seen = read_delta(task.delta).metadata
@@ -111,7 +111,7 @@ def tasks_in(folder: Path) -> dict[str, BankTask]:
     }
 
 
-def check_task_name(name: Any, others: Mapping[str, Any] | None = None) -> str:
+def check_task_name(name: Any, others: Iterable[str] = ()) -> str:
     """
     A task's name, if a request, a folder and a report can have it.
 
@@ -124,7 +124,7 @@ def check_task_name(name: Any, others: Mapping[str, Any] | None = None) -> str:
     """
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w. -]{0,62}", name) or name[-1] in " .":
         raise ValueError(f"a task's name has up to 63 letters, digits, spaces and . _ -, got {shown(name)}.")
-    taken = [other for other in others or () if other.casefold() == name.casefold()]
+    taken = [other for other in others if other.casefold() == name.casefold()]
     if taken:
         raise ValueError(f"tasks {taken[0]!r} and {name!r} differ in capitals only: give one another name.")
     return name

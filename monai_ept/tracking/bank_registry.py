@@ -87,7 +87,7 @@ def _example(task: str, img_size: Sequence[int]) -> Any:
     if len(img_size) == 2:
         from PIL import Image
 
-        Image.new("L", tuple(img_size)).save(content := io.BytesIO(), "PNG")
+        Image.new("L", (img_size[1], img_size[0])).save(content := io.BytesIO(), "PNG")
         image = content.getvalue()
     else:
         import nibabel
