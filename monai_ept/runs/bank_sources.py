@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,11 @@ def write_bank(
                 backbone = backbone or TunedViT.from_delta(source.delta, pretrained=pretrained or False)
             elif str(source).startswith("models:/"):
                 found = download_model(str(source), there, tracking_uri=tracking_uri)
-                tasks[name] = _task_of(tasks_in(found), name, source)
+                tasks[name] = _task_of(found, name, source)
                 backbone = backbone or found
             else:
-                training = _training(source, there, tracking_uri)
-                origin = training.run_id or ""
+                training, run_id = _training(source, there, tracking_uri)
+                origin = run_id or training.run_id or ""
                 tasks[name] = BankTask(training.delta_path, training.task, training.transform_settings, origin)
                 if backbone is None:
                     backbone = training.network(pretrained)
@@ -81,18 +82,24 @@ def write_bank(
         save_bank_files(usable_folder(folder), backbone, tasks, recipe)
 
 
-def _training(source: Any, place: Path, tracking_uri: str | None) -> FitResult:
+def _training(source: Any, place: Path, tracking_uri: str | None) -> tuple[FitResult, str | None]:
     if isinstance(source, FitResult):
-        return source
+        return source, None
     if Path(source).is_file():
         raise ValueError(
             f"{source} is an adapter alone, which does not say what was done to its images: name its training, or say "
             "it with BankTask in Python."
         )
-    return finished_run(source, place, tracking_uri=tracking_uri)[0]
+    return finished_run(source, place, tracking_uri=tracking_uri)
 
 
-def _task_of(there: Mapping[str, BankTask], name: str, source: Any) -> BankTask:
+def _task_of(folder: Path, name: str, source: Any) -> BankTask:
+    """The task of a registered model, or the one of that name in a registered bank."""
+    from mlflow.models import Model
+
+    there = tasks_in(folder)
     if {name, ""}.isdisjoint(there):
         raise ValueError(f"{source} is a bank without a task {name!r}: it has {', '.join(there)}.")
-    return there[name] if name in there else there[""]
+    if name in there:
+        return there[name]
+    return replace(there[""], origin=Model.load(str(folder.parents[1])).run_id or str(source))

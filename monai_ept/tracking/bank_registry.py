@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_ept.tracking.address import tracking_store, without_password
+from monai_ept.tracking.address import missing_database, tracking_store, without_password
 from monai_ept.tracking.mlflow_client import answers, as_default_store, open_client
 from monai_ept.tracking.model_registry import Registered, name_and_alias, publish, run_and_store
 from monai_ept.tracking.tracked_run import open_run
@@ -116,6 +116,8 @@ def download_model(uri: str, folder: str | os.PathLike, *, tracking_uri: str | N
 
     store = tracking_store(tracking_uri)
     where = f"{uri} is no model at {without_password(store)} that can be read"
+    if missing_database(store):
+        raise FileNotFoundError(f"{where}: there is no such database.")
     with answers(store, FileNotFoundError, where), as_default_store(store):
         open_client(store)
         found = Path(download_artifacts(uri, dst_path=str(folder), tracking_uri=store))

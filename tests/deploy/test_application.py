@@ -176,6 +176,30 @@ def test_a_volume_is_a_folder_with_its_slices_and_nothing_else(tmp_path):
     assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 3
 
 
+def test_of_a_bank_each_task_has_a_report_of_its_own(tmp_path):
+    class Answers:
+        def __init__(self) -> None:
+            self.about = {"spatial_dims": 2}
+            names = ("derm", "colon")
+            self.models = {name: {"name": f"ward {name}", "version": "1", "fingerprint": name} for name in names}
+
+        def answers(self, path: str) -> dict:
+            said = {name: {"class": f"{name} a", "probability": 0.9} for name in self.models}
+            return {name: {**one, "probabilities": {one["class"]: 0.9, "b": 0.1}} for name, one in said.items()}
+
+    for number in range(2):
+        file = pydicom.dcmread(write_dicom(tmp_path / "in" / str(number), np.zeros((4, 4), np.uint8)))
+        file.StudyInstanceUID, file.SeriesInstanceUID = "1.2", "1.2.3"
+        file.save_as(tmp_path / "in" / str(number))
+    said, problems = report(Answers(), find_series(tmp_path / "in")[0]["1.2.3"], tmp_path / "reports")
+    assert not problems and said.count(": derm: derm a 0.9") == said.count(": colon: colon a 0.9") == 2
+    found = {pydicom.dcmread(path).ManufacturerModelName: said_in(path) for path in (tmp_path / "reports").iterdir()}
+    assert {name: [one[0] for one in answers.values()] for name, answers in found.items()} == {
+        "ward derm": ["derm a", "derm a"],
+        "ward colon": ["colon a", "colon a"],
+    }
+
+
 WITHOUT_US = """
 import os, runpy, sys
 class Absent:

@@ -15,6 +15,7 @@ from PIL import Image
 from monai_ept.runs import write_bank
 from monai_ept.tracking import BankTask, open_run, register_bank, register_model
 from monai_ept.tracking.bank_registry import EXPERIMENT, download_model
+from monai_ept.tracking.run_file import read_about
 from tests.tracking.bank_scenes import LABELS, bank_folder
 from tests.tracking.scenes import NAMES, NOWHERE, runs_of, trained
 
@@ -66,9 +67,8 @@ def test_a_bank_is_one_registered_model_and_gains_a_task_with_a_new_version(data
     assert second.metadata.metadata["tasks"]["derm"]["origin"] == "by hand"
     runs = runs_of(database, EXPERIMENT)
     assert [run.info.run_name for run in runs] == ["hospital", "hospital"]
-    assert runs[0].data.params == {f"task.{name}": "a delta" for name in ("chest", "colon", "sides")} | {
-        "task.derm": "by hand"
-    }
+    origins = {"derm": "by hand", "chest": "a delta", "colon": "a delta", "sides": read_about("run")["run_id"]}
+    assert runs[0].data.params == {f"task.{name}": origin for name, origin in origins.items()}
     # One task of a bank may go into another.
     write_bank("third", {"chest": "models:/hospital/1"})
     with pytest.raises(
