@@ -112,8 +112,9 @@ def print_times(args: argparse.Namespace, folder: Path) -> None:
         return [tasks[index % TASKS] for index in range(len(images))]
 
     ept, lora = (TunedViT.from_delta(delta(folder, name), backbone=backbone).eval() for name in ("ept", "lora"))
+    folded = ept.fold()
     rows: dict[str, Callable[[], Any]] = {
-        "ept, a network alone (folded)": lambda net=ept.fold(): net(images),
+        "ept, a network alone (folded)": lambda: folded(images),
         "ept, one task": lambda: bank(images, "ept 0"),
         "ept, 8 tasks": lambda: bank(images, in_turn(names["ept"])),
         "lora, a network alone": lambda: lora(images),
