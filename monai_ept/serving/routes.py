@@ -33,26 +33,24 @@ class Route:
     The way of a batch of images through the backbone.
 
     Args:
-        tasks: of each image.
-        device: where the images are.
+        tasks: those that the images are of.
+        which: for each image the number of its task among them.
         last: of how many of the last blocks the tokens are kept.
 
     Attributes:
         tokens: what the last blocks have returned.
     """
 
-    def __init__(self, tasks: Sequence[Task], device: torch.device, last: int = 0) -> None:
-        different = list(dict.fromkeys(tasks))
-        number = {task: index for index, task in enumerate(different)}
-        self._which = torch.tensor([number[task] for task in tasks], device=device)
+    def __init__(self, tasks: Sequence[Task], which: Tensor, last: int = 0) -> None:
+        self._which = which
         # Of each task once; a layer asks for those of each image, which are more, when it needs them.
         self._sinks = {
-            layer: _one_shape([task.sinks.get(layer) for task in different])
-            for layer in {layer for task in different for layer in task.sinks}
+            layer: _one_shape([task.sinks.get(layer) for task in tasks])
+            for layer in {layer for task in tasks for layer in task.sinks}
         }
         self._low_rank = {
-            place: _one_rank([task.low_rank.get(place) for task in different])
-            for place in {place for task in different for place in task.low_rank}
+            place: _one_rank([task.low_rank.get(place) for task in tasks])
+            for place in {place for task in tasks for place in task.low_rank}
         }
         self.updated = {layer for layer, _ in self._low_rank}
         self.tokens: deque[Tensor] = deque(maxlen=last)

@@ -17,8 +17,6 @@ from monai_ept.serving.task import LowRank, task_of
 from tests.backbones import timm_vit
 from tests.serving.tuned import tuned
 
-CPU = torch.device("cpu")
-
 
 @cache
 def linear():
@@ -37,7 +35,7 @@ def test_updates_of_other_ranks_by_hand():
     tasks = [task_with(), task_with(low_rank={(0, "v"): one}), task_with(low_rank={(0, "v"): two})]
     routed = RoutedLinear(layer, 0, {"q": slice(0, 1), "v": slice(1, 3)})
     x = torch.tensor([3.0, 5.0]).expand(4, 1, 2)
-    with torch.no_grad(), travel(Route([tasks[0], tasks[2], tasks[1], tasks[0]], CPU)):
+    with torch.no_grad(), travel(Route(tasks, torch.tensor([0, 2, 1, 0]))):
         out = routed(x).squeeze(1)
     # Plain: (3, 5, 8). Rank one adds 3 · (10, 20) to the last two, rank two adds (2 · 5, 1 · 3).
     plain = [3.0, 5.0, 8.0]
@@ -47,7 +45,7 @@ def test_updates_of_other_ranks_by_hand():
 def test_sinks_of_all_shapes_in_one_batch():
     per_token, per_head = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0], [5.0]])
     tasks = [task_with(), task_with({0: per_token}), task_with({0: per_head, 1: per_token})]
-    route = Route([tasks[2], tasks[0], tasks[1], tasks[1]], CPU)
+    route = Route(tasks, torch.tensor([2, 0, 1, 1]))
     nothing = [[-math.inf] * 2] * 3
     same = [[1.0, 2.0]] * 3
     assert route.sink(0).tolist() == [[[3.0, 3.0], [4.0, 4.0], [5.0, 5.0]], nothing, same, same]
