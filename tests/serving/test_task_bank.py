@@ -9,6 +9,7 @@ import timm
 import torch
 
 from monai_ept import DeltaError, TunedViT, list_methods
+from monai_ept.networks.tuner import own_parameters
 from monai_ept.serving import TaskBank
 from tests.backbones import images_for, monai_vit, shaken, timm_vit
 from tests.serving.tuned import ALONE, MIXING, assert_as_alone, at_the_first_block, bank_of, tuned
@@ -264,6 +265,18 @@ def test_a_module_is_copied(tmp_path):
     assert_as_alone(bank, nets, images_for(bank.vit, len(KINDS)), [*KINDS])
     with pytest.raises(ValueError, match="pretrained goes with a backbone by name"):
         TaskBank(vit, pretrained="weights.safetensors")
+
+
+def test_a_network_of_its_own_shares_all_that_its_method_leaves_frozen(small):
+    bank, _ = small
+    shared = {param.data_ptr() for param in bank.vit.module.parameters()}
+    for name, own in (
+        ("adapter", 0),
+        ("vpt", 0),
+        ("ln", 2 * (2 * 2 + 1)),
+    ):  # two norms in each of two blocks, one after
+        params = [param for _, param in own_parameters(bank.task(name).network.backbone)]
+        assert sum(param.data_ptr() not in shared for param in params) == own, name
 
 
 def test_an_attention_that_no_prompt_works_in(tmp_path):
