@@ -33,31 +33,40 @@ class Route:
     The way of a batch of images through the backbone.
 
     Args:
-        tasks: of each image.
+        tasks: those that the images are of.
+        which: for each image the number of its task among them.
         last: of how many of the last blocks the tokens are kept.
 
     Attributes:
-        sinks: by layer, what joins the scores of the attention, ``(batch, 1 or heads, tokens or 1)``.
-        low_rank: by layer and projection, the update of each image: ``(batch, in, rank)`` and ``(batch, rank, out)``.
         tokens: what the last blocks have returned.
     """
 
-    def __init__(self, tasks: Sequence[Task], last: int = 0) -> None:
-        different = list(dict.fromkeys(tasks))
-        which = [different.index(task) for task in tasks]
-        self.sinks = {
-            layer: _sinks([task.sinks.get(layer) for task in different])[which]
-            for layer in {layer for task in different for layer in task.sinks}
+    def __init__(self, tasks: Sequence[Task], which: Tensor, last: int = 0) -> None:
+        self._which = which
+        # Of each task once; a layer asks for those of each image, which are more, when it needs them.
+        self._sinks = {
+            layer: _one_shape([task.sinks.get(layer) for task in tasks])
+            for layer in {layer for task in tasks for layer in task.sinks}
         }
-        self.low_rank: dict[tuple[int, str], LowRank] = {}
-        for place in {place for task in different for place in task.low_rank}:
-            down, up = _padded([task.low_rank.get(place) for task in different])
-            self.low_rank[place] = LowRank(down[which], up[which])
-        self.updated = {layer for layer, _ in self.low_rank}
+        self._low_rank = {
+            place: _one_rank([task.low_rank.get(place) for task in tasks])
+            for place in {place for task in tasks for place in task.low_rank}
+        }
+        self.updated = {layer for layer, _ in self._low_rank}
         self.tokens: deque[Tensor] = deque(maxlen=last)
 
+    def sink(self, layer: int) -> Tensor | None:
+        """What joins the scores of each image's attention, ``(batch, 1 or heads, tokens or 1)``, if anything does."""
+        sinks = self._sinks.get(layer)
+        return None if sinks is None else sinks[self._which]
 
-def _sinks(sinks: Sequence[Tensor | None]) -> Tensor:
+    def update(self, layer: int, part: str) -> LowRank | None:
+        """Each image's update of a projection, ``(batch, in, rank)`` and ``(batch, rank, out)``, if there is any."""
+        updates = self._low_rank.get((layer, part))
+        return None if updates is None else LowRank(updates.down[self._which], updates.up[self._which])
+
+
+def _one_shape(sinks: Sequence[Tensor | None]) -> Tensor:
     """Those of all tasks in one shape; a task without loses nothing of its attention to a score of minus infinity."""
     there = [sink for sink in sinks if sink is not None]
     shape = torch.broadcast_shapes(*(sink.shape for sink in there))
@@ -65,20 +74,17 @@ def _sinks(sinks: Sequence[Tensor | None]) -> Tensor:
     return torch.stack([(none if sink is None else sink).expand(shape) for sink in sinks])
 
 
-def _padded(updates: Sequence[LowRank | None]) -> LowRank:
+def _one_rank(updates: Sequence[LowRank | None]) -> LowRank:
     """Those of all tasks with the highest rank among them; what is added is zero, and so is all of a task without."""
     there = [update for update in updates if update is not None]
-    rank = max(update.down.shape[1] for update in there)
-    down = there[0].down.new_zeros(len(updates), there[0].down.shape[0], rank)
-    up = there[0].up.new_zeros(len(updates), rank, there[0].up.shape[1])
-    for index, update in enumerate(updates):
-        if update is not None:
-            down[index, :, : update.down.shape[1]] = update.down
-            up[index, : update.up.shape[0]] = update.up
-    return LowRank(down, up)
+    none = LowRank(there[0].down[:, :0], there[0].up[:0])
+    lacks = [max(len(update.up) for update in there) - len((update or none).up) for update in updates]
+    downs = [F.pad((update or none).down, (0, lack)) for update, lack in zip(updates, lacks, strict=True)]
+    ups = [F.pad((update or none).up, (0, 0, 0, lack)) for update, lack in zip(updates, lacks, strict=True)]
+    return LowRank(torch.stack(downs), torch.stack(ups))
 
 
-_ROUTE: ContextVar[Route | None] = ContextVar("route", default=None)
+_ROUTE: ContextVar[Route] = ContextVar("route")
 
 
 @contextmanager
@@ -108,9 +114,8 @@ class RoutedAttention(Tuner):
 
     def tuned(self, x: Tensor, *args, **kwargs) -> Tensor:
         route = _ROUTE.get()
-        sink = None if route is None else route.sinks.get(self.layer)
-        updated = route is not None and self.layer in route.updated
-        if sink is None and (self._calls_its_projections or not updated):
+        sink = route.sink(self.layer)
+        if sink is None and (self._calls_its_projections or self.layer not in route.updated):
             return self.inner(x, *args, **kwargs)
         q, k, v, scale, dropout, mask = self._before(self.inner, x, *args, **kwargs)
         if sink is None:
@@ -143,26 +148,24 @@ class RoutedLinear(Tuner):
     def tuned(self, x: Tensor) -> Tensor:
         out = self.inner(x)
         route = _ROUTE.get()
-        if route is not None and self.layer in route.updated:
-            for part, rows in self.parts.items():
-                if (update := route.low_rank.get((self.layer, part))) is not None:
-                    low = torch.bmm(x, update.down.to(x.dtype))
-                    out[..., rows].baddbmm_(low.to(out.dtype), update.up.to(out.dtype))
+        for part, rows in self.parts.items():
+            if (update := route.update(self.layer, part)) is not None:
+                low = torch.bmm(x, update.down)
+                out[..., rows].baddbmm_(low.to(out.dtype), update.up.to(out.dtype))  # autocast leaves this one alone
         return out
 
 
 class ReportingBlock(Tuner):
-    """A block that lets the route keep what it returns, if the route keeps any."""
+    """A block that shows the route what it returns."""
 
     def tuned(self, *args, **kwargs) -> Tensor:
         tokens = self.inner(*args, **kwargs)
-        if (route := _ROUTE.get()) is not None:
-            route.tokens.append(tokens)
+        _ROUTE.get().tokens.append(tokens)
         return tokens
 
 
 def open_routes(vit: ViTFace) -> None:
-    """Let each image of a batch go its own way through a backbone, which answers as before where there is no route."""
+    """Let each image of a batch go its own way through a backbone, which answers in ``travel`` alone from now on."""
     for layer in range(len(vit.blocks)):
         with suppress(TypeError):  # an attention of a class that no sink and no update works in: its tasks have none
             parts: dict[str, dict[str, slice]] = {}

@@ -27,7 +27,7 @@ def share_weights(module: nn.Module) -> None:
     """Let all copies of a module, made from now on, share its weights, which must not change any more."""
     shared: dict[int, SharedParameter] = {}
     for part in module.modules():
-        for name, param in list(part.named_parameters(recurse=False)):
+        for name, param in list(part.named_parameters(recurse=False, remove_duplicate=False)):
             setattr(part, name, shared.setdefault(id(param), SharedParameter(param.data, requires_grad=False)))
 
 

@@ -78,7 +78,7 @@ class TaskBank:
             self._fingerprints,
             num_classes=1,
             method="linear",
-            pretrained=pretrained if isinstance(backbone, str) else False,
+            pretrained=False if pretrained is True and isinstance(backbone, nn.Module) else pretrained,
             img_size=img_size,
             in_channels=in_channels,
             backbone_settings=backbone_settings,
@@ -247,17 +247,17 @@ class TaskBank:
         views = {task: test_views(task.views) for task in rows}
         for view in dict.fromkeys(view for seen in views.values() for view in seen):
             here = [task for task in rows if view in views[task]]
-            way = {row: task for task in here for row in rows[task]}
-            features = self._features(view(images[[*way]], self.vit.img_size), [*way.values()])
-            place = {row: index for index, row in enumerate(way)}
+            which = {row: number for number, task in enumerate(here) for row in rows[task]}
+            features = self._features(view(images[[*which]], self.vit.img_size), here, [*which.values()])
+            place = {row: index for index, row in enumerate(which)}
             for task in here:
                 logits[task].append(task.head(features[task.readout][[place[row] for row in rows[task]]]))
-        return {task: torch.stack(seen).mean(dim=0) / task.temperature for task, seen in logits.items()}
+        return {task: torch.stack(said).mean(dim=0) / task.temperature for task, said in logits.items()}
 
-    def _features(self, images: Tensor, tasks: Sequence[Task]) -> dict[str | int, Tensor]:
+    def _features(self, images: Tensor, tasks: Sequence[Task], which: list[int]) -> dict[str | int, Tensor]:
         """Features of images by readout, each image on the way of its task."""
         lasts = {task.readout for task in tasks if isinstance(task.readout, int)}
-        with travel(Route(tasks, max(lasts, default=0))) as route:
+        with travel(Route(tasks, torch.tensor(which, device=images.device), max(lasts, default=0))) as route:
             pooled = self._routed.features(images)
         tokens = list(route.tokens)
         return {POOLED: pooled, **{last: read_tokens(self._routed, tokens[-last:]) for last in lasts}}
