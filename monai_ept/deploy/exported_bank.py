@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from monai_ept.data.views import test_views
 from monai_ept.networks.backbone import vit_face
 from monai_ept.networks.readout import POOLED, read_tokens
 from monai_ept.serving import Task, TaskBank
-from monai_ept.serving.routes import LowRank, Route, open_routes, travel
+from monai_ept.serving.routes import Route, open_routes, travel
 
 __all__ = ["MixedTasks", "member_of", "write_bank_model"]
 
@@ -42,13 +41,14 @@ class MixedTasks(nn.Module):
         self.widest = max(task.num_classes for task in tasks)
         # Tasks that have nothing but a head go the same way.
         ways = ["" if task.head_only else task.name for task in tasks]
-        self.way_names = list(dict.fromkeys(ways))
-        self.route = Route([tasks[ways.index(way)] for way in self.way_names], max(_last(task) for task in tasks))
+        names = list(dict.fromkeys(ways))
+        self.ways = [tasks[ways.index(way)] for way in names]
+        self.last = max(_last(task) for task in tasks)
         wanted = [[(way, view) for view in test_views(task.views)] for way, task in zip(ways, tasks, strict=True)]
         passes = list(dict.fromkeys(one for several in wanted for one in several))
         self.views = list(dict.fromkeys(view for _, view in passes))
         self.passes = [[passes.index(one) for one in several] for several in wanted]
-        self.way_of = torch.tensor([self.way_names.index(way) for way, _ in passes])
+        self.way_of = torch.tensor([names.index(way) for way, _ in passes])
         self.view_of = torch.tensor([self.views.index(view) for _, view in passes])
         self.uses = torch.tensor([[one in several for one in passes] for several in wanted])
 
@@ -65,7 +65,7 @@ class MixedTasks(nn.Module):
         number = images.shape[0]
         seen = torch.stack([view(images, self.vit.img_size) for view in self.views])
         ways = self.way_of.to(which.device)[needed].unsqueeze(1).expand(-1, number).reshape(-1)
-        with travel(_chosen(self.route, ways)) as route:
+        with travel(Route(self.ways, ways, self.last)) as route:
             pooled = self.vit.features(seen[self.view_of.to(which.device)[needed]].flatten(0, 1))
         tokens = list(route.tokens)
         logits = []
@@ -148,15 +148,3 @@ def member_of(bank: TaskBank, name: str) -> str:
 def _last(task: Task) -> int:
     """How many of the last blocks a task's head reads."""
     return 0 if task.readout == POOLED else int(task.readout)
-
-
-def _chosen(table: Route, ways: Tensor) -> Route:
-    """The route of a batch whose images go these ways of a table."""
-    route = copy.copy(table)
-    route.sinks = {layer: sinks.to(ways.device)[ways] for layer, sinks in table.sinks.items()}
-    route.low_rank = {
-        place: LowRank(update.down.to(ways.device)[ways], update.up.to(ways.device)[ways])
-        for place, update in table.low_rank.items()
-    }
-    route.tokens = deque(maxlen=table.tokens.maxlen)
-    return route
