@@ -17,10 +17,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         dest="trainings",
-        nargs="+",
+        action="append",
         metavar="[TASK=]RUN",
         required=True,
-        help="folder of a training, or run in MLflow; with names of tasks, several on one backbone become a bank, of "
+        help="folder of a training, or run in MLflow; repeat it with names of tasks for a bank, which takes "
         "models:/NAME@ALIAS too",
     )
     parser.add_argument("--add", action="store_true", help="to the tasks of the newest version of the bank")

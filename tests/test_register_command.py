@@ -46,7 +46,7 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
         copy, own = (Path(folder, "evaluation", name).read_bytes() for folder in (found.folder, "elsewhere"))
         assert copy == own
     # Several of them are one model, which gains a task with a new version.
-    assert main(["register", "hospital", "--run", "derm=elsewhere", f"skin={result.run_id}"]) == 0
+    assert main(["register", "hospital", "--run", "derm=elsewhere", "--run", f"skin={result.run_id}"]) == 0
     assert main(["register", "hospital@ward", "--add", "--run", "moles=models:/derm@first"]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
         f"models:/hospital/{n} (mlflow.pyfunc.load_model)" for n in (1, 2)
@@ -69,11 +69,11 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
         (["derm@latest", "--run", "out"], "alias 'latest'"),
         (["derm", "--run", "nowhere"], "nowhere is no folder, and there is no"),
         (["derm", "--add", "--run", "out"], "--add is for the tasks of a bank"),
-        (["hospital", "--run", "a=out", "nowhere"], "'nowhere' has no value: write it as NAME=VALUE"),
-        (["hospital", "--run", "a=out", "a=nowhere"], "--run takes a name of its own for each task"),
-        (["hospital", "--run", "a/b=out", "c=out"], "a task's name has up to 63 letters"),
-        (["hospital", "--run", "a=nowhere", "b=out"], "nowhere is no folder, and there is no"),
-        (["hospital", "--run", "a=models:/none@newest", "b=out"], "models:/none@newest is no model at sqlite"),
+        (["hospital", "--run", "a=out", "--run", "nowhere"], "'nowhere' has no value: write it as NAME=VALUE"),
+        (["hospital", "--run", "a=out", "--run", "a=nowhere"], "--run takes a name of its own for each task"),
+        (["hospital", "--run", "a/b=out", "--run", "c=out"], "a task's name has up to 63 letters"),
+        (["hospital", "--run", "a=nowhere", "--run", "b=out"], "nowhere is no folder, and there is no"),
+        (["hospital", "--run", "a=models:/none@newest", "--run", "b=out"], "models:/none@newest is no model at sqlite"),
     ],
 )
 def test_what_cannot_be_registered(arguments, says, tmp_path, monkeypatch, capsys) -> None:
