@@ -14,7 +14,7 @@ from typing import Any
 
 from monai_ept.tracking.address import missing_database, tracking_store, without_password
 from monai_ept.tracking.mlflow_client import answers, as_default_store, open_client
-from monai_ept.tracking.model_registry import Registered, name_and_alias, publish, run_and_store
+from monai_ept.tracking.model_registry import Package, Registered, name_and_alias, publish, run_and_store
 from monai_ept.tracking.tracked_run import open_run
 
 __all__ = ["EXPERIMENT", "download_model", "register_bank"]
@@ -64,8 +64,8 @@ def register_bank(folder: str | os.PathLike, name: str, *, tracking_uri: str | N
         with open_run(place, name, EXPERIMENT, tracking_uri=uri, params=params):
             pass
         run_id, uri = run_and_store(place, name, uri)
-        return publish(
-            *(Path(folder), name, alias, run_id, uri),
+        package = Package(
+            Path(folder),
             loader="monai_ept.tracking.pyfunc_bank",
             answers=kinds,
             metadata={
@@ -78,6 +78,7 @@ def register_bank(folder: str | os.PathLike, name: str, *, tracking_uri: str | N
             },
             example=_example(next(iter(tasks)), config["img_size"]),
         )
+        return publish(package, name, alias, run_id, uri)
 
 
 def _example(task: str, img_size: Sequence[int]) -> Any:

@@ -22,7 +22,7 @@ from monai_ept.tracking.run_file import read_about
 if TYPE_CHECKING:
     from monai_ept.model import TunedViT
 
-__all__ = ["NEWEST", "Registered", "name_and_alias", "publish", "register_model", "run_and_store"]
+__all__ = ["NEWEST", "Package", "Registered", "name_and_alias", "publish", "register_model", "run_and_store"]
 
 NEWEST = "newest"
 """The alias of the version that was registered last; MLflow keeps "latest" for itself."""
@@ -94,40 +94,45 @@ def register_model(
             "std": list(vit.std or []),
             "interpolation": vit.interpolation,
         }
-        return publish(
-            *(folder, name, alias, run_id, uri),
+        package = Package(
+            folder,
             loader="monai_ept.tracking.pyfunc_model",
             answers={task: net.prediction_sets is not None},
             metadata=metadata,
             example=np.asarray(example, dtype=np.float32)[:1],
         )
+        return publish(package, name, alias, run_id, uri)
 
 
-def publish(
-    folder: Path,
-    name: str,
-    alias: str | None,
-    run_id: str,
-    uri: str,
-    *,
-    loader: str,
-    answers: Mapping[str, bool],
-    metadata: Mapping[str, Any],
-    example: Any,
-) -> Registered:
+class Package(NamedTuple):
     """
-    Register a model's files as a new version, and add them to a run.
+    What is registered.
 
     Args:
-        folder: the files.
-        name: of the registered model.
-        alias: that the version gets.
-        run_id: of the run.
-        uri: the store.
+        folder: the files of the model.
         loader: the module with ``_load_pyfunc``.
         answers: the kinds of tasks that are answered, each with whether the answers have prediction sets.
         metadata: what MLflow says of the model.
         example: of an input.
+    """
+
+    folder: Path
+    loader: str
+    answers: Mapping[str, bool]
+    metadata: Mapping[str, Any]
+    example: Any
+
+
+def publish(package: Package, name: str, alias: str | None, run_id: str, uri: str) -> Registered:
+    """
+    Register a model's files as a new version, and add them to a run.
+
+    Args:
+        package: the files, and what is said of them.
+        name: of the registered model.
+        alias: that the version gets.
+        run_id: of the run.
+        uri: the store.
 
     Raises:
         ConnectionError: when the store does not answer.
@@ -138,7 +143,7 @@ def publish(
             run = client.get_run(run_id)
         # The weights of a large backbone take longer than our patience with small requests.
         with as_default_store(uri):
-            model_id = _upload(client, run.info, folder, loader, answers, metadata, example)
+            model_id = _upload(client, run.info, package)
             return _new_version(client, name, alias, model_id, run_id)
     except (ValueError, TypeError):
         raise
@@ -211,15 +216,7 @@ def run_and_store(run: str | os.PathLike, name: str, tracking_uri: str | None) -
         raise ValueError(f"model {name!r} is not registered for {run}: {error}.") from error
 
 
-def _upload(
-    client: Any,
-    info: Any,
-    folder: Path,
-    loader: str,
-    answers: Mapping[str, bool],
-    metadata: Mapping[str, Any],
-    example: Any,
-) -> str:
+def _upload(client: Any, info: Any, package: Package) -> str:
     import mlflow.pyfunc
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model, ModelSignature
@@ -232,14 +229,14 @@ def _upload(
             target = Path(place) / "mlflow"
             mlflow.pyfunc.save_model(
                 str(target),
-                loader_module=loader,
-                data_path=str(folder),
+                loader_module=package.loader,
+                data_path=str(package.folder),
                 mlflow_model=Model(run_id=info.run_id, model_uuid=logged.model_id, model_id=logged.model_id),
                 # MLflow knows columns or tensors and not both, so that the model itself checks what it is given.
-                signature=ModelSignature(outputs=Schema(_columns(answers))),
-                input_example=example,
+                signature=ModelSignature(outputs=Schema(_columns(package.answers))),
+                input_example=package.example,
                 pip_requirements=[f"{name}=={_release(name)}" for name in ("monai_ept", "monai", "timm", "torch")],
-                metadata=dict(metadata),
+                metadata=dict(package.metadata),
             )
             client.log_model_artifacts(logged.model_id, str(target))
     except BaseException:

@@ -20,6 +20,11 @@ NOWHERE = f"http://127.0.0.1:{_taken.getsockname()[1]}"
 """A store that refuses every connection."""
 
 NAMES = ["nevus", "melanoma", "other"]
+MONAI_VIT = {  # what monai_vit(3) builds
+    "_target_": "monai.networks.nets.ViT",
+    **{"in_channels": 1, "img_size": 32, "patch_size": 8, "hidden_size": 48, "mlp_dim": 96, "num_layers": 2},
+    **{"num_heads": 3, "classification": True, "spatial_dims": 3, "qkv_bias": True},
+}
 
 
 def trained(backbone: object, method: object, *, names: Sequence[str] = NAMES, **settings: object) -> TunedViT:

@@ -12,7 +12,7 @@ from monai_ept.tracking import BankTask
 from monai_ept.tracking.bank_files import check_task_name, load_bank_files, save_bank_files, tasks_in
 from tests.backbones import monai_vit, shaken
 from tests.tracking.bank_scenes import bank_folder, bank_tasks, networks
-from tests.tracking.scenes import trained
+from tests.tracking.scenes import MONAI_VIT, trained
 
 
 def test_a_bank_is_built_again_from_its_files_which_hold_the_backbone_once(tmp_path):
@@ -40,11 +40,9 @@ def test_a_bank_is_built_again_from_its_files_which_hold_the_backbone_once(tmp_p
 
 
 def test_a_bank_of_volumes(tmp_path):
-    about = {"_target_": "monai.networks.nets.ViT", "in_channels": 1, "img_size": 32, "patch_size": 8, "num_heads": 3}
-    about |= {"hidden_size": 48, "mlp_dim": 96, "num_layers": 2, "classification": True, "spatial_dims": 3}
     nets = {name: trained(monai_vit(3), name, backbone_name="ours") for name in ("ept", "linear")}
     (tmp_path / "bank").mkdir()
-    save_bank_files(tmp_path / "bank", nets["ept"], bank_tasks(nets, tmp_path), {**about, "qkv_bias": True})
+    save_bank_files(tmp_path / "bank", nets["ept"], bank_tasks(nets, tmp_path), MONAI_VIT)
     bank, config = load_bank_files(tmp_path / "bank")
     volume = torch.randn(1, 1, 32, 32, 32)
     with torch.inference_mode():
