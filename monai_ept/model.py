@@ -26,7 +26,7 @@ from monai_ept.methods import Method, build_methods
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
 from monai_ept.networks.readout import check_readout, read_out, readout_width
-from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
+from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters
 from monai_ept.start import Start, start_in, start_network
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
@@ -564,7 +564,7 @@ def _backbone_module(
         raise ValueError("backbone_settings go with a backbone by name: build the module with them instead.")
     if isinstance(backbone, TunedViT) or any(True for _ in tuners(backbone)):
         raise ValueError("backbone is adapted already: give several methods as a list instead of wrapping twice.")
-    module = copy.deepcopy(backbone)
+    module = copied(backbone)
     channels = vit_face(module, img_size).in_channels
     if in_channels not in (3, channels):
         raise ValueError(

@@ -244,7 +244,9 @@ def test_deltas_of_another_image_size_are_resized(tmp_path):
 
 
 def test_a_backbone_by_name_and_volumes_that_are_no_cube(tmp_path):
-    bank = TaskBank("embedded", img_size=32)
+    with pytest.raises(ValueError, match="device 'nowhere' is not known"):
+        TaskBank("embedded", img_size=32, device="nowhere")
+    bank = TaskBank("embedded", img_size=32, device="cpu")
     net = tuned("embedded", img_size=32, in_channels=3, pretrained=True)
     net.save_delta(tmp_path / "net.safetensors")
     bank.add("net", tmp_path / "net.safetensors")
