@@ -34,42 +34,47 @@ class Bundle:
     Args:
         root: its folder.
         about: what it says of itself, which its application has in a file.
+        network: its network, if it is there already.
     """
 
-    def __init__(self, root: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, about: Mapping[str, Any], network: Any = None) -> None:
         from monai.bundle import ConfigParser
 
         self.about = about
         self.models = {"": about}
-        self._parser = ConfigParser()
-        self._parser.read_config(root / "configs" / "inference.json")
-        self._parser["bundle_root"] = str(root)
-        self.written = json.dumps(self._parser["preprocessing"])
-        self.preprocessing, self.postprocessing, self.device, self.class_names = (
-            self._parser.get_parsed_content(name)
-            for name in ("preprocessing", "postprocessing", "device", "class_names")
+        parser = ConfigParser()
+        parser.read_config(root / "configs" / "inference.json")
+        parser["bundle_root"] = str(root)
+        self.written = json.dumps(parser["preprocessing"])
+        self.preprocessing, self.inferer, self.postprocessing, self.device, self.class_names = (
+            parser.get_parsed_content(name)
+            for name in ("preprocessing", "inferer", "postprocessing", "device", "class_names")
         )
-
-    def image(self, path: str) -> Any:
-        """What the network takes of an image, or of the folder of a volume's slices, as a batch of one."""
-        return self.preprocessing({"image": path})["image"][None].as_tensor().to(self.device)
+        self.network = (parser.get_parsed_content("network") if network is None else network).eval()
 
     def answers(self, path: str) -> dict[str, dict[str, Any]]:
         """What it says of an image, or of the folder of a volume's slices; its one task has no name."""
+        return {"": self.in_words(self.logits(self.image(path)))}
+
+    def image(self, path: str) -> Any:
+        """What the network takes of an image, as a batch of one."""
+        return self.preprocessing({"image": path})["image"][None].as_tensor().to(self.device)
+
+    def logits(self, image: Any) -> Any:
+        """What the network says of it."""
         import torch
 
-        inferer, network = (self._parser.get_parsed_content(name) for name in ("inferer", "network"))
         with torch.inference_mode():
-            return {"": self.in_words(inferer(self.image(path), network.eval())[0])}
+            return self.inferer(image, self.network)[0]
 
     def in_words(self, logits: Any) -> dict[str, Any]:
-        """What logits of an image mean."""
-        said = self.postprocessing({"pred": logits[: len(self.class_names)].cpu()})["probabilities"]
+        """What logits mean."""
+        said = self.postprocessing({"pred": logits.cpu()})["probabilities"]
         return answer(said, self.about["task"], self.about["prediction_sets"])
 
 
 class Bank:
-    """A shipped bank: a bundle for each of its tasks, whose network is in one file.
+    """A shipped bank: a bundle for each of its tasks, whose networks are in one file.
 
     Args:
         root: its folder.
@@ -88,30 +93,36 @@ class Bank:
             raise ValueError(f"{about['name']} has no task {unknown[0]!r}: there is {', '.join(about['tasks'])}")
         self.about = about
         self.models = {name: about["tasks"][name] for name in dict.fromkeys(tasks or about["tasks"])}
-        self.bundles = {name: Bundle(root / "tasks" / name, model) for name, model in self.models.items()}
-        device = next(iter(self.bundles.values())).device
+        device = "cuda" if torch.cuda.is_available() else "cpu"
         self.network = torch.jit.load(str(root / "models" / "model.ts"), map_location=device).eval()
+        self.bundles = {
+            name: Bundle(root / "tasks" / name, model, getattr(self.network.tasks, model["member"]))
+            for name, model in self.models.items()
+        }
 
     def answers(self, path: str) -> dict[str, dict[str, Any]]:
         """What each task says of an image; what is prepared alike goes through the backbone in one batch."""
+        alike: dict[str, dict[str, Bundle]] = {}
+        for name, bundle in self.bundles.items():
+            alike.setdefault(bundle.written, {})[name] = bundle
+        said = {}
+        for bundles in alike.values():
+            image = next(iter(bundles.values())).image(path)
+            logits = self._mixed(image, [name for name in bundles if self.models[name]["number"] is not None])
+            for name, bundle in bundles.items():
+                found = logits[name][: len(bundle.class_names)] if name in logits else bundle.logits(image)
+                said[name] = bundle.in_words(found)
+        return {name: said[name] for name in self.models}
+
+    def _mixed(self, image: Any, names: Sequence[str]) -> dict[str, Any]:
+        """Logits of the tasks that can go together; where a task has fewer classes, they are filled up."""
         import torch
 
-        said = {}
-        for alike in {bundle.written: bundle for bundle in self.bundles.values()}.values():
-            image = alike.image(path)
-            names = [name for name, bundle in self.bundles.items() if bundle.written == alike.written]
-            mixed = [name for name in names if self.models[name]["number"] is not None]
-            with torch.inference_mode():
-                if mixed:
-                    which = torch.tensor([self.models[name]["number"] for name in mixed], device=image.device)
-                    logits = dict(zip(mixed, self.network(image, which)[0], strict=True))
-                for name in names:
-                    alone = name not in mixed
-                    found = (
-                        getattr(self.network.tasks, self.models[name]["member"])(image)[0] if alone else logits[name]
-                    )
-                    said[name] = self.bundles[name].in_words(found)
-        return {name: said[name] for name in self.models}
+        if not names:
+            return {}
+        with torch.inference_mode():
+            which = torch.tensor([self.models[name]["number"] for name in names], device=image.device)
+            return dict(zip(names, self.network(image, which)[0], strict=True))
 
 
 def find_series(folder: Path) -> tuple[dict[str, list[Any]], list[str]]:

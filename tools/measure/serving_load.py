@@ -107,17 +107,13 @@ def measure(args: argparse.Namespace, place: Path) -> int:
         seconds = time.perf_counter() - began
         wrong += [problem for one in answered if (problem := judge(one))]
     lost = len(requests) - len(answered)
-    good_ones = sorted(one.seconds for one in answered if one.asked.expected is not None)
-    p95 = good_ones[int(0.95 * (len(good_ones) - 1))]
+    good_ones = [one.seconds for one in answered if one.asked.expected is not None]
     print(
         f"{len(answered)} of {len(requests)} requests of {args.clients} clients answered in {seconds:.1f} s: "
         f"{len(good_ones)} with {sum(len(one.expected or ()) for one in requests)} images, "
         f"{len(answered) - len(good_ones)} broken ones; wrong or mixed up: {len(wrong)}"
     )
-    print(
-        f"a request alone {1000 * statistics.median(alone):.0f} ms (median); under load median "
-        f"{1000 * statistics.median(good_ones):.0f} ms, p95 {1000 * p95:.0f} ms"
-    )
+    print(f"one request at a time: {in_milliseconds(alone)}; under load: {in_milliseconds(good_ones)}")
     one_each = [request_of([(name, 0)], images, said) for name in tasks]
     with served(uri, place) as address:
         again = [problem for one in one_each if (problem := judge(ask(address, one)))]
@@ -125,6 +121,11 @@ def measure(args: argparse.Namespace, place: Path) -> int:
     for problem in wrong + again:
         print(problem, file=sys.stderr)
     return 1 if lost or wrong or again else 0
+
+
+def in_milliseconds(seconds: list[float]) -> str:
+    """Median and p95."""
+    return f"median {1000 * statistics.median(seconds):.0f} ms, p95 {1000 * np.quantile(seconds, 0.95):.0f} ms"
 
 
 def make_images(place: Path, number: int = 12) -> list[bytes]:
