@@ -50,7 +50,7 @@ def test_sinks_of_all_shapes_in_one_batch():
     same = [[1.0, 2.0]] * 3
     assert route.sink(0).tolist() == [[[3.0, 3.0], [4.0, 4.0], [5.0, 5.0]], nothing, same, same]
     assert route.sink(1).tolist() == [[[1.0, 2.0]], *[[[-math.inf] * 2]] * 3]
-    assert route.sink(2) is None and route.update(0, "q") is None
+    assert route.sink(2) is None and route.update(0, {"q": slice(0, 2)}, 2) is None
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(5, 5, dtype=torch.bool).tril()])
