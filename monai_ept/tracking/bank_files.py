@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ class BankTask:
         ValueError: for another ``task``.
     """
 
-    delta: Path
+    delta: str | os.PathLike
     task: str = "multiclass"
     transforms: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
