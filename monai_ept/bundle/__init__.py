@@ -17,7 +17,7 @@ from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
 from monai_ept.data.records import bare_records
 from monai_ept.engines.setting_checks import check_settings, positive_class
-from monai_ept.runs.data_loading import choose_classes, load_data
+from monai_ept.runs.data_loading import choose_classes, load_data, with_classes
 
 __all__ = [
     "CollectErrors",
@@ -52,6 +52,7 @@ __all__ = [
     "trained_or_not",
     "unlabelled_images",
     "validator",
+    "with_classes",
 ]
 
 __getattr__ = moved_names(__name__)

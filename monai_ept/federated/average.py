@@ -38,7 +38,9 @@ def federated_average(start: Mapping[str, Tensor], sent: Sequence[ExchangeObject
         if one.weight_type != WeightType.WEIGHT_DIFF or {k: v.shape for k, v in weights.items()} != {
             k: v.shape for k, v in start.items()
         }:
-            raise ValueError(f"client {number} has not sent the difference to what was sent to it: use DeltaAlgo there.")
+            raise ValueError(
+                f"client {number} has not sent the difference to what was sent to it: use DeltaAlgo there."
+            )
         for name, difference in weights.items():
             mean[name] += difference.double() * (_said(one, NUM_IMAGES) / total)
     return {name: (tensor.double() + mean[name]).to(tensor.dtype) for name, tensor in start.items()}

@@ -12,13 +12,20 @@ from monai.fl.utils.constants import ExtraItems, FlPhase, FlStatistics, WeightTy
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from monai_ept.checks import check_whole
-from monai_ept.engines.solve import view_features
 from monai_ept.engines.training import Training
 from monai_ept.federated.average import BACKBONE, NUM_IMAGES
 from monai_ept.federated.exchange import put_trained, trained_tensors
 from monai_ept.federated.feature_sums import feature_sums
+from monai_ept.federated.present_classes import PresentClasses
 
 __all__ = ["DeltaAlgo"]
+
+_HERE = {
+    "recipe": "tune",
+    "training#folder": None,
+    "data": "$ept.with_classes(ept.load_data(**@data_settings), @class_names)",
+}
+"""How a bundle is changed for a client: trained from the solved head, not written, with classes that others have."""
 
 
 class DeltaAlgo(MonaiAlgo):
@@ -27,7 +34,8 @@ class DeltaAlgo(MonaiAlgo):
 
     A federation of it begins with ``get_sums``, of which the server solves the head, see ``solve_from_sums``; then
     come rounds of ``train`` and ``get_weights``, of which the server takes the mean, see ``federated_average``. All
-    rounds go along one schedule of the recipe. Nothing is written or tracked here.
+    rounds go along one schedule of the recipe. A client need not have all classes, see ``PresentClasses``. Nothing is
+    written or tracked here.
 
     Args:
         bundle_root: folder of the bundle.
@@ -35,7 +43,8 @@ class DeltaAlgo(MonaiAlgo):
         local_epochs: of a round.
         least: images that a class must have here, see ``feature_sums``.
         config_train_filename: configuration of the training within that folder, or several.
-        train_kwargs: settings of the bundle: dataset_dir, shots, backbone, …; the recipe is "tune" by default.
+        train_kwargs: settings of the bundle: dataset_dir, shots, class_names, backbone, …; the recipe is "tune" by
+            default.
             ``{"split#val": "shots"}`` holds out images to ``evaluate`` on.
         settings: of ``MonaiAlgo``: config_filters_filename, …
 
@@ -64,7 +73,7 @@ class DeltaAlgo(MonaiAlgo):
             bundle_root,
             local_epochs=local_epochs,
             config_train_filename=config_train_filename,
-            train_kwargs={"recipe": "tune", "epochs": epochs, "training#folder": None, **(train_kwargs or {})},
+            train_kwargs={**_HERE, "epochs": epochs, **(train_kwargs or {})},
             **{"config_evaluate_filename": None, **settings},
         )
 
@@ -73,6 +82,10 @@ class DeltaAlgo(MonaiAlgo):
         super().initialize(extra)
         self.training: Training = self.train_workflow.parser.get_parsed_content("training")
         self.evaluator = self.evaluator or self.train_workflow.evaluator
+        part = self.training
+        if part.task == "multiclass":
+            loss = PresentClasses(part.split.train, part.net.num_classes, part.recipe.label_smoothing)
+            self.trainer.loss_function = loss.to(part.device)
 
     def get_sums(self, extra: dict | None = None) -> ExchangeObject:
         """
@@ -82,7 +95,7 @@ class DeltaAlgo(MonaiAlgo):
             ValueError: when a class has so few images that its sums would give them away.
         """
         part = self.training
-        features, labels = view_features(part.net, part.solving_loader, device=part.device, amp=part.recipe.amp)
+        features, labels = part.look(part.net, part.solving_loader, device=part.device, amp=part.recipe.amp)
         names = {"task": part.task, "class_names": part.class_names, "num_classes": part.net.num_classes}
         return self._out(feature_sums(features, labels, least=self.least, **names), WeightType.WEIGHTS, {}, extra)
 
@@ -110,7 +123,9 @@ class DeltaAlgo(MonaiAlgo):
         """
         self.phase = FlPhase.GET_WEIGHTS
         if ExtraItems.MODEL_TYPE in (extra or {}):
-            raise ValueError("files of whole networks never leave: ask for the weights of the round, without MODEL_TYPE.")
+            raise ValueError(
+                "files of whole networks never leave: ask for the weights of the round, without MODEL_TYPE."
+            )
         if self.global_weights is None:
             raise ValueError("nothing was trained yet: train comes before get_weights.")
         now = trained_tensors(self.training.net)

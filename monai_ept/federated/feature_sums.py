@@ -27,7 +27,7 @@ from monai_ept.model import TunedViT
 
 __all__ = ["feature_sums", "solve_from_sums"]
 
-IMAGES = "images"
+IMAGES, ALL = "images", "factor"  # names of what is sent
 
 
 def feature_sums(
@@ -62,24 +62,23 @@ def feature_sums(
     for index, count in enumerate([*counts.tolist(), *rest]):
         if 0 < count < least:
             name = (class_names or range(num_classes))[index % num_classes]
+            whose = f"class {name!r} has {count} image" if index < num_classes else f"{count} image is not of {name!r}"
             raise ValueError(
-                f"{'class' if index < num_classes else 'all but class'} {name!r} has {count} image here, whose features "
-                f"its sums would give away: leave it out, find {least}, or say least={count} if that may be known."
+                f"{whose} here, whose features its sums would give away: leave it out, find {least}, or say "
+                f"least={count} if that may be known."
             )
     sums = {IMAGES: torch.cat([counts, torch.tensor([len(targets)])])}
     rows = features.double()
     if task == "multiclass":
         for index in counts.nonzero().flatten().tolist():
-            sums[f"factor.{index}"] = _factor(rows[labels == index].flatten(0, 1))
+            sums[f"{ALL}.{index}"] = _factor(rows[labels == index].flatten(0, 1))
     else:
         views = targets.double().repeat_interleave(features.shape[1], 0)
-        sums["factor"] = _factor(torch.cat([views, rows.flatten(0, 1)], 1))
+        sums[ALL] = _factor(torch.cat([views, rows.flatten(0, 1)], 1))
     return sums
 
 
-def solve_from_sums(
-    net: TunedViT, sent: Sequence[Mapping[str, Any]], *, task: str = "multiclass", strength: float = STRENGTHS[0]
-) -> None:
+def solve_from_sums(net: TunedViT, sent: Sequence[Mapping[str, Any]], *, strength: float = STRENGTHS[0]) -> None:
     """
     Give a network the head that solving finds on the images of all clients.
 
@@ -89,7 +88,6 @@ def solve_from_sums(
     Args:
         net: the network, which reads images as those of the clients do.
         sent: what each client's ``feature_sums`` gave.
-        task: "multiclass" or "multilabel".
         strength: of the penalty.
 
     Raises:
@@ -103,6 +101,7 @@ def solve_from_sums(
         counts += torch.as_tensor(one[IMAGES])
     if not counts[-1]:
         raise ValueError("no client has sent sums of any image: there is nothing to solve the head on.")
+    task = "multilabel" if any(ALL in one for one in sent) else "multiclass"
     weight_of = torch.ones(classes, dtype=torch.float64)
     if task == "multiclass":
         present = torch.arange(classes).repeat_interleave(counts[:-1])
@@ -110,12 +109,12 @@ def solve_from_sums(
     rows, targets, ones, weights = [], [], [], []
     for one in sent:
         for name in sorted(one.keys() - {IMAGES}):
-            factor = _unpacked(torch.as_tensor(one[name]), 1 + layer.in_features + (classes if name == "factor" else 0))
-            if name == "factor":
+            factor = _unpacked(torch.as_tensor(one[name]), 1 + layer.in_features + (classes if name == ALL else 0))
+            if name == ALL:
                 targets.append(factor[:, 1 : classes + 1])
                 weights.append(torch.ones(len(factor), dtype=torch.float64))
             else:
-                index = int(name.removeprefix("factor."))
+                index = int(name.removeprefix(f"{ALL}."))
                 targets.append(factor[:, :1] * F.one_hot(torch.tensor(index), classes))
                 weights.append(weight_of[index].expand(len(factor)))
             ones.append(factor[:, 0])
@@ -131,7 +130,7 @@ def _factor(rows: Tensor) -> Tensor:
     """The numbers of the triangular factor of ``[1 | rows]``, row by row."""
     ones = torch.ones(len(rows), 1, dtype=rows.dtype)
     factor = torch.linalg.qr(torch.cat([ones, rows], 1), mode="r").R
-    return factor[tuple(torch.triu_indices(*factor.shape))].float()
+    return factor[tuple(torch.triu_indices(*factor.shape))]
 
 
 def _unpacked(numbers: Tensor, columns: int) -> Tensor:
@@ -145,5 +144,5 @@ def _unpacked(numbers: Tensor, columns: int) -> Tensor:
             f"a client has sent sums of other features than the {columns - 1} of this network: all sides need the same "
             "backbone and readout."
         )
-    factor[upper] = numbers.double()
+    factor[upper] = numbers.to(factor)
     return factor
