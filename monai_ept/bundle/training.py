@@ -58,7 +58,7 @@ def validator(training: Training) -> Any:
     Args:
         training: the training; where it holds no images out, the evaluator has none either and finds nothing.
     """
-    settings = {"task": training.task, "class_names": training.class_names, "device": training.device}
+    settings: dict[str, Any] = {"task": training.task, "class_names": training.class_names, "device": training.device}
     return training.evaluator or build_evaluator(training.net, training.eval_loader("val"), **settings)
 
 

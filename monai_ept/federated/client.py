@@ -56,6 +56,11 @@ class DeltaAlgo(MonaiAlgo):
         to_the_server = algo.get_weights()
     """
 
+    training: Training
+    trainer: Any  # which initialize builds, as these
+    evaluator: Any
+    train_workflow: Any
+
     def __init__(
         self,
         bundle_root: str,
@@ -80,7 +85,7 @@ class DeltaAlgo(MonaiAlgo):
     def initialize(self, extra: dict | None = None) -> None:
         """Build the parts of the training, as ``MonaiAlgo`` does; the evaluator is that of its validation images."""
         super().initialize(extra)
-        self.training: Training = self.train_workflow.parser.get_parsed_content("training")
+        self.training = self.train_workflow.parser.get_parsed_content("training")
         self.evaluator = self.evaluator or self.train_workflow.evaluator
         part = self.training
         if part.task == "multiclass":
@@ -96,7 +101,11 @@ class DeltaAlgo(MonaiAlgo):
         """
         part = self.training
         features, labels = part.look(part.net, part.solving_loader, device=part.device, amp=part.recipe.amp)
-        names = {"task": part.task, "class_names": part.class_names, "num_classes": part.net.num_classes}
+        names: dict[str, Any] = {
+            "task": part.task,
+            "class_names": part.class_names,
+            "num_classes": part.net.num_classes,
+        }
         return self._out(feature_sums(features, labels, least=self.least, **names), WeightType.WEIGHTS, {}, extra)
 
     def train(self, data: ExchangeObject, extra: dict | None = None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from monai_ept.model import TunedViT
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
 
-__all__ = ["put_trained", "trained_tensors"]
+__all__ = ["check_plain", "put_trained", "trained_tensors"]
 
 
 def trained_tensors(net: TunedViT) -> dict[str, Tensor]:
@@ -77,6 +77,30 @@ def put_trained(net: TunedViT, tensors: Mapping[str, Any]) -> None:
                 prompts[name].shift_to(value.to(own[name].dtype))
             else:
                 targets[name].copy_(value)
+
+
+def check_plain(settings: Any) -> None:
+    """
+    Refuse settings that say more than values: MONAI's configurations execute what begins with a dollar sign.
+
+    Args:
+        settings: of a bundle, as they have come from elsewhere.
+
+    Raises:
+        ValueError: when there is an expression, a class to call, or another file to read in them.
+    """
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if "_target_" in str(key):
+                raise ValueError(f"a setting has come that calls {value!r}: only plain values may come from elsewhere.")
+            check_plain(value)
+    elif isinstance(settings, (list, tuple)):
+        for value in settings:
+            check_plain(value)
+    elif isinstance(settings, str) and settings.lstrip()[:1] in ("$", "%"):
+        raise ValueError(
+            f"a setting has come that is executed, {settings!r}: only plain values may come from elsewhere."
+        )
 
 
 def _prompts(net: TunedViT) -> dict[str, EmbeddedPrompt]:

@@ -22,7 +22,7 @@ from monai.utils import optional_import
 from monai_ept.engines.recipe import recipe_of
 from monai_ept.federated.average import BACKBONE, federated_average
 from monai_ept.federated.client import DeltaAlgo
-from monai_ept.federated.exchange import put_trained, trained_tensors
+from monai_ept.federated.exchange import check_plain, put_trained, trained_tensors
 from monai_ept.federated.feature_sums import solve_from_sums
 from monai_ept.files import usable_folder, write_whole
 from monai_ept.model import TunedViT
@@ -31,11 +31,10 @@ from monai_ept.runs.training_record import DELTA_FILE
 
 __all__ = ["DeltaController", "DeltaExecutor", "federated_job", "simulate"]
 
-_Controller, _ = optional_import(
+_Controller: Any = optional_import(
     "nvflare.app_common.workflows.model_controller", name="ModelController", as_type="base"
-)
-_Executor, _ = optional_import("nvflare.apis.executor", name="Executor", as_type="base")
-_MODELS, _TO_SEND = "nvflare.app_common.utils.fl_model_utils", "nvflare.app_common.abstract.fl_model"
+)[0]
+_Executor: Any = optional_import("nvflare.apis.executor", name="Executor", as_type="base")[0]
 
 
 class DeltaController(_Controller):
@@ -55,7 +54,7 @@ class DeltaController(_Controller):
     def run(self) -> None:
         """All rounds; the result is ``delta.safetensors`` in the server's folder of the job."""
         net = _network_of(self.bundle_root, self.settings or {})
-        solve_from_sums(net, [one.weights for one in self._ask(net, "sums", {})])
+        solve_from_sums(net, [one.weights or {} for one in self._ask(net, "sums", {})])
         for _ in range(self.rounds):
             start = trained_tensors(net)
             put_trained(net, federated_average(start, self._ask(net, "train", start)))
@@ -63,7 +62,7 @@ class DeltaController(_Controller):
 
     def _ask(self, net: TunedViT, task: str, tensors: Mapping[str, torch.Tensor]) -> list[ExchangeObject]:
         sent = [_received(model) for model in self.send_model_and_wait(task_name=task, data=_model(tensors))]
-        if any(one.statistics[BACKBONE] != net.fingerprint() for one in sent):
+        if any((one.statistics or {})[BACKBONE] != net.fingerprint() for one in sent):
             raise ValueError("a client has another frozen backbone than the server: give all of them the same weights.")
         return sent
 
@@ -73,34 +72,22 @@ class DeltaExecutor(_Executor):
     A client: a ``DeltaAlgo`` that does what the controller asks for.
 
     Args:
-        bundle_root, rounds, local_epochs, least and train_kwargs: of ``DeltaAlgo``.
+        bundle_root: folder of the bundle, at the client.
+        settings: other arguments of ``DeltaAlgo``.
     """
 
-    def __init__(
-        self,
-        bundle_root: str,
-        rounds: int = 4,
-        local_epochs: int = 1,
-        least: int = 2,
-        train_kwargs: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, bundle_root: str, settings: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.bundle_root, self.rounds, self.local_epochs = bundle_root, rounds, local_epochs
-        self.least, self.train_kwargs = least, train_kwargs
+        self.bundle_root, self.settings = bundle_root, settings
         self._algo: DeltaAlgo | None = None
 
     def execute(self, task_name: str, shareable: Any, fl_ctx: Any, abort_signal: Any) -> Any:
         """The sums, or a round."""
         if self._algo is None:
-            self._algo = DeltaAlgo(
-                self.bundle_root,
-                rounds=max(1, self.rounds),
-                local_epochs=self.local_epochs,
-                least=self.least,
-                train_kwargs=self.train_kwargs,
-            )
+            check_plain(self.settings)
+            self._algo = DeltaAlgo(self.bundle_root, **(self.settings or {}))
             self._algo.initialize({ExtraItems.CLIENT_NAME: fl_ctx.get_identity_name()})
-        utils, _ = optional_import(_MODELS, name="FLModelUtils")
+        utils, _ = optional_import("nvflare.app_common.utils.fl_model_utils", name="FLModelUtils")
         if task_name == "sums":
             return utils.to_shareable(_model_of(self._algo.get_sums()))
         self._algo.train(_received(utils.from_shareable(shareable)))
@@ -147,7 +134,8 @@ def federated_job(
     job.set_app_packages(["monai_ept"])
     job.to_server(DeltaController(root, common, rounds))
     for site, own in sites.items():
-        executor = DeltaExecutor(root, rounds, local_epochs, least, {**common, **own})
+        of_client = {"rounds": max(1, rounds), "local_epochs": local_epochs, "least": least}
+        executor = DeltaExecutor(root, {**of_client, "train_kwargs": {**common, **own}})
         job.to(executor, site, tasks=["sums", "train"])
     return job
 
@@ -193,12 +181,12 @@ def _network_of(bundle_root: str, settings: Mapping[str, Any]) -> TunedViT:
 
 def _model(tensors: Mapping[str, torch.Tensor], **said: Any) -> Any:
     """What NVFlare sends: arrays, which it writes without pickle."""
-    model, _ = optional_import(_TO_SEND, name="FLModel")
+    model, _ = optional_import("nvflare.app_common.abstract.fl_model", name="FLModel")
     return model(params={name: tensor.numpy() for name, tensor in tensors.items()}, meta=said)
 
 
 def _model_of(sent: ExchangeObject) -> Any:
-    return _model(sent.weights, kind=str(sent.weight_type.value), **sent.statistics)
+    return _model(sent.weights or {}, kind=str(sent.weight_type), **(sent.statistics or {}))
 
 
 def _received(model: Any) -> ExchangeObject:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from monai_ept.federated import put_trained, trained_tensors
+from monai_ept.federated.exchange import check_plain
 from tests.backbones import timm_vit
 from tests.engines.scenes import small_net
 
@@ -68,3 +69,20 @@ def test_anything_else_is_refused_and_changes_nothing(damage, message):
         put_trained(net, damage(net, trained_tensors(net)))
     assert message in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seed": "$__import__('os').getpid()"},
+        {"train_kwargs": {"imports": ["$import os"]}},
+        {"train_kwargs": {"split": {"_target_": "os.system", "command": "true"}}},
+        {"train_kwargs": {"split#_target_": "os.system"}},
+        {"train_kwargs": {"seed": "%/tmp/other.yaml::seed"}},
+    ],
+    ids=["expression", "import", "target", "path-to-target", "macro"],
+)
+def test_settings_from_elsewhere_execute_nothing(settings):
+    with pytest.raises(ValueError, match="only plain values may come from elsewhere"):
+        check_plain(settings)
+    check_plain({"shots": 5, "train_kwargs": {"dataset_dir": "a", "source_options": {"n": [1, None]}, "lr": 1e-3}})

@@ -41,7 +41,7 @@ def test_what_nvflare_writes_holds_no_image_and_no_name():
     common_decomposers.register()
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, "north")
-    executor = DeltaExecutor(str(ROOT / "ept_derm"), rounds=2, least=1, train_kwargs={**SMALL, "shots": 2})
+    executor = DeltaExecutor(str(ROOT / "ept_derm"), {"rounds": 2, "least": 1, "train_kwargs": {**SMALL, "shots": 2}})
     sums = executor.execute("sums", Shareable(), context, None)
     client = executor._algo
     start = {name: tensor.numpy() for name, tensor in trained_tensors(client.training.net).items()}
