@@ -16,7 +16,6 @@ from monai_ept.engines.training import Training
 from monai_ept.federated.average import BACKBONE, NUM_IMAGES
 from monai_ept.federated.exchange import put_trained, trained_tensors
 from monai_ept.federated.feature_sums import feature_sums
-from monai_ept.federated.present_classes import PresentClasses
 
 __all__ = ["DeltaAlgo"]
 
@@ -33,9 +32,9 @@ class DeltaAlgo(MonaiAlgo):
     MONAI's ``MonaiAlgo`` for our bundles, of which kilobytes travel: never the frozen weights, neither in nor out.
 
     A federation of it begins with ``get_sums``, of which the server solves the head, see ``solve_from_sums``; then
-    come rounds of ``train`` and ``get_weights``, of which the server takes the mean, see ``federated_average``. All
-    rounds go along one schedule of the recipe. A client need not have all classes, see ``PresentClasses``. Nothing is
-    written or tracked here.
+    come rounds of ``train`` and ``get_weights``, of which the server takes the mean, see ``federated_average``; and
+    ``get_sums`` again, for the head of what was trained. All rounds go along one schedule of the recipe. A client need
+    not have all classes. Nothing is written or tracked here.
 
     Args:
         bundle_root: folder of the bundle.
@@ -87,19 +86,22 @@ class DeltaAlgo(MonaiAlgo):
         super().initialize(extra)
         self.training = self.train_workflow.parser.get_parsed_content("training")
         self.evaluator = self.evaluator or self.train_workflow.evaluator
-        part = self.training
-        if part.task == "multiclass":
-            loss = PresentClasses(part.split.train, part.net.num_classes, part.recipe.label_smoothing)
-            self.trainer.loss_function = loss.to(part.device)
 
-    def get_sums(self, extra: dict | None = None) -> ExchangeObject:
+    def get_sums(self, data: ExchangeObject | None = None, extra: dict | None = None) -> ExchangeObject:
         """
         Sums of the features of the training images, with which the server solves the head.
 
+        Args:
+            data: what the server has sent, where the network is to see images with that; as it is by default.
+            extra: as in other methods.
+
         Raises:
-            ValueError: when a class has so few images that its sums would give them away.
+            ValueError: when what has come is not exactly what the method trains, or a class has so few images that its
+                sums would give them away.
         """
         part = self.training
+        if data is not None:
+            self._put(data, extra)
         features, labels = part.look(part.net, part.solving_loader, device=part.device, amp=part.recipe.amp)
         names: dict[str, Any] = {
             "task": part.task,

@@ -39,7 +39,8 @@ _Executor: Any = optional_import("nvflare.apis.executor", name="Executor", as_ty
 
 class DeltaController(_Controller):
     """
-    The server: solves the head of sums, then takes the mean of what clients have learnt, and writes the delta.
+    The server: solves the head of sums, takes the mean of what clients have learnt from there, solves the head of
+    that, and writes the delta.
 
     Args:
         bundle_root: folder of the bundle, on the server.
@@ -54,10 +55,12 @@ class DeltaController(_Controller):
     def run(self) -> None:
         """All rounds; the result is ``delta.safetensors`` in the server's folder of the job."""
         net = _network_of(self.bundle_root, self.settings or {})
-        solve_from_sums(net, [one.weights or {} for one in self._ask(net, "sums", {})])
-        for _ in range(self.rounds):
-            start = trained_tensors(net)
-            put_trained(net, federated_average(start, self._ask(net, "train", start)))
+        for round_ in range(self.rounds + 1):
+            if round_:
+                start = trained_tensors(net)
+                put_trained(net, federated_average(start, self._ask(net, "train", start)))
+            if round_ in (0, self.rounds):
+                solve_from_sums(net, [one.weights or {} for one in self._ask(net, "sums", trained_tensors(net))])
         net.save_delta(Path(self.get_run_dir()) / DELTA_FILE)
 
     def _ask(self, net: TunedViT, task: str, tensors: Mapping[str, torch.Tensor]) -> list[ExchangeObject]:
@@ -88,9 +91,10 @@ class DeltaExecutor(_Executor):
             self._algo = DeltaAlgo(self.bundle_root, **(self.settings or {}))
             self._algo.initialize({ExtraItems.CLIENT_NAME: fl_ctx.get_identity_name()})
         utils, _ = optional_import("nvflare.app_common.utils.fl_model_utils", name="FLModelUtils")
+        received = _received(utils.from_shareable(shareable))
         if task_name == "sums":
-            return utils.to_shareable(_model_of(self._algo.get_sums()))
-        self._algo.train(_received(utils.from_shareable(shareable)))
+            return utils.to_shareable(_model_of(self._algo.get_sums(received)))
+        self._algo.train(received)
         return utils.to_shareable(_model_of(self._algo.get_weights()))
 
 

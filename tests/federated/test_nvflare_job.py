@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monai_ept import TunedViT
+from monai_ept.engines.recipe import recipe_of
 from monai_ept.federated import trained_tensors
 from monai_ept.federated.nvflare_job import DeltaExecutor, federated_job, simulate
 from monai_ept.networks.embedded_prompt import EmbeddedPrompt
@@ -32,7 +33,6 @@ with_nvflare = pytest.mark.skipif(nvflare is None, reason="NVFlare is an extra: 
 def test_what_nvflare_writes_holds_no_image_and_no_name():
     from nvflare.apis.fl_constant import ReservedKey
     from nvflare.apis.fl_context import FLContext
-    from nvflare.apis.shareable import Shareable
     from nvflare.app_common.abstract.fl_model import FLModel
     from nvflare.app_common.decomposers import common_decomposers
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -42,10 +42,14 @@ def test_what_nvflare_writes_holds_no_image_and_no_name():
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, "north")
     executor = DeltaExecutor(str(ROOT / "ept_derm"), {"rounds": 2, "least": 1, "train_kwargs": {**SMALL, "shots": 2}})
-    sums = executor.execute("sums", Shareable(), context, None)
+    server = TunedViT("embedded", 7, method="ept", img_size=32)
+    recipe_of("tune").prepare(server)
+    start = {name: tensor.numpy() for name, tensor in trained_tensors(server).items()}
+    sums, trained = (
+        executor.execute(task, FLModelUtils.to_shareable(FLModel(params=start)), context, None)
+        for task in ("sums", "train")
+    )
     client = executor._algo
-    start = {name: tensor.numpy() for name, tensor in trained_tensors(client.training.net).items()}
-    trained = executor.execute("train", FLModelUtils.to_shareable(FLModel(params=start)), context, None)
     size = sum(array.nbytes for array in start.values())
     assert size < len(fobs.dumps(trained)) < 1.05 * size
     written = fobs.dumps(sums) + fobs.dumps(trained)
