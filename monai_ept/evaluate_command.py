@@ -26,7 +26,7 @@ _NUMBERS = ("num_resamples", "seed", "batch_size", "num_workers")
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     one_line_each(parser, "RUN [DATA] [options]")
-    parser.add_argument("run_dir", metavar="RUN", help="folder of a training")
+    parser.add_argument("run_dir", metavar="RUN", help="folder of a training, or its run in MLflow (with --out)")
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help="another labelled set; without, the training's own test"
     )
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> None:
     from monai_ept.engines.setting_checks import check_settings, positive_class
     from monai_ept.handlers import MLflowTracking
     from monai_ept.networks.device import usable_device
-    from monai_ept.runs.fit_result import FitResult
+    from monai_ept.runs.find_run import training_for_results
 
     numbers, point = yaml_values(args, _NUMBERS), yaml_values(args, ("operating_point", "prevalence"))
     options: dict[str, Any] = yaml_options("--option", args.option)
@@ -61,31 +61,33 @@ def _run(args: argparse.Namespace) -> None:
     about = {"source": args.source, "against": args.against, "pretrained": args.pretrained, "device": args.device}
     check_settings(part=part, tracking_uri=args.tracking_uri, **about, **numbers, **point)
     wanted = positive_class(args.positive, **point)
-    training = FitResult.load(args.run_dir)
-    looked_for(training, wanted)
-    source, folder = args.source, args.data
-    if part == EXTERNAL and source is None and folder is not None:
-        found = recognise(folder)
-        source, folder, options = found.source, found.dataset_dir, {**found.options, **options}
-    records = labelled_images(training, part, folder, source=source, options=options or None)
-    name = part if part != EXTERNAL else f"external-{Path(args.data).expanduser().resolve().name}"
-    place = {"output_dir": args.out or beside(training, "evaluation", name), "overwrite": args.overwrite}
-    network = training.network(args.pretrained)
-    begin_work(training, "evaluating", len(records), **place)
-    how = {"device": usable_device(args.device), **{key: numbers[key] for key in ("batch_size", "num_workers")}}
-    finish_evaluation(
-        predict_records(training, network, records, progress=True, **how),
-        training,
-        records,
-        network=network,
-        positive=wanted,
-        against=other_predictions(args.against, training, records, part=part, pretrained=args.pretrained, **how),
-        part=part,
-        num_resamples=numbers["num_resamples"],
-        seed=numbers["seed"],
-        tracking=MLflowTracking(attach_to=training.folder, tracking_uri=args.tracking_uri, enabled=not args.no_track),
-        **place,
-    )
+    with training_for_results(args.run_dir, args.out, tracking_uri=args.tracking_uri) as training:
+        looked_for(training, wanted)
+        source, folder = args.source, args.data
+        if part == EXTERNAL and source is None and folder is not None:
+            found = recognise(folder)
+            source, folder, options = found.source, found.dataset_dir, {**found.options, **options}
+        records = labelled_images(training, part, folder, source=source, options=options or None)
+        name = part if part != EXTERNAL else f"external-{Path(args.data).expanduser().resolve().name}"
+        place = {"output_dir": args.out or beside(training, "evaluation", name), "overwrite": args.overwrite}
+        network = training.network(args.pretrained)
+        begin_work(training, "evaluating", len(records), **place)
+        how = {"device": usable_device(args.device), **{key: numbers[key] for key in ("batch_size", "num_workers")}}
+        finish_evaluation(
+            predict_records(training, network, records, progress=True, **how),
+            training,
+            records,
+            network=network,
+            positive=wanted,
+            against=other_predictions(args.against, training, records, part=part, pretrained=args.pretrained, **how),
+            part=part,
+            num_resamples=numbers["num_resamples"],
+            seed=numbers["seed"],
+            tracking=MLflowTracking(
+                attach_to=training.folder, tracking_uri=args.tracking_uri, enabled=not args.no_track
+            ),
+            **place,
+        )
 
 
 COMMAND = Command(

@@ -8,7 +8,8 @@ from typing import Any
 
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.metrics.classification import KEY_METRIC, metric_names
-from monai_ept.metrics.paired_tests import PairedComparison, compare_models, say_comparison
+from monai_ept.metrics.paired_tests import PairedComparison, compare_models
+from monai_ept.reporting.comparison_sentence import say_comparison
 
 __all__ = ["beside_baseline", "compare_tables"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from monai_ept.metrics.bootstrap import bootstrap_interval, group_weights
 from monai_ept.metrics.classification import METRIC_NAMES, classification_metrics, lower_is_better
 from monai_ept.metrics.interval import Interval, percentile_interval
-from monai_ept.metrics.paired_tests import PairedComparison, compare_models, say_comparison
+from monai_ept.metrics.paired_tests import PairedComparison, compare_models
 from monai_ept.metrics.probabilities import probabilities_of
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "lower_is_better",
     "percentile_interval",
     "probabilities_of",
-    "say_comparison",
 ]

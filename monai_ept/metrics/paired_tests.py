@@ -16,7 +16,7 @@ from monai_ept.metrics.checked_batch import ArrayLike, CheckedBatch, Task, check
 from monai_ept.metrics.classification import METRICS, check_metrics, lower_is_better, mean_of, terms
 from monai_ept.metrics.interval import Interval, percentile_interval
 
-__all__ = ["PairedComparison", "compare_models", "say_comparison"]
+__all__ = ["PairedComparison", "compare_models"]
 
 LEVEL = 0.05
 FEWEST = 10
@@ -137,37 +137,6 @@ def compare_models(
             *(("", math.nan, GROUPED) if grouped else _test(name, one, other, column)),
         )
     return found
-
-
-def say_comparison(found: PairedComparison, first: str = "the first model", second: str = "the second model") -> str:
-    """
-    A comparison in one sentence.
-
-    Args:
-        found: from :py:func:`compare_models`.
-        first: what the first model is called.
-        second: and the second.
-
-    Example::
-
-        >>> print(say_comparison(PairedComparison("auc", 0.7, 0.731, Interval(0.031, 0.004, 0.058), "DeLong", 0.03)))
-        auc: the second model is ahead of the first model: +.031 (.004 to .058), p = .03 (DeLong's test).
-    """
-    from monai_ept.reporting.numbers import number, p_value, signed  # which needs Interval
-
-    value, low, high = found.difference
-    metric = found.metric.replace("_", " ")
-    if math.isnan(value):
-        return f"{metric}: not defined on these images."
-    ends = f" ({number(low)} to {number(high)})" if found.difference.known else ", without an interval"
-    if found.test:
-        p = p_value(found.p)
-        why = f", p {p if p.startswith('<') else f'= {p}'} ({found.test}'s test)"
-    else:
-        why = f"; {found.why_no_test}" if found.why_no_test else ""
-    ahead, behind = (second, first) if found.second_is_better else (first, second)
-    what = f"{ahead} is ahead of {behind}" if found.told_apart else f"{second} and {first} are not told apart"
-    return f"{metric}: {what}: {signed(value)}{ends}{why}."
 
 
 GROUPED = "several images of one group are not independent, so there is only the interval"

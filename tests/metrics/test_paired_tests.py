@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
-from monai_ept.metrics import Interval, PairedComparison, classification_metrics, compare_models, say_comparison
+from monai_ept.metrics import Interval, classification_metrics, compare_models
 
 
 def two_columns(positive):
@@ -142,7 +142,7 @@ def test_images_of_one_patient_are_not_tested_as_independent():
     )
     for one in found.values():
         assert one.test == "" and math.isnan(one.p)
-        assert "not independent, so there is only the interval" in say_comparison(one)
+        assert "not independent, so there is only the interval" in one.why_no_test
     assert found["auc"].difference.value == pytest.approx(single["auc"].difference.value)
 
 
@@ -150,13 +150,12 @@ def test_one_patient_gives_no_interval():
     labels, first, second = scored(10, 10, seed=4, sharpness=9)
     found = compare_models(first, second, labels, metrics="auc", groups=["p1"] * 20)["auc"]
     assert not found.difference.known and not found.told_apart
-    assert "not told apart" in say_comparison(found) and "without an interval" in say_comparison(found)
 
 
 def test_few_positives_have_no_delong():
     labels, first, second = scored(9, 40, seed=6)
     found = compare_models(first, second, labels, metrics="auc", num_resamples=2)["auc"]
-    assert found.test == "" and "fewer than 10 images" in say_comparison(found)
+    assert found.test == "" and "fewer than 10 images" in found.why_no_test
 
 
 def test_labels_of_an_image():
@@ -172,32 +171,6 @@ def test_labels_of_an_image():
     assert [alone[name].test for name in metrics] == ["McNemar", "DeLong", "McNemar"]
     decided = (second[:, 1] >= 0.5) == labels[:, 1], (first[:, 1] >= 0.5) == labels[:, 1]
     assert alone["accuracy"].difference.value == pytest.approx(decided[0].mean() - decided[1].mean())
-
-
-@pytest.mark.parametrize(
-    "found, sentence",
-    [
-        (
-            PairedComparison("auc", 0.7, 0.731, Interval(0.031, 0.004, 0.058), "DeLong", 0.03),
-            "auc: new is ahead of old: +.031 (.004 to .058), p = .03 (DeLong's test).",
-        ),
-        (
-            PairedComparison("brier", 0.2, 0.3, Interval(0.1, 0.05, 0.15)),
-            "brier: old is ahead of new: +.100 (.050 to .150).",
-        ),
-        (
-            PairedComparison("balanced_accuracy", 0.7, 0.6, Interval(-0.1, -0.2, 0.01)),
-            "balanced accuracy: new and old are not told apart: −.100 (−.200 to .010).",
-        ),
-        (
-            PairedComparison("accuracy", 0.2, 0.9, Interval(0.7, 0.6, 0.8), "McNemar", 1e-9),
-            "accuracy: new is ahead of old: +.700 (.600 to .800), p < .001 (McNemar's test).",
-        ),
-        (PairedComparison("auc", math.nan, math.nan, Interval(math.nan)), "auc: not defined on these images."),
-    ],
-)
-def test_in_one_sentence(found, sentence):
-    assert say_comparison(found, "old", "new") == sentence
 
 
 @pytest.mark.parametrize(
