@@ -45,10 +45,10 @@ class DeltaController(_Controller):
     Args:
         bundle_root: folder of the bundle, on the server.
         settings: of the bundle that decide the network: backbone, method, readout, …
-        rounds: of training after the head is solved; 0 leaves it at that.
+        rounds: of training after the head is solved; none by default.
     """
 
-    def __init__(self, bundle_root: str, settings: dict[str, Any] | None = None, rounds: int = 4) -> None:
+    def __init__(self, bundle_root: str, settings: dict[str, Any] | None = None, rounds: int = 0) -> None:
         super().__init__(persistor_id="")
         self.bundle_root, self.settings, self.rounds = bundle_root, settings, rounds
 
@@ -102,7 +102,7 @@ def federated_job(
     bundle_root: str,
     sites: Mapping[str, Mapping[str, Any]],
     *,
-    rounds: int = 4,
+    rounds: int = 0,
     local_epochs: int = 1,
     least: int = 2,
     settings: Mapping[str, Any] | None = None,
@@ -113,7 +113,7 @@ def federated_job(
     Args:
         bundle_root: folder of the bundle, where server and sites find it.
         sites: settings of each by its name: dataset_dir, shots, …
-        rounds: of training after the head is solved; 0 leaves it at that.
+        rounds: of training after the head is solved; none by default.
         local_epochs: of a round.
         least: images that a class must have at a site, see ``feature_sums``.
         settings: what all have in common: backbone, method, …
