@@ -69,6 +69,7 @@ docs/methods
 docs/peft
 docs/metrics
 docs/bundles
+docs/federated
 docs/deploy
 docs/serving
 docs/mlflow
