@@ -69,7 +69,9 @@ docs/methods
 docs/peft
 docs/metrics
 docs/bundles
+docs/federated
 docs/deploy
+docs/serving
 docs/mlflow
 docs/analysis
 docs/benchmark

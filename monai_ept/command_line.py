@@ -10,6 +10,7 @@ light: ``run`` imports what it needs inside, so that ``--help`` waits for no lib
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ __all__ = [
     "add_tracking_uri",
     "as_help_has_them",
     "name_value_pairs",
+    "named_trainings",
     "one_line_each",
     "yaml_options",
     "yaml_values",
@@ -96,6 +98,25 @@ def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
         if "=" not in one:
             raise ValueError(f"{flag} {one!r} has no value: write it as NAME=VALUE.")
     return dict(one.split("=", 1) for one in given)
+
+
+def named_trainings(flag: str, given: Sequence[str]) -> dict[str, str]:
+    """
+    Trainings by the names of their tasks, ``TASK=RUN``; one without a name has an empty one.
+
+    Args:
+        flag: the option that they belong to, for the error.
+        given: the arguments.
+
+    Raises:
+        ValueError: for several of which one has no name, or two have the same.
+    """
+    if len(given) == 1 and ("=" not in given[0] or os.path.isdir(given[0])):
+        return {"": given[0]}
+    trainings = name_value_pairs(flag, given)
+    if len(trainings) < len(given) or "" in trainings:
+        raise ValueError(f"{flag} takes a name of its own for each task: write them as TASK=RUN.")
+    return trainings
 
 
 def yaml_options(flag: str, given: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.readout import POOLED
 from monai_ept.networks.tuner import own_name
 
-__all__ = ["check_claims", "describe", "take_over"]
+__all__ = ["build_for", "check_claims", "describe", "described_settings", "take_over"]
 
 _Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
@@ -65,6 +65,19 @@ def describe(net: _Net) -> dict[str, Any]:
     }
 
 
+def described_settings(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``describe`` said of a network, as arguments of ``TunedViT``; those of its backbone apart."""
+    return {
+        "num_classes": about["num_classes"],
+        "method": about["methods"],
+        "in_channels": about["in_channels"],
+        "dropout": about.get("dropout", 0.0),
+        "class_names": about.get("class_names"),
+        "readout": about.get("readout", POOLED),
+        "views": about.get("views", "one"),
+    }
+
+
 def _how_it_is_built(net: _Net) -> dict[str, Any]:
     """What a backbone's name alone does not say, so that a delta of one by a plain name is the same file as ever."""
     architecture, settings = net.built_from.get("architecture"), net.built_from.get("settings")
@@ -72,6 +85,26 @@ def _how_it_is_built(net: _Net) -> dict[str, Any]:
         **({"settings": settings} if settings else {}),
         **({} if architecture in (None, net.backbone_name) else {"architecture": architecture}),
     }
+
+
+def build_for(path: str | os.PathLike, delta: Delta, build: Callable[[], _Net]) -> _Net:
+    """
+    A new network that has taken over a delta.
+
+    Args:
+        path: of the delta, for errors.
+        delta: what the file holds.
+        build: makes the network that its metadata describe.
+
+    Raises:
+        DeltaError: when there is no such network, or the delta belongs to another.
+    """
+    try:
+        net = build()
+    except ValueError as error:
+        raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
+    take_over(net, path, delta)
+    return net
 
 
 def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:

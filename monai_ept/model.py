@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ from monai_ept.checks import check_choice, check_number, check_whole
 from monai_ept.data.meta_data import plain_image
 from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
-from monai_ept.delta_contents import check_claims, describe, take_over
+from monai_ept.delta_contents import build_for, check_claims, describe, described_settings, take_over
 from monai_ept.methods import Method, build_methods
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
-from monai_ept.networks.readout import POOLED, check_readout, read_out, readout_width
-from monai_ept.networks.tuner import innermost, own_modules, own_name, own_parameters
+from monai_ept.networks.readout import check_readout, read_out, readout_width
+from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters
 from monai_ept.start import Start, start_in, start_network
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
@@ -188,7 +188,11 @@ class TunedViT(nn.Module):
         trained = {name: param for name, param in self.backbone.named_parameters() if param.requires_grad}
         self._trained_by: dict[str, int | None] = {name: first[id(param)] for name, param in trained.items()}
         self.set_methods(self.methods)
-        self._originals = {name: param.detach().clone() for name, param in trained.items() if id(param) in own}
+        self._originals = {}
+        for name, param in trained.items():
+            if id(param) in own:  # the original stays in its memory, which others may share
+                self._originals[name] = param.detach()
+                param.data = param.detach().clone()
 
     def set_methods(self, methods: tuple[Method, ...]) -> None:
         """Let the same methods go on with other settings, of which only their learning rates count from now on."""
@@ -277,10 +281,16 @@ class TunedViT(nn.Module):
         """Features of images as they are, which the head reads: ``(batch, embed_dim)`` unless ``readout`` is set."""
         x = plain_image(x)
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
-            self._check_images(x)
+            self.check_images(x)
         return read_out(self.vit, x, self.readout)
 
-    def _check_images(self, x: Tensor) -> None:
+    def check_images(self, x: Tensor) -> None:
+        """
+        Refuse images that the network does not take.
+
+        Raises:
+            ValueError: when their shape or kind of numbers is another, or some are no numbers.
+        """
         wanted = (self.vit.in_channels, *self.vit.img_size)
         if x.ndim != len(wanted) + 1 or tuple(x.shape[1:]) != wanted:
             raise ValueError(
@@ -482,16 +492,7 @@ class TunedViT(nn.Module):
                 f"delta {path} was trained on a {about['backbone']['name']} that was given as a module: "
                 "pass backbone=… with that module."
             )
-        described = partial(
-            TunedViT,
-            num_classes=about["num_classes"],
-            method=about["methods"],
-            in_channels=about["in_channels"],
-            dropout=about.get("dropout", 0.0),
-            class_names=about.get("class_names"),
-            readout=about.get("readout", POOLED),
-            views=about.get("views", "one"),
-        )
+        described: Callable[..., TunedViT] = partial(TunedViT, **described_settings(about))
         if backbone is None:
             size = tuple(about["img_size"])
             name, settings = about["backbone"]["name"], about["backbone"].get("settings")
@@ -507,11 +508,7 @@ class TunedViT(nn.Module):
             )
         else:
             build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
-        try:
-            net = build()
-        except ValueError as error:
-            raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
-        take_over(net, path, delta)
+        net = build_for(path, delta, build)
         net.start = start_in(delta)
         if backbone is None or not about["backbone"]["by_name"]:
             net.backbone_name = about["backbone"]["name"]
@@ -567,7 +564,7 @@ def _backbone_module(
         raise ValueError("backbone_settings go with a backbone by name: build the module with them instead.")
     if isinstance(backbone, TunedViT) or any(True for _ in tuners(backbone)):
         raise ValueError("backbone is adapted already: give several methods as a list instead of wrapping twice.")
-    module = copy.deepcopy(backbone)
+    module = copied(backbone)
     channels = vit_face(module, img_size).in_channels
     if in_channels not in (3, channels):
         raise ValueError(

@@ -8,13 +8,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ept.command_line import Command, add_tracking_uri, yaml_options
+from monai_ept.command_line import Command, add_tracking_uri, named_trainings, yaml_options
 
 __all__ = ["COMMAND"]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("training", metavar="RUN", help="folder of a training, or run in MLflow")
+    parser.add_argument(
+        *("trainings",),
+        nargs="+",
+        metavar="[TASK=]RUN",
+        help="folder of a training, or run in MLflow; several, with names of their tasks, are shipped as a bank",
+    )
     parser.add_argument("--to", metavar="FOLDER", required=True, help="the bundle; its name is that of the folder")
     parser.add_argument("--formats", nargs="+", default=["ts"], metavar="F", help="ts, pt2, onnx (ts)")
     parser.add_argument("--check", default="8", metavar="N", help="images of the evaluation, or all (%(default)s)")
@@ -39,6 +44,7 @@ def _run(args: argparse.Namespace) -> None:
     import tempfile
 
     from monai_ept.checks import check_whole
+    from monai_ept.deploy.bank_folder import ship_bank
     from monai_ept.deploy.bundle_folder import UNSAID, ship
     from monai_ept.deploy.zoo import hub_place, push
     from monai_ept.runs.find_run import finished_run
@@ -47,25 +53,34 @@ def _run(args: argparse.Namespace) -> None:
     repository = hub_place(args.push) if args.push else None
     licence = _text("--license", args.license)
     data_licence = _text("--data-license", args.data_license) or UNSAID
-    pretrained = {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained)
-    with tempfile.TemporaryDirectory() as place:
-        training, _ = finished_run(args.training, place, tracking_uri=args.tracking_uri)
-        moved = args.dataset_dir or args.source or args.option
-        options = yaml_options("--option", args.option) or None
-        made = ship(
-            training,
-            args.to,
-            formats=args.formats,
-            check=check,
-            data=training.data(args.dataset_dir, source=args.source, options=options) if moved else None,
-            pretrained=pretrained,
-            version=args.version,
-            modality=args.modality,
-            licence=licence,
-            data_licence=data_licence,
-            zoo=args.zoo,
-            overwrite=args.overwrite,
+    trainings = named_trainings("RUN", args.trainings)
+    moved = args.dataset_dir or args.source or args.option
+    if "" not in trainings and (moved or args.zoo or args.push or args.formats != ["ts"]):
+        raise ValueError(
+            "a bank is shipped in TorchScript and from where its images are: leave out --formats, --zoo, --push, "
+            "--dataset-dir, --source and --option, or ship one of its tasks by itself."
         )
+    common: dict[str, Any] = {
+        "check": check,
+        "pretrained": {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained),
+        "version": args.version,
+        "modality": args.modality,
+        "licence": licence,
+        "data_licence": data_licence,
+        "overwrite": args.overwrite,
+    }
+    with tempfile.TemporaryDirectory() as place:
+        found = {
+            name: finished_run(run, Path(place) / str(number), tracking_uri=args.tracking_uri)[0]
+            for number, (name, run) in enumerate(trainings.items())
+        }
+        if "" in found:
+            training = found[""]
+            options = yaml_options("--option", args.option) or None
+            data = training.data(args.dataset_dir, source=args.source, options=options) if moved else None
+            made: Any = ship(training, args.to, formats=args.formats, data=data, zoo=args.zoo, **common)
+        else:
+            made = ship_bank(found, args.to, **common)
         print(made, flush=True)
     if repository is not None:
         print(f"pushed    {push(made.folder, repository, args.version)}")
@@ -89,8 +104,8 @@ def _text(flag: str, path: str | None) -> str | None:
 
 COMMAND = Command(
     "ship",
-    "Make a MONAI bundle of a finished training that works without monai_ept. It is there only once it has given the "
-    "probabilities of the training's evaluation.",
+    "Make a MONAI bundle of a finished training that works without monai_ept, or a bank of several on one backbone. It "
+    "is there only once it has given the probabilities of the training's evaluation.",
     _add_arguments,
     _run,
 )

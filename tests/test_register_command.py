@@ -7,8 +7,10 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
 from monai_ept.__main__ import main
 from monai_ept.runs import FitResult, make_network
@@ -43,6 +45,22 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
     for name in ("metrics.json", "predictions.csv"):
         copy, own = (Path(folder, "evaluation", name).read_bytes() for folder in (found.folder, "elsewhere"))
         assert copy == own
+    # Several of them are one model, which gains a task with a new version.
+    assert main(["register", "hospital", "--run", "derm=elsewhere", "--run", f"skin={result.run_id}"]) == 0
+    assert main(["register", "hospital@ward", "--add", "--run", "moles=models:/derm@first"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"models:/hospital/{n} (mlflow.pyfunc.load_model)" for n in (1, 2)
+    ]
+    bank = mlflow.pyfunc.load_model("models:/hospital@ward")
+    origins = {name: about["origin"] for name, about in bank.metadata.metadata["tasks"].items()}
+    assert origins == dict.fromkeys(("derm", "skin", "moles"), result.run_id)
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save("black.png")
+    table = pandas.DataFrame({"task": ["skin", "moles"], "image": [Path("black.png").read_bytes()] * 2})
+    (skin, moles) = bank.predict(table)["probabilities"]
+    (alone,) = mlflow.pyfunc.load_model("models:/derm@first").predict(table[["image"]][:1])["probabilities"]
+    assert list(skin) == list(CLASSES) and np.allclose(
+        [list(skin.values()), list(moles.values())], list(alone.values()), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,6 +68,12 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
     [
         (["derm@latest", "--run", "out"], "alias 'latest'"),
         (["derm", "--run", "nowhere"], "nowhere is no folder, and there is no"),
+        (["derm", "--add", "--run", "out"], "--add is for the tasks of a bank"),
+        (["hospital", "--run", "a=out", "--run", "nowhere"], "'nowhere' has no value: write it as NAME=VALUE"),
+        (["hospital", "--run", "a=out", "--run", "a=nowhere"], "--run takes a name of its own for each task"),
+        (["hospital", "--run", "a/b=out", "--run", "c=out"], "a task's name has up to 63 letters"),
+        (["hospital", "--run", "a=nowhere", "--run", "b=out"], "nowhere is no folder, and there is no"),
+        (["hospital", "--run", "a=models:/none@newest", "--run", "b=out"], "models:/none@newest is no model at sqlite"),
     ],
 )
 def test_what_cannot_be_registered(arguments, says, tmp_path, monkeypatch, capsys) -> None:

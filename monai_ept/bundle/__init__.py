@@ -12,12 +12,12 @@ from monai_ept.bundle.options import find_root
 from monai_ept.bundle.processes import join_processes, leave_processes, local_device
 from monai_ept.bundle.release_0_1 import find_training, make_network, run_name
 from monai_ept.bundle.results import begin_work, beside, finish_evaluation, finish_predictions, looked_for, save_model
-from monai_ept.bundle.training import announce, conclude, make_trainer, start
+from monai_ept.bundle.training import announce, conclude, make_trainer, start, validator
 from monai_ept.bundle.untrained import trained_or_not
 from monai_ept.checks import flag
 from monai_ept.data.records import bare_records
 from monai_ept.engines.setting_checks import check_settings, positive_class
-from monai_ept.runs.data_loading import choose_classes, load_data
+from monai_ept.runs.data_loading import choose_classes, load_data, with_classes
 
 __all__ = [
     "CollectErrors",
@@ -51,6 +51,8 @@ __all__ = [
     "start",
     "trained_or_not",
     "unlabelled_images",
+    "validator",
+    "with_classes",
 ]
 
 __getattr__ = moved_names(__name__)

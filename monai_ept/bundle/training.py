@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from ignite.engine import Events
 
 from monai_ept._moved import moved_names
 from monai_ept.bundle.options import check_command_line, short_errors
 from monai_ept.data.report import about_split
 from monai_ept.engines.training import Training, rank
+from monai_ept.evaluation.evaluator import build_evaluator
 from monai_ept.networks.embedded_weights import EMBEDDED
 from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.fit_result import FitResult
 
-__all__ = ["announce", "conclude", "make_trainer", "start"]
+__all__ = ["announce", "conclude", "make_trainer", "start", "validator"]
 
 
 def start() -> None:
@@ -32,19 +34,32 @@ def make_trainer(training: Training, **settings: Any) -> Any:
 
     Args:
         training: the training.
-        settings: as ``Training.make_trainer`` takes them.
-
-    Raises:
-        ValueError: when ``max_epochs`` is not the recipe's, which the learning rate's schedule follows.
+        settings: as ``Training.make_trainer`` takes them. Another ``max_epochs`` than the recipe's is for those who
+            run the trainer themselves, in rounds: they go along the recipe's schedule, and begin it anew at its end.
     """
-    epochs = settings.get("max_epochs", training.recipe.epochs)
-    if epochs != training.recipe.epochs:
-        raise ValueError(
-            f"train::trainer::max_epochs is {epochs} and the recipe has {training.recipe.epochs} epochs, which the "
-            f"learning rate's schedule follows: set --epochs {epochs} instead."
-        )
     # MONAI's handlers that a bundle may add, those of --tracking mlflow too, read an output for each image.
-    return training.make_trainer(**{"decollate": True, **settings})
+    trainer = training.make_trainer(**{"decollate": True, **settings})
+    scheduler = training.scheduler
+    if scheduler is not None:
+
+        def begin_anew(engine: Any) -> None:
+            if training.recipe.epochs <= engine.state.epoch < engine.state.max_epochs:
+                scheduler.last_epoch = -1
+                scheduler.step()
+
+        trainer.add_event_handler(Events.STARTED, begin_anew)
+    return trainer
+
+
+def validator(training: Training) -> Any:
+    """
+    The evaluator of a training's validation images, for those too who run it themselves, as MONAI's ``MonaiAlgo`` does.
+
+    Args:
+        training: the training; where it holds no images out, the evaluator has none either and finds nothing.
+    """
+    settings: dict[str, Any] = {"task": training.task, "class_names": training.class_names, "device": training.device}
+    return training.evaluator or build_evaluator(training.net, training.eval_loader("val"), **settings)
 
 
 def announce(training: Training) -> None:

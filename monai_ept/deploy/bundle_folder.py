@@ -22,7 +22,7 @@ from monai_ept.deploy.exported_model import check_formats, folded, write_models
 from monai_ept.deploy.inference_config import write_configs
 from monai_ept.deploy.model_card import write_documents
 from monai_ept.deploy.shipment import Shipment
-from monai_ept.deploy.verification import expected_of, process_without_us, verify
+from monai_ept.deploy.verification import Check, expected_of, process_without_us, verify
 from monai_ept.deploy.zoo import check_version, write_zoo_files
 from monai_ept.files import full_disk_is_said
 from monai_ept.model import TunedViT
@@ -30,7 +30,7 @@ from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
 from monai_ept.shipped import list_shipped, shipped_path
 
-__all__ = ["PARTS", "Shipped", "ship"]
+__all__ = ["PARTS", "UNSAID", "Shipped", "apache", "check_shipping", "ship", "with_size"]
 
 PARTS: tuple[Callable[[Shipment], None], ...] = (
     write_configs,
@@ -69,7 +69,7 @@ class Shipped:
         worst = ", ".join(f"model.{name} {value:.1g}" for name, value in self.differences.items())
         return "\n".join(
             [
-                f"shipped   {self.folder}: {', '.join(map(_with_size, models))}",
+                f"shipped   {self.folder}: {', '.join(map(with_size, models))}",
                 f"an image  {1000 * passes * self.seconds:,.0f} ms on this CPU{each}",
                 f"checked   on {len(expected.records)} of {expected.total} images, without monai_ept, against "
                 f"{expected.source}; largest difference of a probability: {worst}",
@@ -120,12 +120,8 @@ def ship(
 
         shipped = ship(FitResult.load("runs/first"), "first_classification", formats=["ts", "onnx"])
     """
-    if not optional_import("pydicom")[1]:
-        raise ImportError("a shipped bundle reads DICOM, with pydicom: pip install monai_ept[dicom].")
     wanted = check_formats(formats)
-    check_version(version)
-    if check is not None:
-        check_whole("check", check)
+    check_shipping(version, check)
     with (
         ResultFolder(to, "shipped", overwrite=overwrite) as place,
         full_disk_is_said(to),
@@ -142,19 +138,44 @@ def ship(
             expected=expected_of(training, network, training.data() if data is None else data, check),
             formats=wanted,
             version=version,
-            licence=licence or (shipped_path("bundle", list_shipped("bundle")[0]) / "LICENSE").read_text("utf-8"),
+            licence=licence or apache(),
             data_licence=data_licence,
             zoo=zoo,
             modality=modality,
         )
         for write in PARTS:
             write(shipment)
-        differences = verify(shipment, other)
+        (differences,) = verify([Check.of(shipment)], other)
         place.deliver()
     return Shipped(place.folder, shipment, differences, _seconds_of_a_pass(network))
 
 
-def _with_size(path: Path) -> str:
+def check_shipping(version: str, check: int | None) -> None:
+    """
+    Refuse what nothing could be shipped with.
+
+    Args:
+        version: of the bundle.
+        check: on how many images it is checked.
+
+    Raises:
+        ImportError: when what reads DICOM is not installed.
+        ValueError: when one of them is wrong.
+    """
+    if not optional_import("pydicom")[1]:
+        raise ImportError("a shipped bundle reads DICOM, with pydicom: pip install monai_ept[dicom].")
+    check_version(version)
+    if check is not None:
+        check_whole("check", check)
+
+
+def apache() -> str:
+    """The text of the Apache License 2.0."""
+    return (shipped_path("bundle", list_shipped("bundle")[0]) / "LICENSE").read_text("utf-8")
+
+
+def with_size(path: Path) -> str:
+    """The name of a file, and how large it is."""
     return f"{path.name} ({path.stat().st_size / 1e6:,.0f} MB)"
 
 

@@ -5,8 +5,8 @@ DICOM images in, DICOM structured reports out, by the bundle that this file was 
 
     python app/dicom_app.py --input FOLDER_OF_DICOM --output FOLDER
 
-It needs PyTorch, MONAI and pydicom: neither monai_ept nor MONAI Deploy. Each series gets one report; what cannot be
-read is said, and makes the exit status 1, when all else is done.
+It needs PyTorch, MONAI and pydicom: neither monai_ept nor MONAI Deploy. Each series gets one report, of a bank one for
+each task; what cannot be read is said, and makes the exit status 1, when all else is done.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_ept.deploy.dicom_sr import write_dicom_sr
 from monai_ept.metrics.image_answer import answer
 
-__all__ = ["Bundle", "as_one_path", "find_series", "main", "report"]
+__all__ = ["Bank", "Bundle", "as_one_path", "find_series", "main", "open_bundle", "report"]
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 
@@ -33,30 +33,96 @@ class Bundle:
 
     Args:
         root: its folder.
+        about: what it says of itself, which its application has in a file.
+        network: its network, if it is there already.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, about: Mapping[str, Any], network: Any = None) -> None:
         from monai.bundle import ConfigParser
 
-        self.about = json.loads((root / "app" / "about.json").read_text(encoding="utf-8"))
+        self.about = about
+        self.models = {"": about}
         parser = ConfigParser()
         parser.read_config(root / "configs" / "inference.json")
         parser["bundle_root"] = str(root)
-        self.preprocessing, self.inferer, self.postprocessing, self.network = (
-            parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing", "network")
+        self.written = json.dumps(parser["preprocessing"])
+        self.preprocessing, self.inferer, self.postprocessing, self.device, self.class_names = (
+            parser.get_parsed_content(name)
+            for name in ("preprocessing", "inferer", "postprocessing", "device", "class_names")
         )
-        self.device = parser.get_parsed_content("device")
-        self.network.eval()
+        self.network = (parser.get_parsed_content("network") if network is None else network).eval()
 
-    def answer(self, path: str) -> dict[str, Any]:
-        """What it says of an image, or of the folder of a volume's slices."""
+    def answers(self, path: str) -> dict[str, dict[str, Any]]:
+        """What it says of an image, or of the folder of a volume's slices; its one task has no name."""
+        return {"": self.in_words(self.logits(self.image(path)))}
+
+    def image(self, path: str) -> Any:
+        """What the network takes of an image, as a batch of one."""
+        return self.preprocessing({"image": path})["image"][None].as_tensor().to(self.device)
+
+    def logits(self, image: Any) -> Any:
+        """What the network says of it."""
         import torch
 
-        image = self.preprocessing({"image": path})["image"]
         with torch.inference_mode():
-            logits = self.inferer(image[None].as_tensor().to(self.device), self.network)
-        said = self.postprocessing({"pred": logits[0].cpu()})["probabilities"]
+            return self.inferer(image, self.network)[0]
+
+    def in_words(self, logits: Any) -> dict[str, Any]:
+        """What logits mean."""
+        said = self.postprocessing({"pred": logits.cpu()})["probabilities"]
         return answer(said, self.about["task"], self.about["prediction_sets"])
+
+
+class Bank:
+    """A shipped bank: a bundle for each of its tasks, whose networks are in one file.
+
+    Args:
+        root: its folder.
+        about: what it says of itself, and of each task.
+        tasks: those that are wanted; all by default.
+
+    Raises:
+        ValueError: when it has no such task.
+    """
+
+    def __init__(self, root: Path, about: Mapping[str, Any], tasks: Sequence[str] = ()) -> None:
+        import torch
+
+        unknown = [name for name in tasks if name not in about["tasks"]]
+        if unknown:
+            raise ValueError(f"{about['name']} has no task {unknown[0]!r}: there is {', '.join(about['tasks'])}")
+        self.about = about
+        self.models = {name: about["tasks"][name] for name in dict.fromkeys(tasks or about["tasks"])}
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.network = torch.jit.load(str(root / "models" / "model.ts"), map_location=device).eval()
+        self.bundles = {
+            name: Bundle(root / "tasks" / name, model, getattr(self.network.tasks, model["member"]))
+            for name, model in self.models.items()
+        }
+
+    def answers(self, path: str) -> dict[str, dict[str, Any]]:
+        """What each task says of an image; what is prepared alike goes through the backbone in one batch."""
+        alike: dict[str, dict[str, Bundle]] = {}
+        for name, bundle in self.bundles.items():
+            alike.setdefault(bundle.written, {})[name] = bundle
+        said = {}
+        for bundles in alike.values():
+            image = next(iter(bundles.values())).image(path)
+            logits = self._mixed(image, [name for name in bundles if self.models[name]["number"] is not None])
+            for name, bundle in bundles.items():
+                found = logits[name][: len(bundle.class_names)] if name in logits else bundle.logits(image)
+                said[name] = bundle.in_words(found)
+        return {name: said[name] for name in self.models}
+
+    def _mixed(self, image: Any, names: Sequence[str]) -> dict[str, Any]:
+        """Logits of the tasks that can go together; where a task has fewer classes, they are filled up."""
+        import torch
+
+        if not names:
+            return {}
+        with torch.inference_mode():
+            which = torch.tensor([self.models[name]["number"] for name in names], device=image.device)
+            return dict(zip(names, self.network(image, which)[0], strict=True))
 
 
 def find_series(folder: Path) -> tuple[dict[str, list[Any]], list[str]]:
@@ -95,37 +161,42 @@ def as_one_path(headers: Sequence[Any], place: str) -> str:
 
 def report(bundle: Any, headers: Sequence[Any], output: Path) -> tuple[str, list[str]]:
     """
-    Write the report of a series: of each image, or of the volume that its slices are.
+    Write the report of a series, or one of each task: on each image, or on the volume that its slices are.
 
     Args:
-        bundle: has ``answer``, of a path, and ``about``.
+        bundle: has ``answers``, of a path, ``about``, and ``models``, what a report says of each task's model.
         headers: of the images of the series.
         output: folder of reports.
 
     Returns:
         what was said, and what is wrong.
     """
-    findings, problems, lines = [], [], []
+    findings: dict[str, list[Any]] = {name: [] for name in bundle.models}
+    problems, lines = [], []
     volume = bundle.about["spatial_dims"] == 3
     for sources in [list(headers)] if volume else [[one] for one in headers]:
         with tempfile.TemporaryDirectory() as place:
             try:
                 _check_kind(sources[0], volume)
-                found = bundle.answer(as_one_path(sources, place))
+                answers = bundle.answers(as_one_path(sources, place))
             except Exception as error:  # whatever a reader makes of a broken file
                 problems.append(f"{sources[0].filename}: cannot be predicted ({_said(error)})")
                 continue
-        findings.append((found, sources))
-        what = found["class"] if isinstance(found["class"], str) else ", ".join(found["class"]) or "no label"
-        beside = "" if found.get("sure", True) else f", not sure: {', '.join(found['set'])}"
-        lines.append(f"  {sources[0].filename}: {what} {_digits(found['probability'])}{beside}")
-    if findings:
+        for name, found in answers.items():
+            findings[name].append((found, sources))
+            what = found["class"] if isinstance(found["class"], str) else ", ".join(found["class"]) or "no label"
+            beside = "" if found.get("sure", True) else f", not sure: {', '.join(found['set'])}"
+            task = f"{name}: " if name else ""
+            lines.append(f"  {sources[0].filename}: {task}{what} {_digits(found['probability'])}{beside}")
+    for name, pairs in findings.items():
+        if not pairs:
+            continue
         try:
             output.mkdir(parents=True, exist_ok=True)
             path = output / "report.dcm.partial"
-            uid = write_dicom_sr(findings, path, model=bundle.about)
+            uid = write_dicom_sr(pairs, path, model=bundle.models[name])
             path = path.replace(output / f"{uid}.dcm")
-            lines.append(f"report {path}")
+            lines.append(f"report {path}{f' of {name}' if name else ''}")
         except (OSError, ValueError) as error:
             problems.append(f"{headers[0].filename}: no report can be written ({_said(error)})")
     return "\n".join(lines), problems
@@ -154,11 +225,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="DICOM images in, DICOM structured reports out. For research.")
     parser.add_argument("--input", type=Path, required=True, help="folder of DICOM files")
     parser.add_argument("--output", type=Path, required=True, help="folder of the reports, one for each series")
+    parser.add_argument("--tasks", nargs="+", default=[], help="of a bank: which of its tasks (all), a report for each")
     args = parser.parse_args(arguments)
     series, problems = find_series(args.input) if args.input.is_dir() else ({}, [])
     if not series:
         problems.append(f"{args.input}: there is no folder with DICOM images, so that there is nothing to report on")
-    bundle = Bundle(Path(__file__).resolve().parents[1]) if series else None
+    bundle = None
+    if series:
+        try:
+            bundle = open_bundle(Path(__file__).resolve().parents[1], args.tasks)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     for headers in series.values():
         said, wrong = report(bundle, headers, args.output)
         problems += wrong
@@ -166,6 +244,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0
+
+
+def open_bundle(root: Path, tasks: Sequence[str] = ()) -> Any:
+    """
+    What is shipped in a folder.
+
+    Args:
+        root: the folder.
+        tasks: of a bank, those that are wanted; all by default.
+
+    Raises:
+        ValueError: when there are no such tasks.
+    """
+    about = json.loads((root / "app" / "about.json").read_text(encoding="utf-8"))
+    if "tasks" in about:
+        return Bank(root, about, tasks)
+    if tasks:
+        raise ValueError(f"{about['name']} is no bank, and answers one question: leave --tasks out")
+    return Bundle(root, about)
 
 
 if __name__ == "__main__":

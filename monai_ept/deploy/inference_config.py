@@ -26,6 +26,8 @@ NETWORKS = {
     "pt2": "$torch.export.unflatten(torch.export.load(@bundle_root + '/models/model.pt2'))",
 }
 """How MONAI's parser loads each format that it can run."""
+MEMBER = "$torch.jit.load(@bundle_root + '/../../models/model.ts', map_location=@device).tasks.{}"
+"""The same of a task of a bank."""
 
 
 def write_configs(shipment: Shipment) -> None:
@@ -49,6 +51,8 @@ def _inference(shipment: Shipment) -> dict[str, Any]:
     transforms = network_transforms(network, **shipment.training.transform_settings)
     suffixes = [*(IMAGE_SUFFIXES if dims == 2 else ()), *NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".npy"]
     known = {name: NETWORKS[name] for name in shipment.formats if name in NETWORKS}
+    if shipment.member:
+        known = {"ts": MEMBER.format(shipment.member)}
     return {
         "imports": ["$import pathlib", *(["$from PIL import ImageOps"] if dims == 2 else [])],
         "bundle_root": ".",

@@ -72,6 +72,7 @@ def _content(shipment: Shipment) -> dict[str, Any]:
         "checked_of": shipment.expected.total,
         "checked_against": shipment.expected.source,
         "formats": shipment.formats,
+        "member": shipment.member,
         "what": WHAT,
         "backbone_licence": _backbone_licence(shipment),
     }

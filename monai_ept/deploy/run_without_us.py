@@ -60,4 +60,5 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, _Absent())
     from monai.bundle import ConfigWorkflow
 
-    _run(ConfigWorkflow, **json.loads(sys.stdin.read()))
+    for bundle in json.loads(sys.stdin.read()):
+        _run(ConfigWorkflow, **bundle)

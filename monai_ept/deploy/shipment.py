@@ -53,6 +53,7 @@ class Shipment:
         data_licence: text on the licence of the images; empty where nobody has said.
         zoo: write what MONAI's Model Zoo asks for besides.
         modality: of the images, for the metadata; empty where nobody has said.
+        member: of a bank, which has one file for all tasks: how this one is called in it.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class Shipment:
     data_licence: str = ""
     zoo: bool = False
     modality: str = ""
+    member: str = ""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from monai_ept.model import TunedViT
 from monai_ept.reporting.csv_file import original_cell
 from monai_ept.runs.fit_result import FitResult
 
-__all__ = ["TOLERANCE", "expected_of", "process_without_us", "verify"]
+__all__ = ["TOLERANCE", "Check", "expected_of", "process_without_us", "verify"]
 
 TOLERANCE = 1e-5
 _PROGRAM = Path(__file__).with_name("run_without_us.py")
@@ -94,48 +94,64 @@ def process_without_us() -> Iterator[subprocess.Popen]:
                 process.kill()
 
 
-def verify(shipment: Shipment, process: subprocess.Popen) -> dict[str, float]:
+class Check(NamedTuple):
+    """A bundle that is complete, what it is to say, and in which formats."""
+
+    folder: Path
+    expected: Expected
+    formats: Sequence[str]
+    multilabel: bool
+    task: str = ""
+
+    @classmethod
+    def of(cls, shipment: Shipment) -> Check:
+        """That of a shipment."""
+        task = f"{shipment.folder.name}: " if shipment.member else ""
+        return cls(shipment.folder, shipment.expected, shipment.formats, shipment.multilabel, task)
+
+
+def verify(checks: Sequence[Check], process: subprocess.Popen) -> list[dict[str, float]]:
     """
-    Let each of the formats predict the images in a process that cannot import this package.
+    Let each format of each bundle predict its images in a process that cannot import this package.
 
     Args:
-        shipment: what is shipped, complete.
+        checks: the bundles.
         process: that process.
 
     Raises:
         ValueError: when the files do not run, or differ.
 
     Returns:
-        the largest difference of a probability, by format.
+        for each bundle the largest difference of a probability, by format.
     """
-    expected = shipment.expected
     with tempfile.TemporaryDirectory() as place:
-        paths = [
-            _as_file(record["image"], Path(place) / f"{index}.npy") for index, record in enumerate(expected.records)
-        ]
-        asked = {
-            "bundle": str(shipment.folder),
-            "images": paths,
-            "formats": list(shipment.formats),
-            "sigmoid": shipment.multilabel,
-            "out": place,
-        }
+        outs = [Path(place) / str(number) for number in range(len(checks))]
+        asked = []
+        for check, out in zip(checks, outs, strict=True):
+            out.mkdir()
+            images = [_as_file(one["image"], out / f"{index}.npy") for index, one in enumerate(check.expected.records)]
+            about = {"bundle": str(check.folder), "images": images, "formats": list(check.formats)}
+            asked.append({**about, "sigmoid": check.multilabel, "out": str(out)})
         _, said = process.communicate(json.dumps(asked))
         if process.returncode:
             last = (said.strip().splitlines() or ["nothing was said"])[-1]
             raise ValueError(f"the shipped files do not run without monai_ept, and nothing was shipped: {last}")
-        differences = {}
-        for name in shipment.formats:
-            with open(Path(place) / name / "predictions.csv", newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
-            answer = np.array([[float(cell) for cell in row[1:]] for row in rows])
-            differences[name] = float(np.abs(answer - expected.probabilities).max())
+        return [_differences(check, out) for check, out in zip(checks, outs, strict=True)]
+
+
+def _differences(check: Check, out: Path) -> dict[str, float]:
+    expected, differences = check.expected, {}
+    for name in check.formats:
+        with open(out / name / "predictions.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        answer = np.array([[float(cell) for cell in row[1:]] for row in rows])
+        differences[name] = float(np.abs(answer - expected.probabilities).max())
     worst = max(differences, key=lambda name: differences[name])
     if not differences[worst] <= TOLERANCE:
         raise ValueError(
-            f"model.{worst} differs from {expected.source} by up to {differences[worst]:.2g} in a probability, where "
-            f"{TOLERANCE:g} is allowed, and nothing was shipped: if the training ran on another machine or with other "
-            "weights, evaluate it here and ship what that says."
+            f"{check.task}model.{worst} differs from {expected.source} by up to {differences[worst]:.2g} in a "
+            f"probability, where {TOLERANCE:g} is allowed, and nothing was shipped: if the training ran on another "
+            "machine or with other weights, evaluate it here and ship what that says."
         )
     return differences
 

@@ -36,7 +36,14 @@ class Ridge:
     prior: Tensor
 
     @classmethod
-    def fit(cls, features: Tensor, targets: Tensor, strength: float, weights: Tensor | None = None) -> Ridge:
+    def fit(
+        cls,
+        features: Tensor,
+        targets: Tensor,
+        strength: float,
+        weights: Tensor | None = None,
+        ones: Tensor | None = None,
+    ) -> Ridge:
         """
         Solve for the weight. It costs the square of the smaller of two numbers: images and features.
 
@@ -45,18 +52,22 @@ class Ridge:
             targets: ``(views, classes)``, 0 or 1.
             strength: of the penalty, relative to the mean of the kernel's diagonal.
             weights: how much each row counts, 1 on average; all alike by default.
+            ones: what has become of the 1 of each view, where rows are not views but other rows with the same sums of
+                products, a triangular factor for one; all the ridge knows of its rows are these sums.
         """
         weights = torch.ones(len(features), dtype=features.dtype) if weights is None else weights.to(features.dtype)
-        share = (weights / weights.sum())[:, None]
-        mean = (share * features).sum(0)
-        variance = (share * (features - mean).square()).sum(0)
-        if len(features) <= targets.shape[1]:  # one view of one image per class says nothing about single features
+        ones = torch.ones_like(weights)[:, None] if ones is None else ones.to(features.dtype)[:, None]
+        count = ones.square().sum()
+        share = weights[:, None] / (weights[:, None] * ones.square()).sum()
+        mean = (share * ones * features).sum(0)
+        variance = (share * (features - ones * mean).square()).sum(0)
+        if round(count.item()) <= targets.shape[1]:  # one view of one image per class says nothing of single features
             variance = variance.mean().expand_as(variance)
         deviation = variance.sqrt() + 1e-3
-        prior = (share * targets).sum(0)
+        prior = (share * ones * targets).sum(0)
         root = weights.sqrt()[:, None]
-        rows, wanted = root * (features - mean) / deviation, root * (targets - prior)
-        penalty = strength * rows.square().sum() / len(rows) * torch.eye(min(rows.shape), dtype=rows.dtype)
+        rows, wanted = root * (features - ones * mean) / deviation, root * (targets - ones * prior)
+        penalty = strength * rows.square().sum() / count * torch.eye(min(rows.shape), dtype=rows.dtype)
         if len(rows) <= rows.shape[1]:
             solved = rows.T @ torch.linalg.solve(rows @ rows.T + penalty, wanted)
         else:

@@ -71,6 +71,11 @@ class Training(TrainingParts):
             raise ValueError("a training without a folder has no result on disk: use train() and the network itself.")
         self._say_what_becomes()
         trainer = self.trainer  # with all its parts, so that whatever is wrong is said before anything is touched
+        if (epochs := trainer.state.max_epochs) != self.recipe.epochs:
+            raise ValueError(
+                f"train::trainer::max_epochs is {epochs} and the recipe has {self.recipe.epochs} epochs, which the "
+                f"learning rate's schedule follows: set --epochs {epochs} instead."
+            )
         if self.checkpoint is not None:
             self.checkpoint.check(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED | Events.COMPLETED, self.place.check)

@@ -101,8 +101,8 @@ class EmbeddedPrompt(nn.Module):
         return math.isclose(self._in_one_number(), self._drawn, rel_tol=1e-12)
 
     @torch.no_grad()
-    def shift_to(self, start: float) -> None:
-        """Shift every row so that its ``logsumexp`` is ``start``."""
+    def shift_to(self, start: float | Tensor) -> None:
+        """Shift every row so that its ``logsumexp`` is ``start``, or its own number of ``(…, 1)``."""
         # On the CPU wherever the logits are, so that the same draw becomes the same numbers.
         logits = self.logits if self.logits.is_meta else self.logits.cpu()
         self.logits.copy_(logits + (start - logits.logsumexp(-1, keepdim=True)))

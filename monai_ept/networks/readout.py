@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from monai_ept.checks import shown
 from monai_ept.networks.backbone import ViTFace
 
-__all__ = ["POOLED", "check_readout", "check_readout_setting", "read_out", "readout_width"]
+__all__ = ["POOLED", "check_readout", "check_readout_setting", "read_out", "read_tokens", "readout_width"]
 
 POOLED = "pooled"
 """The backbone's own pooled features."""
@@ -64,9 +65,6 @@ def read_out(vit: ViTFace, x: Tensor, readout: str | int) -> Tensor:
     """
     Features ``(batch, readout_width)`` of images.
 
-    Tokens of the last block pass the backbone's final norm. Those of the blocks before it, which no norm was trained
-    for, are only brought to mean 0 and deviation 1, token by token.
-
     Args:
         vit: the backbone.
         x: images as it takes them.
@@ -74,7 +72,20 @@ def read_out(vit: ViTFace, x: Tensor, readout: str | int) -> Tensor:
     """
     if readout == POOLED:
         return vit.features(x)
-    tokens = vit.block_tokens(x, int(readout))
+    return read_tokens(vit, vit.block_tokens(x, int(readout)))
+
+
+def read_tokens(vit: ViTFace, tokens: Sequence[Tensor]) -> Tensor:
+    """
+    Features of images from the tokens of the last blocks.
+
+    Those of the last block pass the backbone's final norm. Those of the blocks before it, which no norm was trained
+    for, are only brought to mean 0 and deviation 1, token by token.
+
+    Args:
+        vit: the backbone.
+        tokens: what each of the blocks has returned, the last one last.
+    """
     normed = [F.layer_norm(one, (vit.embed_dim,), eps=1e-6) for one in tokens[:-1]] + [vit.final_norm(tokens[-1])]
     parts = []
     for one in normed:

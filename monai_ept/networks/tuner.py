@@ -4,13 +4,24 @@
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-__all__ = ["Tuner", "innermost", "own_modules", "own_name", "own_parameters", "tuners", "tuners_disabled"]
+__all__ = [
+    "Tuner",
+    "copied",
+    "innermost",
+    "own_modules",
+    "own_name",
+    "own_parameters",
+    "tuners",
+    "tuners_disabled",
+]
 
 
 class Tuner(nn.Module):
@@ -41,6 +52,18 @@ class Tuner(nn.Module):
 
     def forward(self, *args, **kwargs):
         return self.tuned(*args, **kwargs) if self.enabled else self.inner(*args, **kwargs)
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """
+    A deep copy, in half the time.
+
+    Each module has a dozen places for hooks. ``copy.deepcopy`` takes most of its time for them, empty as they are, and
+    here is told of their copies.
+    """
+    holders = (value for part in module.modules() for value in vars(part).values())
+    empty = {id(value): type(value)() for value in holders if type(value) in (dict, OrderedDict) and not value}
+    return copy.deepcopy(module, empty)
 
 
 def tuners(module: nn.Module) -> Iterator[tuple[str, Tuner]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_ept.data import Record, RecordSet, load_source
 
-__all__ = ["choose_classes", "load_data"]
+__all__ = ["choose_classes", "load_data", "with_classes"]
 
 
 def load_data(
@@ -81,4 +81,29 @@ def choose_classes(data: RecordSet, class_names: Sequence[str]) -> RecordSet:
             records.append({**record, "label": [label[index] for index in old]})
         elif int(label) in old:
             records.append({**record, "label": old.index(int(label))})
+    return replace(data, records=records, class_names=tuple(names), origin=None)
+
+
+def with_classes(data: RecordSet, class_names: Sequence[str]) -> RecordSet:
+    """
+    The records of a hospital that has not seen all classes, with the labels of one that has.
+
+    Args:
+        data: the records, of one class each; of several labels all must be known everywhere.
+        class_names: all classes there are, in their order.
+
+    Raises:
+        ValueError: when there are images of another class.
+    """
+    names = list(class_names)
+    odd = [name for name in data.class_names if name not in names]
+    if odd or (data.task == "multilabel" and len(names) > len(data.class_names)):
+        raise ValueError(
+            f"{data.name} has the classes {', '.join(data.class_names)} and the network {', '.join(names)}: give all "
+            "clients the same class_names."
+        )
+    if data.task == "multilabel":
+        return choose_classes(data, names)
+    places = [names.index(name) for name in data.class_names]
+    records: list[Record] = [{**record, "label": places[int(record["label"])]} for record in data.records]
     return replace(data, records=records, class_names=tuple(names), origin=None)

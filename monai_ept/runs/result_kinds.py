@@ -68,8 +68,8 @@ KINDS = {
     "export": Kind("an exported model", ("model.pt",), ("model.pt", "model.ts", "model.onnx"), "--export_dir"),
     "shipped": Kind(
         "a shipped bundle",
-        ("models/model.pt & configs/inference.json",),
-        ("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "app"),
+        ("models/model.pt & configs/inference.json", "models/model.ts & app/about.json"),
+        ("configs", "models", "docs", "LICENSE", "README.md", "large_files.yml", "app", "tasks"),
         "--to",
         "--overwrite",
     ),

@@ -1,124 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A registered model's other end: what ``mlflow.pyfunc.load_model`` calls.
-
-A model is three files, none of which is unpickled: ``delta.safetensors``, ``backbone.safetensors`` and
-``config.json``.
-"""
+"""A registered model's other end: what ``mlflow.pyfunc.load_model`` calls."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
-from monai_ept.data.transforms import eval_transforms, input_settings
+from monai_ept.data.transforms import eval_transforms
 from monai_ept.metrics import probabilities_of
+from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.image_answer import answer
 from monai_ept.model import TunedViT
-from monai_ept.networks import create_backbone, monai_vit_from_timm
-from monai_ept.networks.tuner import own_name
-from monai_ept.tracking.scoring_server import refusal, say_no_more_than_why
+from monai_ept.tracking.model_files import fold_if_possible, load_model_files, save_model_files
+from monai_ept.tracking.scoring_server import refusals, say_no_more_than_why
 from monai_ept.tracking.served_images import is_table, read_table
 
-__all__ = ["PyfuncModel", "fold_if_possible", "load_model_files", "save_model_files"]
+__all__ = ["CHUNK", "PyfuncModel", "Words", "fold_if_possible", "load_model_files", "save_model_files"]
 
-DELTA = "delta.safetensors"
-BACKBONE = "backbone.safetensors"
-CONFIG = "config.json"
-MONAI_VIT = ("monai.networks.nets.ViT", "monai.networks.nets.vit.ViT")
-CONVERTED = "monai_ept.networks.monai_vit_from_timm"
-CREATED = "monai_ept.networks.create_backbone"
 CHUNK = 32
+"""So many images go through the network at once."""
 
 
-def save_model_files(
-    net: TunedViT,
-    folder: Path,
-    task: str,
-    backbone: Any = None,
-    transforms: Mapping[str, Any] | None = None,
-) -> None:
-    """Write all that a network needs to be built again anywhere.
+class Words:
+    """
+    What is said of an image, from the logits of a network.
 
     Args:
-        net: a network that is not folded.
-        folder: an existing, empty folder.
-        task: "multiclass" or "multilabel".
-        backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``,
-            or the same of ``monai_ept.networks.monai_vit_from_timm`` or ``monai_ept.networks.create_backbone``.
-        transforms: arguments of ``eval_transforms`` that the network does not know.
-
-    Raises:
-        ValueError: when nobody can know how to build the backbone, or the network is merged already.
+        task: "multiclass" (softmax) or "multilabel" (sigmoid).
+        num_classes: of the network.
+        class_names: its own.
+        sets: its prediction sets.
     """
-    name = net.delta_metadata()["backbone"]
-    if not name["by_name"] and (backbone is None or backbone.get("_target_") not in (*MONAI_VIT, CONVERTED, CREATED)):
-        raise ValueError(
-            f"the backbone is a {name['name']} that was given as a module: pass backbone={{'_target_': "
-            f"'{MONAI_VIT[0]}', …}} with the arguments that built it, or give the network a backbone by name."
-        )
-    net.save_delta(folder / DELTA)
-    with net.disabled():  # trained weights are in the delta: here they are as they came
-        weights = {own_name(key): tensor.detach().cpu().clone() for key, tensor in net.backbone.state_dict().items()}
-    save_file({key: tensor.contiguous() for key, tensor in weights.items() if key in net._own_names}, folder / BACKBONE)
-    if name["by_name"]:
-        backbone = name["name"]
-        if "settings" in name or "architecture" in name:  # without the repository that the weights came from
-            architecture = name.get("architecture", backbone)
-            backbone = {"_target_": CREATED, "name": architecture, "backbone_settings": name.get("settings")}
-    config = {
-        "backbone": backbone,
-        "img_size": list(net.vit.img_size),
-        "in_channels": net.vit.in_channels,
-        "class_names": net.class_names,
-        "task": task,
-        "transforms": input_settings(net.vit, **(transforms or {})),
-    }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
+    def __init__(
+        self, task: str, num_classes: int, class_names: Sequence[str] | None, sets: PredictionSets | None
+    ) -> None:
+        self.task = task
+        self.names = class_names or [f"class_{index}" for index in range(num_classes)]
+        self.sets = None if sets is None else sets.record
 
-def load_model_files(folder: Path) -> tuple[TunedViT, dict[str, Any]]:
-    """Build the network again, folded where its method can be, and its configuration."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    module = _backbone(config)
-    # Not strict: a head of the backbone's own, which is not used, is not kept. Weights that were missing otherwise
-    # would be noticed by the delta, which knows the fingerprint of its backbone.
-    module.load_state_dict(load_file(folder / BACKBONE), strict=False)
-    net = TunedViT.from_delta(folder / DELTA, backbone=module, img_size=config["img_size"]).eval()
-    # A method with nothing to fold, or one whose effect depends on the image, runs as it is.
-    return fold_if_possible(net), config
-
-
-def fold_if_possible(net: TunedViT) -> TunedViT:
-    """The folded network, or the network itself where there is nothing to fold."""
-    try:
-        return net.fold()
-    except ValueError:
-        return net
-
-
-def _backbone(config: dict[str, Any]) -> nn.Module:
-    about = config["backbone"]
-    if isinstance(about, str):
-        about = {"_target_": CREATED, "name": about}
-    target, settings = about.get("_target_"), {key: value for key, value in about.items() if key != "_target_"}
-    if target == CREATED:
-        return create_backbone(**{"img_size": config["img_size"], "in_channels": config["in_channels"], **settings})
-    if target == CONVERTED:
-        return monai_vit_from_timm(**settings)
-    if target not in MONAI_VIT:
-        raise ValueError(f"the registered model has a backbone {target!r} that is not known here.")
-    from monai.networks.nets import ViT
-
-    return ViT(**settings)
+    def __call__(self, logits: torch.Tensor) -> list[dict[str, Any]]:
+        """Of logits ``(images, classes)`` a row for each image."""
+        probabilities = probabilities_of(logits, self.task).tolist()
+        rows = [dict(zip(self.names, values, strict=True)) for values in probabilities]
+        return [answer(row, self.task, self.sets) for row in rows]
 
 
 class PyfuncModel:
@@ -150,28 +80,20 @@ class PyfuncModel:
         Returns:
             of a table a table, see ``answer``; of tensors the probabilities, ``(images, classes)``.
         """
-        try:
+        with refusals():
             if not is_table(model_input):
-                return self._probabilities(_numbers(model_input))
+                return probabilities_of(self._logits(_numbers(model_input)), self.task).numpy()
             if self.transforms is None:
                 raise ValueError("this model was registered when models took tensors only: register it again.")
-            probabilities = self._probabilities(read_table(model_input, self.transforms, self.net.vit.spatial_dims))
-        except ValueError as error:
-            raise refusal(str(error)) from None
-        except RuntimeError as error:  # no memory left, for one
-            logging.getLogger(__name__).exception("the network failed")
-            raise refusal("the network failed on these images; the server's log says why.", 500) from error
+            logits = self._logits(read_table(model_input, self.transforms, self.net.vit.spatial_dims))
         import pandas
 
-        names = self.net.class_names or [f"class_{index}" for index in range(self.net.num_classes)]
-        sets = None if self.net.prediction_sets is None else self.net.prediction_sets.record
-        rows = [dict(zip(names, values, strict=True)) for values in probabilities.tolist()]
-        return pandas.DataFrame([answer(row, self.task, sets) for row in rows])
+        net = self.net
+        return pandas.DataFrame(Words(self.task, net.num_classes, net.class_names, net.prediction_sets)(logits))
 
-    def _probabilities(self, images: torch.Tensor) -> np.ndarray:
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            logits = torch.cat([self.net(chunk) for chunk in images.split(CHUNK)])
-        return probabilities_of(logits, self.task).numpy()
+            return torch.cat([self.net(chunk) for chunk in images.split(CHUNK)])
 
 
 def _numbers(model_input: Any) -> torch.Tensor:

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import functools
+import json
+import logging
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["refusal", "say_no_more_than_why"]
+__all__ = ["refusal", "refusals", "say_no_more_than_why"]
 
 REFUSED = "IMAGES_REFUSED"
-UNREADABLE = (
-    'the request cannot be read: it must be JSON like {"dataframe_split": {"columns": ["image"], "data": [["…"]]}}, '
-    "with the bytes of an image file in base64."
-)
 
 
 def refusal(sentence: str, status: int = 400) -> Exception:
@@ -24,18 +24,38 @@ def refusal(sentence: str, status: int = 400) -> Exception:
     return MlflowException(sentence, get_error_code(status), error_class=REFUSED)
 
 
-def say_no_more_than_why() -> None:
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what is wrong with a request into a refusal, and a failure of the network into a status 500."""
+    try:
+        yield
+    except ValueError as error:
+        raise refusal(str(error)) from None
+    except RuntimeError as error:  # no memory left, for one
+        logging.getLogger(__name__).exception("the network failed")
+        raise refusal("the network failed on these images; the server's log says why.", 500) from error
+
+
+def say_no_more_than_why(columns: Sequence[str] = ("image",)) -> None:
     """
     Let MLflow's scoring server, where this process is one, leave out of its errors what was sent.
 
     It repeats a request that it cannot parse, and the beginning of one that a model refuses, which may be an image of a
     patient.
+
+    Args:
+        columns: of the table that the model takes.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc import scoring_server
 
     if scoring_server._SERVER_MODEL_PATH not in os.environ:
         return
+    like = {"dataframe_split": {"columns": list(columns), "data": [["…"] * len(columns)]}}
+    unreadable = (
+        f"the request cannot be read: it must be JSON like {json.dumps(like, ensure_ascii=False)}, with the bytes of "
+        "an image file in base64."
+    )
     serve = scoring_server.invocations
 
     @functools.wraps(serve)
@@ -44,7 +64,7 @@ def say_no_more_than_why() -> None:
             return serve(data, content_type or "", *others)
         except MlflowException as error:
             if error.error_class != REFUSED:
-                raise refusal(UNREADABLE) from None
+                raise refusal(unreadable) from None
             error.message = error.args[0]  # MLflow has put the request before it
             raise
 

@@ -24,15 +24,17 @@ from monai.utils import optional_import
 from monai_ept.data.image_file import nifti_header, no_regular_file, reason
 from monai_ept.data.read_image import file_kind
 
-__all__ = ["FOLDER", "MOST_BYTES", "MOST_PIXELS", "MOST_ROWS", "is_table", "read_table"]
+__all__ = ["FOLDER", "MOST_BYTES", "MOST_PIXELS", "MOST_ROWS", "is_table", "read_table", "read_tasks"]
 
 FOLDER = "MONAI_EPT_SERVE_FOLDER"
 """Environment variable that names the folder under which paths may lie; without it none may."""
 MOST_ROWS = 100
+MOST_NAMES = 10
 MOST_BYTES = 64 * 2**20
 MOST_PIXELS = {2: 2**26, 3: 2**28}
 """Of one image, by the number of its dimensions."""
 
+IMAGE = ("image", "path")
 PICTURES = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")  # PIL would also start other programs, for PostScript
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -56,12 +58,47 @@ def read_table(table: Any, transform: Callable[[Mapping], Mapping], spatial_dims
     Raises:
         ValueError: in one sentence, with the row that is wrong.
     """
+    return _read(_rows(table), lambda _: transform, spatial_dims)
+
+
+def read_tasks(
+    table: Any, transforms: Mapping[str, Callable[[Mapping], Mapping]], spatial_dims: int
+) -> tuple[list[str], torch.Tensor]:
+    """
+    The tasks and images of a table whose rows each name one in the column ``task``.
+
+    Args:
+        table: as ``read_table`` takes it.
+        transforms: for each task makes what the network takes of a record.
+        spatial_dims: 2 or 3.
+
+    Raises:
+        ValueError: in one sentence, with the row that is wrong.
+    """
+    names: list[str] = []
+    there = ", ".join([*transforms][:MOST_NAMES])
+    more = f" and {len(transforms) - MOST_NAMES} more" if len(transforms) > MOST_NAMES else ""
+
+    def prepare(row: Mapping[str, Any]) -> Callable[[Mapping], Mapping]:
+        name = _plain(row["task"])
+        if not isinstance(name, str) or name not in transforms:
+            raise ValueError(f"'task' is none of this bank's: there is {there}{more}")
+        names.append(name)
+        return transforms[name]
+
     rows = _rows(table)
+    if "task" not in rows[0]:
+        raise ValueError(f"the request has no column 'task', which says of each row what to answer: {there}{more}.")
+    return names, _read(rows, prepare, spatial_dims)
+
+
+def _read(rows: Sequence[Mapping[str, Any]], prepare: Callable, spatial_dims: int) -> torch.Tensor:
     images = []
     for number, row in enumerate(rows, start=1):
         with tempfile.TemporaryDirectory() as place:
             path = Path(place)
             try:
+                transform = prepare(row)
                 path = _file_of(row, path)
                 _check_size(path, spatial_dims)
                 images.append(transform({"image": str(path)})["image"])
@@ -87,22 +124,21 @@ def _rows(table: Any) -> Sequence[Mapping[str, Any]]:
         frame = pandas.DataFrame(table)
     except Exception:  # pandas' words may hold what was sent
         raise ValueError("the request is no table: its columns must be lists of the same length.") from None
-    if not {"image", "path"} & {*frame.columns}:
+    if not {*IMAGE} & {*frame.columns}:
         raise ValueError("the request has neither a column 'image', for bytes in base64, nor a column 'path'.")
     if not 1 <= len(frame) <= MOST_ROWS:
         raise ValueError(f"the request has {len(frame)} rows, and 1 to {MOST_ROWS} are taken: send others separately.")
-    frame = frame[[name for name in ("image", "path") if name in frame.columns]].astype(object)
+    frame = frame[[name for name in ("task", *IMAGE) if name in frame.columns]].astype(object)
     return frame.where(frame.notna(), None).to_dict(orient="records")
 
 
 def _file_of(row: Mapping[str, Any], place: Path) -> Path:
     """The file of a row's image, which is written into a folder if it came as bytes."""
-    given = {name: value for name, value in row.items() if value is not None}
+    given = {name: row[name] for name in IMAGE if row.get(name) is not None}
     if len(given) != 1:
         raise ValueError(f"there must be either 'image' or 'path', and there is {'both' if given else 'neither'}")
     name, value = given.popitem()
-    if isinstance(value, np.ndarray) and not value.ndim:  # one of MLflow's forms wraps each text
-        value = value.item()
+    value = _plain(value)
     if name == "path":
         return _allowed(value)
     content = _content(value)
@@ -111,6 +147,11 @@ def _file_of(row: Mapping[str, Any], place: Path) -> Path:
     path = place / f"image{'.nii.gz' if packed else '.nii' if plain else ''}"
     path.write_bytes(content)
     return path
+
+
+def _plain(value: Any) -> Any:
+    """A cell without the array that one of MLflow's forms wraps around each text."""
+    return value.item() if isinstance(value, np.ndarray) and not value.ndim else value
 
 
 def _content(value: Any) -> bytes:

@@ -25,7 +25,7 @@ from pydicom.uid import generate_uid
 from monai_ept import TunedViT, fit
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.deploy.application import PROGRAMS, write_application
-from monai_ept.deploy.dicom_app import Bundle, find_series, main, report
+from monai_ept.deploy.dicom_app import find_series, main, open_bundle, report
 from monai_ept.deploy.exported_model import folded, write_models
 from monai_ept.deploy.inference_config import write_configs
 from monai_ept.deploy.shipment import Expected, Shipment
@@ -104,7 +104,7 @@ def check(reports: list[Path], written: dict) -> None:
 
 def test_reports_say_what_the_evaluation_said(bundle, dicom, tmp_path):
     folder, written = dicom
-    network = Bundle(bundle[0])
+    network = open_bundle(bundle[0])
     series, problems = find_series(folder)
     assert not problems and sorted(len(headers) for headers in series.values()) == [1, 3]
     for headers in series.values():
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_said_and_all_else_is_done(bundle, dicom, tmp_pat
         file.save_as(folder / "first" / name)
     series, problems = find_series(folder)
     for headers in series.values():
-        problems += report(Bundle(bundle[0]), headers, tmp_path / "reports")[1]
+        problems += report(open_bundle(bundle[0]), headers, tmp_path / "reports")[1]
     names = [problem.split(": ")[0].rpartition("/")[2] for problem in problems]
     assert names == ["broken.dcm", "IM0", "frames", "palette", "IM3"]
     said = ["cannot be read", "cannot be predicted", "it holds 3 frames, and an image is one", "numbers of a palette"]
@@ -156,11 +156,12 @@ def test_a_volume_is_a_folder_with_its_slices_and_nothing_else(tmp_path):
     class Answers:
         def __init__(self) -> None:
             self.about = {"name": "a", "version": "1", "fingerprint": "f", "spatial_dims": 3}
+            self.models = {"": self.about}
 
-        def answer(self, path: str) -> dict:
+        def answers(self, path: str) -> dict:
             slices = [pydicom.dcmread(one) for one in Path(path).iterdir()]
             assert {one.SeriesInstanceUID for one in slices} == {"1.2.3"} and len(slices) == 3
-            return {"class": "a", "probability": 0.9, "probabilities": {"a": 0.9, "b": 0.1}}
+            return {"": {"class": "a", "probability": 0.9, "probabilities": {"a": 0.9, "b": 0.1}}}
 
     for number in range(5):  # two series in one folder
         path = write_dicom(tmp_path / "mixed" / f"{number}.dcm", np.zeros((4, 4), np.uint8), slice_number=number)
@@ -173,6 +174,30 @@ def test_a_volume_is_a_folder_with_its_slices_and_nothing_else(tmp_path):
     (path,) = (tmp_path / "reports").iterdir()
     (study,) = pydicom.dcmread(path).CurrentRequestedProcedureEvidenceSequence
     assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 3
+
+
+def test_of_a_bank_each_task_has_a_report_of_its_own(tmp_path):
+    class Answers:
+        def __init__(self) -> None:
+            self.about = {"spatial_dims": 2}
+            names = ("derm", "colon")
+            self.models = {name: {"name": f"ward {name}", "version": "1", "fingerprint": name} for name in names}
+
+        def answers(self, path: str) -> dict:
+            said = {name: {"class": f"{name} a", "probability": 0.9} for name in self.models}
+            return {name: {**one, "probabilities": {one["class"]: 0.9, "b": 0.1}} for name, one in said.items()}
+
+    for number in range(2):
+        file = pydicom.dcmread(write_dicom(tmp_path / "in" / str(number), np.zeros((4, 4), np.uint8)))
+        file.StudyInstanceUID, file.SeriesInstanceUID = "1.2", "1.2.3"
+        file.save_as(tmp_path / "in" / str(number))
+    said, problems = report(Answers(), find_series(tmp_path / "in")[0]["1.2.3"], tmp_path / "reports")
+    assert not problems and said.count(": derm: derm a 0.9") == said.count(": colon: colon a 0.9") == 2
+    found = {pydicom.dcmread(path).ManufacturerModelName: said_in(path) for path in (tmp_path / "reports").iterdir()}
+    assert {name: [one[0] for one in answers.values()] for name, answers in found.items()} == {
+        "ward derm": ["derm a", "derm a"],
+        "ward colon": ["colon a", "colon a"],
+    }
 
 
 WITHOUT_US = """

@@ -92,3 +92,14 @@ def test_as_many_folds_as_the_rarest_class_has_patients():
     _, targets, _ = scene(9, 4)
     groups = ["a", "b", "c", "d", "e", "c", "f", "g", "h"]  # the last class has two
     assert len(folds(groups, targets, "multiclass")) == 2
+
+
+def test_rows_with_the_same_sums_of_products_have_the_same_ridge():
+    features, targets, _ = scene(30, 6)
+    expected = Ridge.fit(features, targets, 0.7)
+    ones = torch.ones(30, 1, dtype=torch.double)
+    factor = torch.linalg.qr(torch.cat([ones, targets, features], 1), mode="r").R
+    found = Ridge.fit(factor[:, 4:], factor[:, 1:4], 0.7, ones=factor[:, 0])
+    assert len(factor) == 10
+    for name in ("mean", "deviation", "weight", "prior"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))

@@ -200,7 +200,7 @@ def test_within_an_epoch_nothing_waits_for_a_card(tmp_path, monkeypatch):
     # On a CPU, where losses are told to be elsewhere: what is read of them is read when an epoch ends.
     for module in ("step_values", "nan_guard"):
         monkeypatch.setattr(f"monai_ept.handlers.{module}.waits", lambda value: isinstance(value, torch.Tensor))
-    monkeypatch.setattr(TunedViT, "_check_images", lambda *_: None)  # which looks at what is on a CPU
+    monkeypatch.setattr(TunedViT, "check_images", lambda *_: None)  # which looks at what is on a CPU
     tracking = MLflowTracking(tracking_uri="http://127.0.0.1:9", artifacts_dir=tmp_path)
     trainer = trainer_on("cpu", handlers=[tracking])
     with tracking:

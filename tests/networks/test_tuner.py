@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_ept.networks.tuner import Tuner, innermost, own_modules, own_parameters, tuners, tuners_disabled
+from monai_ept.networks.tuner import Tuner, copied, innermost, own_modules, own_parameters, tuners, tuners_disabled
 
 
 class Plus(Tuner):
@@ -46,3 +46,17 @@ def test_tuners_step_aside_and_come_back_also_after_an_error(net):
         assert torch.equal(net[0](x), plain)
         raise RuntimeError
     assert torch.equal(net[0](x), plain + 10)
+
+
+def test_a_copy_has_places_for_hooks_of_its_own_and_the_hooks_that_were_there():
+    plain, called = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), []
+    plain[1].register_forward_hook(lambda *_: called.append("both"))
+    copy = copied(plain)
+    copy[0].register_forward_hook(lambda *_: called.append("copy"))
+    plain.add_module("more", nn.Identity())
+    with torch.no_grad():
+        copy[1].weight.zero_()
+    x = torch.ones(1, 2)
+    assert not torch.equal(plain(x), copy(x)) and called == ["both", "copy", "both"]
+    assert [name for name, _ in copy.named_children()] == ["0", "1"]
+    assert not any(mine is theirs for mine, theirs in zip(plain.parameters(), copy.parameters(), strict=True))

@@ -6,7 +6,7 @@ import pytest
 
 from monai_ept.bundle.images_to_predict import embedded_images
 from monai_ept.data import RecordSet
-from monai_ept.runs.data_loading import choose_classes, load_data
+from monai_ept.runs.data_loading import choose_classes, load_data, with_classes
 
 SMALL = {"num_per_class": 3, "num_test_per_class": 1, "img_size": 16}
 
@@ -60,3 +60,17 @@ def test_embedded_images_are_spread_and_have_no_labels():
     assert len({record["id"].split("_")[1] for record in images}) > 2
     alone = RecordSet("one", data.records[:1], data.class_names)
     assert len(embedded_images(alone)) == 1
+
+
+def test_classes_that_others_have():
+    records = [{"image": "a.png", "label": label, "id": str(label), "group": "g"} for label in (0, 1, 1)]
+    data = RecordSet("ours", records, ("cat", "dog"), "multiclass")
+    spread = with_classes(data, ["bird", "dog", "cat"])
+    assert [record["label"] for record in spread.records] == [2, 1, 1]
+    assert spread.class_names == ("bird", "dog", "cat")
+    with pytest.raises(ValueError, match="ours has the classes cat, dog and the network dog, bird: give all clients"):
+        with_classes(data, ["dog", "bird"])
+    findings = RecordSet("chest", [{**records[0], "label": [1, 0]}], ("tb", "flu"), "multilabel")
+    assert with_classes(findings, ["flu", "tb"]).records[0]["label"] == [0, 1]
+    with pytest.raises(ValueError, match="give all clients the same class_names"):  # not looked for is not absent
+        with_classes(findings, ["flu", "tb", "nodule"])

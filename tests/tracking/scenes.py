@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -20,12 +20,17 @@ NOWHERE = f"http://127.0.0.1:{_taken.getsockname()[1]}"
 """A store that refuses every connection."""
 
 NAMES = ["nevus", "melanoma", "other"]
+MONAI_VIT = {  # what monai_vit(3) builds
+    "_target_": "monai.networks.nets.ViT",
+    **{"in_channels": 1, "img_size": 32, "patch_size": 8, "hidden_size": 48, "mlp_dim": 96, "num_layers": 2},
+    **{"num_heads": 3, "classification": True, "spatial_dims": 3, "qkv_bias": True},
+}
 
 
-def trained(backbone: object, method: object, **settings: object) -> TunedViT:
+def trained(backbone: object, method: object, *, names: Sequence[str] = NAMES, **settings: object) -> TunedViT:
     """A network whose every number is at random, those that are trained too."""
     torch.manual_seed(0)
-    net = TunedViT(backbone, 3, method=method, class_names=NAMES, **settings)
+    net = TunedViT(backbone, len(names), method=method, class_names=names, **settings)
     for group in net.trainable_parameters(lr=1.0):
         for param in group["params"]:
             torch.nn.init.normal_(param, std=0.1)
