@@ -55,7 +55,10 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
     uri = tracking_store(tracking_uri)
     where = without_password(uri)
     if missing_database(uri):
-        raise FileNotFoundError(f"{run_id} is no folder, and there is no {where} that could have a run of that id.")
+        raise FileNotFoundError(
+            f"{run_id} is no folder, and there is no {where} that could have a run of that id: name the folder of a "
+            "finished training, or its run in MLflow."
+        )
     with answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"), as_default_store(uri):
         client = open_client(uri)
         client.get_run(run_id)
