@@ -56,6 +56,7 @@ def test_a_step_has_the_same_scenes_whoever_draws_them(describer):
     assert ours["patches"].shape == (8, 12, 768) and len(ours["described"]) == 4
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_one_that_was_not(describer, start, tmp_path):
     settings = {"save_every": 4, "workers": 0}
     pretrain_pairs(start, describer, SMALL_PAIRS, tmp_path / "whole", **settings)
@@ -67,6 +68,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(describer, start, tmp_
         pretrain_pairs(start, describer, PairsRecipe(**{**vars(SMALL_PAIRS), "lr": 1e-4}), tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on_where_the_rate_began_to_fall(describer, start, tmp_path):
     """Of 12 steps the last 4 have a falling rate; with 24 steps, those from the 8th on are other ones."""
     longer = PairsRecipe(**{**vars(SMALL_PAIRS), "steps": 24})
