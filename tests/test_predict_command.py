@@ -24,6 +24,10 @@ def test_a_training_is_found_by_its_run_in_mlflow(tmp_path, monkeypatch, capsys,
     for command in ("predict", "evaluate"):
         assert main([command, run_id, "others"]) == 2
         assert f"run {run_id} has no folder here" in capsys.readouterr().err
+    assert main(["predict", "nowhere", "others", "--out", "p"]) == 2
+    said = capsys.readouterr().err
+    assert "nowhere is neither a folder nor a run at" in said and "name the folder of a finished training" in said
+    assert "then sync again" not in said
     assert main(["predict", run_id, "others", "--out", "p"]) == 0
     (same,) = Path().glob("was-out.predictions-others/predictions.csv")
     assert Path("p", "predictions.csv").read_bytes() == same.read_bytes()

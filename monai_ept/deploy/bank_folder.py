@@ -24,7 +24,6 @@ from monai_ept.reporting.prose import template
 from monai_ept.runs.bank_sources import write_bank
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_folder import ResultFolder
-from monai_ept.tracking.bank_files import load_bank_files
 
 __all__ = ["ShippedBank", "ship_bank"]
 
@@ -102,8 +101,7 @@ def ship_bank(
         process_without_us() as other,
     ):
         with tempfile.TemporaryDirectory() as files:
-            write_bank(files, trainings, pretrained=pretrained)
-            bank, _ = load_bank_files(Path(files))
+            bank = write_bank(files, trainings, pretrained=pretrained)
         folder, name = place.begin(), place.folder.name
         for part in ("models", "tasks"):
             (folder / part).mkdir()

@@ -43,8 +43,7 @@ class DeltaAlgo(MonaiAlgo):
         least: images that a class must have here, see ``feature_sums``.
         config_train_filename: configuration of the training within that folder, or several.
         train_kwargs: settings of the bundle: dataset_dir, shots, class_names, backbone, …; the recipe is "tune" by
-            default.
-            ``{"split#val": "shots"}`` holds out images to ``evaluate`` on.
+            default, and ``{"split#val": "shots"}`` holds out images to ``evaluate`` on.
         settings: of ``MonaiAlgo``: config_filters_filename, …
 
     Example::

@@ -16,6 +16,7 @@ from monai_ept.model import TunedViT
 from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.find_run import finished_run
 from monai_ept.runs.fit_result import FitResult
+from monai_ept.serving import TaskBank
 from monai_ept.tracking.bank_files import BankTask, check_task_name, save_bank_files, tasks_in
 from monai_ept.tracking.bank_registry import download_model
 
@@ -29,7 +30,7 @@ def write_bank(
     base: str | None = None,
     pretrained: Any = None,
     tracking_uri: str | None = None,
-) -> None:
+) -> TaskBank:
     """
     Write the files of a bank: the weights of the backbone once, and the delta of each task.
 
@@ -46,6 +47,9 @@ def write_bank(
         FileNotFoundError: when there is no such training or model.
         ValueError: when there are no tasks, or a name cannot be one.
         DeltaError: when a task has another backbone, or another size of images, than the first.
+
+    Returns:
+        the bank.
     """
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()):
@@ -79,7 +83,7 @@ def write_bank(
                     recipe = backbone_recipe(backbone, training.record["network"] or {})
         if backbone is None:
             raise ValueError("a bank needs a task at least: name trainings or registered models.")
-        save_bank_files(usable_folder(folder), backbone, tasks, recipe)
+        return save_bank_files(usable_folder(folder), backbone, tasks, recipe)
 
 
 def _training(source: Any, place: Path, tracking_uri: str | None) -> tuple[FitResult, str | None]:

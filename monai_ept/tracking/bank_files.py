@@ -51,7 +51,7 @@ class BankTask:
 
 def save_bank_files(
     folder: Path, backbone: TunedViT | Path, tasks: Mapping[str, BankTask], recipe: dict[str, Any] | None = None
-) -> None:
+) -> TaskBank:
     """
     Write all that a bank needs to be built again anywhere.
 
@@ -64,6 +64,9 @@ def save_bank_files(
     Raises:
         ValueError: when a task has a name that files cannot have, or nobody can know how to build the backbone.
         DeltaError: when a delta is damaged, or belongs to another backbone or another size of images.
+
+    Returns:
+        the bank, as ``load_bank_files`` would build it.
     """
     about = copy_backbone(backbone, folder) if isinstance(backbone, Path) else save_backbone(backbone, folder, recipe)
     bank = TaskBank(load_backbone(folder, about), img_size=about["img_size"])
@@ -77,7 +80,7 @@ def save_bank_files(
                 f"task {name!r} has learnt from images of {'×'.join(map(str, seen['img_size']))}, and the bank's are "
                 f"of {'×'.join(map(str, about['img_size']))}: train it at that size, or register it by itself."
             )
-        bank.add(name, task.delta)
+        added = bank.add(name, task.delta)
         shutil.copyfile(task.delta, _delta_of(folder, name))
         # What the network of this task knows, which is what its delta says.
         eyes = SimpleNamespace(**{key: seen.get(key) for key in ("img_size", "mean", "std", "in_channels")})
@@ -86,10 +89,11 @@ def save_bank_files(
             "class_names": seen.get("class_names"),
             "task": task.task,
             "transforms": input_settings(eyes, **task.transforms),
-            "method": "+".join(method["name"] for method in seen["methods"]),
+            "method": added.method,
             "origin": task.origin,
         }
     write_config(folder, {**about, "tasks": described})
+    return bank
 
 
 def load_bank_files(folder: Path) -> tuple[TaskBank, dict[str, Any]]:

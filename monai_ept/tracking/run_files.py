@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from monai_ept.files import usable_folder
 from monai_ept.tracking.run_file import RUN_FILE, read_about
@@ -54,14 +55,18 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
     folder = Path(folder)
     uri = tracking_store(tracking_uri)
     where = without_password(uri)
+    advice = "name the folder of a finished training, or its run in MLflow"
     if missing_database(uri):
         raise FileNotFoundError(
-            f"{run_id} is no folder, and there is no {where} that could have a run of that id: name the folder of a "
-            "finished training, or its run in MLflow."
+            f"{run_id} is no folder, and there is no {where} that could have a run of that id: {advice}."
         )
-    with answers(uri, FileNotFoundError, f"{run_id} is neither a folder nor a run at {where}"), as_default_store(uri):
+    neither = f"{run_id} is neither a folder nor a run at {where}"
+    with answers(uri, FileNotFoundError, neither):
         client = open_client(uri)
-        client.get_run(run_id)
+        known = _has_run(client, run_id)
+    if not known:
+        raise FileNotFoundError(f"{neither}: {advice}.")
+    with answers(uri, FileNotFoundError, neither), as_default_store(uri):
         usable_folder(folder)
         parts = {path.partition("/")[0] for path in _NEEDED}
         there = {item.path for part in parts for item in client.list_artifacts(run_id, part)}
@@ -71,3 +76,15 @@ def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | 
                 usable_folder((folder / own).parent)
                 shutil.copy(client.download_artifacts(run_id, item, scratch), folder / own)
     return folder
+
+
+def _has_run(client: Any, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
