@@ -61,14 +61,9 @@ def find_network_and_images(
 
     Args:
         run: folder of a training by ``fit`` or by a bundle, or the id of a run in MLflow.
-        delta: a delta file, instead of a run.
         pretrained: weights of the backbone: a path, "true" (hub) or "false". By default those that a bundle recorded;
             otherwise the hub's; the embedded backbone has its own.
-        source: name of the data source, that of the run by default.
-        dataset_dir: where the images are.
         split: the split, as ``FewShotSplit.save`` wrote it; that of the run by default.
-        options: options of the source.
-        tracking_uri: the store of a run that is named by its id.
         out_dir: where the files of such a run are downloaded to, in a folder "run", if they are not here.
 
     Raises:
@@ -126,7 +121,6 @@ def record_analysis(
     Add an analysis to the MLflow run of the training.
 
     Args:
-        found: what was analysed.
         numbers: scalars, recorded as ``analysis/<name>``.
         files: what was written, put into the folder ``analysis`` of the run.
         calibrated: whether the delta has got a temperature and is to be put into the run again.

@@ -36,11 +36,9 @@ def train_seeds(
 
     Args:
         make: makes a training of ``seed``, ``folder``, ``resume`` and ``overwrite``.
-        seeds: the seeds.
         folder: the folder of all of them; by default in ``runs``, under a name in which everything differs that decides
             the result, but for the seeds.
         resume: go on with trainings that have had fewer epochs, too.
-        overwrite: replace other trainings that are in these folders.
 
     Raises:
         FileExistsError: when another result is in the folder, or it holds trainings of fewer epochs.
@@ -87,9 +85,6 @@ def _numbers_of(result: FitResult) -> dict[str, float]:
 def mean_table(numbers: Mapping[int, Mapping[str, float]]) -> str:
     """
     Mean, 95 % interval and values of each metric, for a terminal.
-
-    Args:
-        numbers: of each seed, its metrics.
 
     Example::
 

@@ -143,7 +143,6 @@ def input_settings(vit: Any, **options: Any) -> dict[str, Any]:
     pretrained settings), 0.5 each and bicubic.
 
     Args:
-        vit: the face of its backbone, ``net.vit``.
         options: options of ``eval_transforms``, which replace what the network says.
     """
     return {

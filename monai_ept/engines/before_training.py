@@ -24,7 +24,6 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     Adapt and solve, as a training wants it.
 
     Args:
-        training: the training.
         going_on: it has had its first steps in another process; what they started from is in its checkpoint.
 
     Returns:

@@ -183,10 +183,6 @@ def show_images(
 
     Args:
         evaluation: gets their paths.
-        network: says how its images are made.
-        records: the images.
-        folder: where to.
-        task and class_names: as in :py:func:`evaluate_table`.
         transform_settings: what the images' transforms were given beyond the network's own.
     """
     about: dict[str, Any] = {"task": task, "class_names": class_names}

@@ -19,7 +19,6 @@ def draw_history(history: Sequence[Mapping[str, Any]], key: str) -> Any:
 
     Args:
         history: of the epochs, as ``FitResult.history`` has it.
-        key: the metric.
     """
     epochs = [row["epoch"] for row in history]
     validated = [row for row in history if row.get("val")]

@@ -21,11 +21,7 @@ def worst_mistakes(
     The records that are decided wrongly, the surest decision first.
 
     Args:
-        records: the records that were predicted.
-        table: their predictions, with labels.
         task: "multiclass" (how sure it is of the wrong class) or "multilabel" (how far its worst label is off).
-        number: at most so many.
-        threshold: for multi-label decisions.
     """
     labels, probabilities = np.asarray(table.labels), table.probabilities
     if task == "multiclass":

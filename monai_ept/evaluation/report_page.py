@@ -67,14 +67,8 @@ def write_report_page(
     Write the page.
 
     Args:
-        folder: where to.
         evaluation: what was found, with the figures that it wrote.
-        title: of the page.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
         training: its record, ``training.json``.
-        split: which images trained, validated and tested.
-        history: of the epochs.
         no_sets: why there are no prediction sets, in a sentence.
         beside: another evaluation that these numbers stand beside.
         repeat: the command that makes the result again.

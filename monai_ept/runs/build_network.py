@@ -101,8 +101,6 @@ def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any)
     The network that ``make_network`` has built and a training has written: random weights of a backbone are the same.
 
     Args:
-        path: of the delta.
-        seed: of everything random.
         settings: other arguments of ``make_network``; what it takes beyond the backbone's, the delta knows.
 
     Raises:
@@ -157,7 +155,6 @@ def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str,
     How the backbone of a volume network is built, for a registered model; None for a backbone by name.
 
     Args:
-        network: the network.
         settings: the arguments of ``make_network`` that built it.
     """
     if network.vit.spatial_dims == 2:

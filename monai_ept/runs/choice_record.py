@@ -17,13 +17,7 @@ __all__ = ["read_choice", "write_choice"]
 
 
 def write_choice(folder: str | os.PathLike | None, choice: Mapping[str, Any]) -> None:
-    """
-    Add what was chosen to the record of a training; nothing happens where none is written.
-
-    Args:
-        folder: of the training; None where it has none.
-        choice: names and values.
-    """
+    """Add what was chosen to the record of a training; nothing happens where none is written."""
     if folder is None or not (Path(folder) / RECORD_FILE).is_file():
         return
     content = {**read_record(folder), "chosen": plain_json(choice)}

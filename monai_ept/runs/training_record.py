@@ -44,13 +44,8 @@ def write_record(
     Write ``training.json``, the one record of a training.
 
     Args:
-        folder: of the training.
         name: of the bundle, or "fit".
         recipe: ``Recipe.to_dict()``, complete.
-        seed: of everything random in the training.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-        spatial_dims: of the images.
         params: everything that decides the result, flat, as MLflow has it.
         data: arguments of ``load_data``; None where nobody knows how the data were loaded.
         network: arguments of ``make_network``; None for a network that was given as an object.

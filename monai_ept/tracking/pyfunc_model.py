@@ -27,15 +27,7 @@ CHUNK = 32
 
 
 class Words:
-    """
-    What is said of an image, from the logits of a network.
-
-    Args:
-        task: "multiclass" (softmax) or "multilabel" (sigmoid).
-        num_classes: of the network.
-        class_names: its own.
-        sets: its prediction sets.
-    """
+    """What is said of an image, from the logits of a network."""
 
     def __init__(
         self, task: str, num_classes: int, class_names: Sequence[str] | None, sets: PredictionSets | None
@@ -55,8 +47,6 @@ class PyfuncModel:
     """Answers about images: files or their bytes in a table, or tensors.
 
     Args:
-        net: the network.
-        task: "multiclass" (softmax) or "multilabel" (sigmoid).
         transforms: arguments of ``eval_transforms``, as in its training; without them it takes tensors only.
     """
 
@@ -72,7 +62,6 @@ class PyfuncModel:
         Args:
             model_input: a table with a row for each image and the column ``image`` (the bytes of a file, or the same in
                 base64) or ``path``; or images as the network takes them, normalised, ``(images, channels, *img_size)``.
-            params: MLflow's; there are none.
 
         Raises:
             MlflowException: in one sentence, when the input is wrong.

@@ -29,12 +29,7 @@ OURS = (".lock", "cells", "images", "report")
 
 
 class SweepFolder:
-    """
-    The files of a sweep, see docs/benchmark.md. A cell is done when its ``result.json`` is there.
-
-    Args:
-        path: the folder.
-    """
+    """The files of a sweep, see docs/benchmark.md. A cell is done when its ``result.json`` is there."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
