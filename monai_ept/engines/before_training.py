@@ -10,7 +10,7 @@ from typing import Any
 
 from monai_ept.engines.adaptation import adapt_before
 from monai_ept.engines.solve import Solution, solve_head
-from monai_ept.runs.choice_record import read_choice, write_choice
+from monai_ept.runs.training_record import read_choice, write_choice
 
 __all__ = ["adapt_and_solve"]
 

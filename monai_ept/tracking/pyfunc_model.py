@@ -13,6 +13,7 @@ import torch
 
 from monai_ept.data.transforms import eval_transforms
 from monai_ept.metrics import probabilities_of
+from monai_ept.metrics.checked_batch import numbered_classes
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.image_answer import answer
 from monai_ept.model import TunedViT
@@ -33,7 +34,7 @@ class Words:
         self, task: str, num_classes: int, class_names: Sequence[str] | None, sets: PredictionSets | None
     ) -> None:
         self.task = task
-        self.names = class_names or [f"class_{index}" for index in range(num_classes)]
+        self.names = class_names or numbered_classes(num_classes)
         self.sets = None if sets is None else sets.record
 
     def __call__(self, logits: torch.Tensor) -> list[dict[str, Any]]:
