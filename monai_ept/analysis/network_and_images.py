@@ -20,7 +20,7 @@ from monai_ept.engines.set_calibration import sets_of_validation
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
+from monai_ept.runs.build_network import network_of_bare_delta
 from monai_ept.runs.find_run import finished_run
 from monai_ept.runs.network_inputs import network_transforms
 
@@ -74,15 +74,12 @@ def find_network_and_images(
     """
     if (run is None) == (delta is None):
         raise ValueError("name what to analyse with either --run or --delta.")
-    chosen = (
-        pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
-    )
     if run is not None:
         result, run_id = finished_run(run, Path(out_dir) / "run", tracking_uri=tracking_uri)
         path = result.delta_path
         data = result.data(dataset_dir, source=source, options=options or None)
         _check_classes(read_delta(path).metadata, data, path)
-        net = result.network(chosen)
+        net = result.network(pretrained)
         images, val = _images(data, split or result.paths["split"])
         folder = None if run_id else result.folder
         return NetworkAndImages(net, images, data, path, val, folder, run_id, tracking_uri, result.transform_settings)
@@ -94,9 +91,7 @@ def find_network_and_images(
     about = read_delta(path).metadata  # before images are read, which may take long
     data = load_source(source, dataset_dir, **(options or {}))
     _check_classes(about, data, path)
-    if chosen is None:
-        chosen = about["backbone"]["name"] != EMBEDDED_RANDOM
-    net = TunedViT.from_delta(path, pretrained=chosen)
+    net = network_of_bare_delta(path, pretrained)
     images, val = _images(data, split)
     return NetworkAndImages(net, images, data, path, val)
 

@@ -15,6 +15,7 @@ from monai_ept.engines.training import Training
 from monai_ept.files import file_name
 from monai_ept.metrics.classification import KEY_METRIC
 from monai_ept.reporting.csv_file import write_csv
+from monai_ept.reporting.metrics_table import interval_text, value_text
 from monai_ept.reporting.statistics import FEWEST, Estimate, estimate
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_kinds import KINDS, what_is_in
@@ -101,10 +102,9 @@ def mean_table(numbers: Mapping[int, Mapping[str, float]]) -> str:
     lines = [f"{'metric':<{width}} {'mean':>5}{ends}" + "".join(f"{f'seed {seed}':>9}" for seed in seeds)]
     for name in names:
         mean = _mean(numbers, name)
-        low, high = map(_short, mean.interval[1:])
-        ends = f"    {f'{low} to {high}' if mean.interval.known else '':<14}" if known else ""
-        values = "".join(f"{_short(numbers[seed].get(name, math.nan)):>9}" for seed in seeds)
-        lines.append(f"{name:<{width}} {_short(mean.mean):>5}{ends}{values}")
+        ends = f"    {interval_text(*mean.interval[1:]):<14}" if known else ""
+        values = "".join(f"{value_text(numbers[seed].get(name, math.nan)):>9}" for seed in seeds)
+        lines.append(f"{name:<{width}} {value_text(mean.mean):>5}{ends}{values}")
     if known:
         lines.append(f"Mean over {len(numbers)} seeds: each draws the training images and all that is random anew.")
     else:
@@ -116,10 +116,6 @@ def _mean(numbers: Mapping[int, Mapping[str, float]], name: str) -> Estimate:
     """Over the seeds in which there is such a number."""
     values = [one[name] for one in numbers.values() if not math.isnan(one.get(name, math.nan))]
     return estimate(values, FEWEST)
-
-
-def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}".replace("-0.000", "0.000")
 
 
 def _write(folder: Path, results: Mapping[int, FitResult]) -> None:

@@ -16,7 +16,7 @@ from monai_ept.files import write_whole
 from monai_ept.metrics.classification import KEY_METRIC, lower_is_better
 from monai_ept.reporting.axes import tidy
 from monai_ept.reporting.figure import BLUE, GREY, RED, Picture, figure_of
-from monai_ept.reporting.metrics_table import metric_rows
+from monai_ept.reporting.metrics_table import interval_text, metric_rows, value_text
 from monai_ept.reporting.numbers import decimal, many, measured, number, percent, signed
 from monai_ept.reporting.page import Cell, Section, Table, build_page
 
@@ -197,7 +197,7 @@ def _positive(positive: Mapping[str, Any]) -> Section:
         "npv_at_prevalence": f"NPV where {100 * (share or 0):.3g} % of all have it",
     }
     rows = [
-        [means[key], "–" if row["value"] is None or math.isnan(row["value"]) else f"{row['value']:.3f}", _ends(row)]
+        [means[key], value_text(row["value"]), interval_text(row.get("low", math.nan), row.get("high", math.nan))]
         for key, row in positive["metrics"].items()
     ]
     notes = [
@@ -207,10 +207,6 @@ def _positive(positive: Mapping[str, Any]) -> Section:
     small = f"claimed from a probability of {measured(positive['threshold'])} on ({positive['threshold_is']})"
     table = Table(["share", "value", "95 % interval"], rows, numbers=(1, 2))
     return Section(f"{name} against the rest", small=small, tables=[table], notes=notes)
-
-
-def _ends(row: Mapping[str, float]) -> str:
-    return f"{row['low']:.3f} to {row['high']:.3f}" if "low" in row and not math.isnan(row["low"]) else ""
 
 
 def _classes(metrics: Mapping[str, Any], class_names: Sequence[str]) -> Section:

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from monai_ept.checks import flag
+from monai_ept.delta import read_delta
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
+from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.start import start_as_written
 
-__all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_delta"]
+__all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_bare_delta", "network_of_delta"]
 
 
 def make_network(
@@ -111,6 +113,13 @@ def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any)
         given = make_backbone(**settings)
         torch.manual_seed(seed)
         return TunedViT.from_delta(path, **given)
+
+
+def network_of_bare_delta(path: str | os.PathLike, pretrained: Any = None) -> TunedViT:
+    """The network of a delta of which nothing else is known; its backbone is the hub's, unless it has its own."""
+    if pretrained is None:
+        pretrained = read_delta(path).metadata["backbone"]["name"] != EMBEDDED_RANDOM
+    return TunedViT.from_delta(path, pretrained=_weights(pretrained))
 
 
 def make_backbone(
