@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from monai_ept.engines.adaptation import adapt_before
-from monai_ept.engines.solve import Solution, solve_head
+from monai_ept.engines.solve import Solution, linear_head, solve_head
 from monai_ept.runs.training_record import read_choice, write_choice
 
 __all__ = ["adapt_and_solve"]
@@ -47,6 +47,9 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     _say(training, f"solving the head on {len(groups)} images")
     how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
     solution = solve_head(net, training.solving_loader, groups, **how)
+    if net.solved is not None:
+        features, labels = training.look(net.solved, training.solving_loader, device=how["device"], amp=how["amp"])
+        net.solved.solve(*linear_head(features, labels, groups, training.task, net))
     logger.info(f"solved: penalty {solution.strength:g}, of {solution.folds} folds.")
     methods = [method.settings() for method in solution.methods]  # with the start that was chosen
     choice = {

@@ -36,6 +36,7 @@ USUAL: Mapping[str, Any] = {
     "solve": False,
     "readout": None,
     "views": None,
+    "keep_solved": False,
     "tuned_start": False,
     "select": "last",
     "val_interval": None,
