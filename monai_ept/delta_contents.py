@@ -92,20 +92,24 @@ def _how_it_is_built(net: _Net) -> dict[str, Any]:
     }
 
 
-def build_for(path: str | os.PathLike, delta: Delta, build: Callable[[], _Net]) -> _Net:
+def build_for(path: str | os.PathLike, delta: Delta, *builds: Callable[[], _Net]) -> _Net:
     """
     A new network that has taken over a delta.
 
     Args:
         path: of the delta, for errors.
         delta: what the file holds.
-        build: makes the network that its metadata describe.
+        builds: each makes a network that its metadata describe; of several, the one with the delta's weights is taken.
 
     Raises:
         DeltaError: when there is no such network, or the delta belongs to another.
     """
+    wanted = delta.metadata["backbone"]["fingerprint"]
     try:
-        net = build()
+        net = builds[0]()
+        for build in builds[1:]:
+            if net.fingerprint() != wanted and (other := build()).fingerprint() == wanted:
+                net = other
     except ValueError as error:
         raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
     take_over(net, path, delta)

@@ -25,6 +25,7 @@ from monai_ept.delta_contents import build_for, check_claims, describe, describe
 from monai_ept.methods import Method, build_methods
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
+from monai_ept.networks.embedded_weights import EMBEDDED_V1, generations
 from monai_ept.networks.plain_answer import PlainAnswer
 from monai_ept.networks.readout import check_readout, read_out, readout_width
 from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters, without_tuners
@@ -453,9 +454,12 @@ class TunedViT(nn.Module):
 
     def fingerprint(self) -> str:
         """A short name of the frozen weights; position embeddings, which depend on the image size, do not count."""
-        trained = {own_name(name) for name in self._lr_scales}
+        left_out = {own_name(name) for name in self._lr_scales}
         frozen = {own_name(name): tensor for name, tensor in self.backbone.state_dict().items()}
-        left_out = trained.union(self.vit.position_names)
+        if self.solved is not None:  # which needs what has changed as it was
+            left_out = set()
+            frozen.update({own_name(name): original for name, original in self._originals.items()})
+        left_out = left_out.union(self.vit.position_names)
         return fingerprint({name: frozen[name] for name in self._own_names - left_out if name in frozen})
 
     def delta_tensors(self) -> dict[str, Tensor]:
@@ -541,18 +545,15 @@ class TunedViT(nn.Module):
             # The weights alone may be on another machine than the repository that they came from.
             plain = about["backbone"].get("architecture", name)
             check_claims(path, delta, lambda: described(plain, img_size=size, backbone_settings=settings))
-            build = partial(
-                described,
-                name if pretrained is True else plain,
-                pretrained=pretrained,
-                img_size=img_size or size,
-                backbone_settings=settings,
-            )
+            builds = [
+                partial(described, one, pretrained=pretrained, img_size=img_size or size, backbone_settings=settings)
+                for one in generations(name if pretrained is True else plain, pretrained)
+            ]
         else:
-            build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
-        net = build_for(path, delta, build)
+            builds = [partial(described, backbone, pretrained=pretrained, img_size=img_size)]
+        net = build_for(path, delta, *builds)
         net.start = start_in(delta)
-        if backbone is None or not about["backbone"]["by_name"]:
+        if not about["backbone"]["by_name"] or (backbone is None and net.backbone_name != EMBEDDED_V1):
             net.backbone_name = about["backbone"]["name"]
         return net
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from monai_ept.engines.solve import linear_head, view_features
+from monai_ept.engines.solve import solve_plain
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
@@ -49,7 +49,7 @@ def linear_baseline(
         plain = net.solved
     else:
         plain = net.plain_answer(net.readout, net.views) if solved else net.plain_answer(POOLED, "one")
-        plain.solve(*linear_head(*view_features(plain, train, device=device, amp=amp), groups, task, net))
+        solve_plain(plain, net, train, groups, task=task, device=device, amp=amp)
     table = predict(plain, test, task=task, device=device, amp=amp)
     name = "the solved head without tuning" if solved else "a linear head on the frozen backbone"
     return name, table

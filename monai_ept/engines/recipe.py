@@ -57,8 +57,9 @@ class Recipe:
             unless the network was built with a wish of its own, see ``TunedViT.prefer``.
         views: "one", "upright" or "turned", the views that it is solved on and that answers are averaged over,
             likewise.
-        keep_solved: where steps follow a solved head, answer with the mean of the tuned network and of that head on the
-            backbone as it came, see ``TunedViT.keep_solved``.
+        keep_solved: answer with the mean of the network and of a head that is solved on the backbone as it came, see
+            ``TunedViT.keep_solved``: True does so where steps follow a solved head, None where the network starts from
+            an adaptation, and False never.
         tuned_start: let methods begin where training moves them, unless their own settings say where: the prompts of
             EPT then start next to nothing and learn thirty times as fast as the head, see ``Ept.begin``.
         select: "last" takes the last epoch; "val" the best epoch on the split's validation images, which costs labels
@@ -93,7 +94,7 @@ class Recipe:
     solve: bool | None = None
     readout: int | str | None = 4
     views: str | None = "upright"
-    keep_solved: bool = False
+    keep_solved: bool | None = None
     tuned_start: bool = True
     select: str = "last"
     val_interval: int | None = None
@@ -123,11 +124,12 @@ class Recipe:
         if self.views is not None:
             check_choice("views", self.views, VIEW_SETS)
         check_number("label_smoothing", self.label_smoothing, least=0, below=1)
-        for name in ("class_weighting", "augment", "random_views", "tuned_start", "compile", "keep_solved"):
+        for name in ("class_weighting", "augment", "random_views", "tuned_start", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
-        if self.solve is not None and not isinstance(self.solve, bool):
-            raise ValueError(f"solve must be true, false or null, got {self.solve!r}.")
+        for name in ("solve", "keep_solved"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true, false or null, got {getattr(self, name)!r}.")
         check_choice("amp", self.amp, PRECISIONS)
         check_choice("select", self.select, ("last", "val"))
         if self.select == "val" and self.epochs == 0:
@@ -155,7 +157,7 @@ class Recipe:
         """The recipe with its ``solve`` and ``epochs`` said, and without what decides nothing then."""
         solve = all(method.linear_head for method in methods) if self.solve is None else self.solve
         epochs = (0 if solve else 20) if self.epochs is None else self.epochs
-        unsolved = {} if solve else {"readout": None, "views": None, "keep_solved": False}
+        unsolved = {} if solve else {"readout": None, "views": None, "keep_solved": None}
         return self.changed(solve=solve, epochs=epochs, **unsolved)
 
     def prepare(self, network: nn.Module) -> Recipe:
@@ -174,10 +176,16 @@ class Recipe:
             net.prefer(readout=recipe.readout, views=recipe.views)
         if recipe.tuned_start:
             net.begin()
-        keep = bool(recipe.keep_solved and recipe.epochs)
+        keep = recipe.keeps_solved(adapted=net.start is not None)
         if keep != (net.solved is not None):
             net.keep_solved(keep)
         return recipe.filled(network)
+
+    def keeps_solved(self, *, adapted: bool) -> bool:
+        """Whether the network answers with the mean of both, if it starts from an adaptation, or if it does not."""
+        if not self.solve or self.keep_solved is False:
+            return False
+        return adapted or bool(self.keep_solved and self.epochs)
 
     def filled(self, network: nn.Module) -> Recipe:
         """The recipe with learning rate and weight decay as numbers, for this network as it is."""

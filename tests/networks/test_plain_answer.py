@@ -115,7 +115,9 @@ def test_a_delta_keeps_the_second_head(tmp_path):
     again.save_delta(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
     alone = TunedViT(timm_vit(), 3, method="lora", readout=2)
-    with pytest.raises(DeltaError, match=r"a solved head beside the tuned network, this network has none: build .*True"):
+    with pytest.raises(
+        DeltaError, match=r"a solved head beside the tuned network, this network has none: build .*True"
+    ):
         alone.load_delta(path)
     alone.save_delta(path)
     with pytest.raises(DeltaError, match=r"no solved head beside the tuned network, this network has one: .*False"):
