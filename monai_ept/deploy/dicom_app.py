@@ -32,7 +32,9 @@ class Bundle:
     """A shipped bundle: its preprocessing, its network, and what it says of itself.
 
     Args:
+        root: its folder.
         about: what it says of itself, which its application has in a file.
+        network: its network, if it is there already.
     """
 
     def __init__(self, root: Path, about: Mapping[str, Any], network: Any = None) -> None:
@@ -73,6 +75,11 @@ class Bundle:
 
 class Bank:
     """A shipped bank: a bundle for each of its tasks, whose networks are in one file.
+
+    Args:
+        root: its folder.
+        about: what it says of itself, and of each task.
+        tasks: those that are wanted; all by default.
 
     Raises:
         ValueError: when it has no such task.
@@ -158,6 +165,8 @@ def report(bundle: Any, headers: Sequence[Any], output: Path) -> tuple[str, list
 
     Args:
         bundle: has ``answers``, of a path, ``about``, and ``models``, what a report says of each task's model.
+        headers: of the images of the series.
+        output: folder of reports.
 
     Returns:
         what was said, and what is wrong.
@@ -242,6 +251,7 @@ def open_bundle(root: Path, tasks: Sequence[str] = ()) -> Any:
     What is shipped in a folder.
 
     Args:
+        root: the folder.
         tasks: of a bank, those that are wanted; all by default.
 
     Raises:
