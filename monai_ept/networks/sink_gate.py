@@ -78,7 +78,7 @@ def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, k
     flow = (grad.to(lost.dtype) * out).mul_(lost.unsqueeze(-1)).sum_to_size(*prompt.shape[:-1], 1)
     if prompt.shape[-1] == 1:
         return flow.neg().to(prompt.dtype)
-    # -flow · softmax(prompt). Where x <= 0, as here, the gradient of -elu(x) is a product with -exp(x) in one operation.
+    # -flow · softmax(prompt): where x <= 0, as here, the gradient of -elu(x) is its product with -exp(x), all in one.
     return torch.ops.aten.elu_backward(flow, 1, -1, 1, False, prompt - sink.unsqueeze(-1)).to(prompt.dtype)
 
 

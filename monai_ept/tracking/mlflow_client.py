@@ -84,7 +84,8 @@ def import_mlflow(uri: str) -> None:
     except ImportError as error:
         said = str(error).partition("\n")[0]
         raise ImportError(
-            f"a record in MLflow needs MLflow, which cannot be imported ({said}): pip install mlflow, or say track=False."
+            f"a record in MLflow needs MLflow, which cannot be imported ({said}): "
+            "pip install mlflow, or say track=False."
         ) from error
     if "sql" in urlsplit(uri).scheme:
         import_module("mlflow.store.tracking.sqlalchemy_store")

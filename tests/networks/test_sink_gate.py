@@ -47,7 +47,9 @@ def test_without_a_backward_pass_to_come_lse_stays():
 def test_what_kernels_pad_is_left_alone():
     out, lse = attended()
     padded, last = torch.nn.functional.pad(lse, (0, 3), value=math.inf), lse.clone().unsqueeze(-1)
-    plain, cut, squeezed = (gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last))
+    plain, cut, squeezed = (
+        gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)
+    )
     assert cut[0].shape == padded.shape and cut[0][..., 37:].isinf().all()
     assert torch.equal(cut[0][..., :37], plain[0])
     assert squeezed[0].shape == last.shape and torch.equal(squeezed[0].squeeze(-1), plain[0])
