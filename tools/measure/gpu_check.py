@@ -22,6 +22,7 @@ import argparse
 import gc
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import random
 import statistics
@@ -334,6 +335,28 @@ def loop(plan: Plan) -> list[str]:
     return markdown(lines)
 
 
+def deterministic(plan: Plan) -> list[str]:
+    """What ``torch.use_deterministic_algorithms`` costs a step of EPT."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or products of matrices are refused
+    lines = []
+    for size, batch in dict(plan.rows).items():  # each network once, with its largest batch
+        with cleared():
+            (row,) = rows_of({"ept": build(size, EPT, plan.device)}, images_of(size, batch, plan.device)).values()
+
+            def turn(row: Row = row) -> None:
+                torch.use_deterministic_algorithms(True)
+                try:
+                    row.turn()
+                finally:
+                    torch.use_deterministic_algorithms(False)
+
+            turns = Turns({"free": row.turn, "deterministic": turn}, plan)
+            ratio = turns.ratio("deterministic", "free")
+            lines.append({"EPT step": f"{size.about}, batch {batch}", "deterministic / not": ratio})
+            del row
+    return markdown(lines)
+
+
 PARTS: dict[str, Callable[[Plan], list[str]]] = {
     "tests": tests,
     "table": table,
@@ -341,6 +364,7 @@ PARTS: dict[str, Callable[[Plan], list[str]]] = {
     "launches": launches,
     "memory": memory,
     "loop": loop,
+    "deterministic": deterministic,
     "compiled": compiled,
     "graphs": graphs,
 }
