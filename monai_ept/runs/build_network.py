@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -109,22 +108,20 @@ def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any)
     Raises:
         DeltaError: when the backbone's weights are not those that the delta was trained on.
     """
-    first, *earlier = generations(settings.get("backbone", EMBEDDED), _weights(settings.get("pretrained", False)))
-    try:
-        return _network_of_delta(path, seed, {**settings, "backbone": first})
-    except DeltaError:
-        for name in earlier:
-            with suppress(DeltaError):
-                return _network_of_delta(path, seed, {**settings, "backbone": name})
-        raise
-
-
-def _network_of_delta(path: str | os.PathLike, seed: int, settings: Mapping[str, Any]) -> TunedViT:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        given = make_backbone(**settings)
-        torch.manual_seed(seed)
-        return TunedViT.from_delta(path, **given)
+    name, pretrained = settings.get("backbone", EMBEDDED), _weights(settings.get("pretrained", False))
+    # A network of volumes does not know its backbone by name; any other finds the generation of its weights by itself.
+    inflated = settings.get("spatial_dims", 2) == 3
+    refused: list[DeltaError] = []
+    for one in generations(name, pretrained) if inflated else (name,):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                given = make_backbone(**{**settings, "backbone": one})
+                torch.manual_seed(seed)
+                return TunedViT.from_delta(path, **given)
+        except DeltaError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def network_of_bare_delta(path: str | os.PathLike, pretrained: Any = None) -> TunedViT:
