@@ -24,7 +24,7 @@ settings.load_profile("anywhere")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What imports and the tests themselves leave behind lives as long as the process: nobody looks for garbage there."""
+    """What imports leave behind lives as long as the process: nobody looks for garbage there."""
     gc.disable()
     try:
         return (yield)

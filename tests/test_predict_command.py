@@ -8,6 +8,7 @@ from pathlib import Path
 from monai_ept.__main__ import main
 from monai_ept.runs import make_network
 from tests.bundle.test_images_to_evaluate import paint
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 from tests.engines.scenes import CLASSES, small_fit
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from monai_ept.__main__ import main
 from monai_ept.runs import FitResult, make_network
 from monai_ept.runs.find_run import finished_run
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 from tests.engines.scenes import CLASSES, small_fit
 
 

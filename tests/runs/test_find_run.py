@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -15,8 +16,8 @@ def test_a_folder_is_one_and_an_id_leads_to_it(tmp_path, monkeypatch):
     assert finished_run(OLD / "fit", tmp_path)[0].folder == OLD / "fit"
     shutil.copytree(OLD / "bundle", tmp_path / "runs" / "ept_derm" / "one")
     run_id = "0123abcd"
-    about = '{"id": "a1", "run_name": "one", "experiment": "e", "tracking_uri": "u", "run_id": "%s"}' % run_id
-    (tmp_path / "runs" / "ept_derm" / "one" / "run.json").write_text(about)
+    about = {"id": "a1", "run_name": "one", "experiment": "e", "tracking_uri": "u", "run_id": run_id}
+    (tmp_path / "runs" / "ept_derm" / "one" / "run.json").write_text(json.dumps(about))
     found, downloaded = finished_run(run_id, tmp_path / "place")
     assert found.folder.resolve() == tmp_path / "runs" / "ept_derm" / "one" and downloaded is None
     assert not (tmp_path / "place").exists()

@@ -10,8 +10,8 @@ from monai_ept.benchmark.report.costs import costs_of
 
 def cell(label, seconds, *, sampling="0", backbone="small", trained=10, memory=100.0):
     return {
-        **{"id": f"{label}-{sampling}-{backbone}", "label": label, "backbone": backbone, "source": "derm", "shots": "5"},
-        **{"sampling": sampling, "seed": "0", "train_seconds": seconds, "test_seconds": seconds / 10},
+        **{"id": f"{label}-{sampling}-{backbone}", "label": label, "backbone": backbone, "source": "derm"},
+        **{"shots": "5", "sampling": sampling, "seed": "0", "train_seconds": seconds, "test_seconds": seconds / 10},
         **{"trained": trained, "head": 7, "peak_memory_mb": memory},
     }
 

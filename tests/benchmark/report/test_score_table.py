@@ -26,7 +26,7 @@ def test_methods_by_columns_with_what_was_told_apart(tmp_path):
     assert rows["full"].startswith("**.622") and rows["full"].endswith("▲") and rows["bias"].startswith(".420 ±")
     assert "▲" not in rows["bias"] + rows["linear"]
     (full,) = full_tables(table, "embedded")
-    cells = {label: one for label, one in full.rows}
+    cells = dict(full.rows)
     assert full.marked == [table.labels.index("linear")] and full.groups == [("synthetic_derm", 1)]
     assert (cells["full"].text, cells["full"].kind, cells["full"].bold) == (".622", "ahead", True)
     assert cells["full"].below[0].startswith("+.202") and cells["full"].below[1].startswith("p ")
