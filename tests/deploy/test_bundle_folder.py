@@ -162,24 +162,6 @@ def test_a_folder_that_is_there_stays(shipped, training):
     assert (shipped.folder / "models" / "model.ts").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--formats", "onnx"], "a bundle of MONAI runs model.ts or model.pt2"),
-        (["--formats", "tensorrt"], "formats 'tensorrt' is not known: there is 'ts'"),
-        (["--version", "one"], "version must be three numbers"),
-        (["--check", "some"], "--check must be a whole number"),
-        (["--push", "owner/name"], "--push takes hf:owner/name"),
-        (["--data-license", "nowhere.txt"], "--data-license nowhere.txt cannot be read"),
-    ],
-)
-def test_wrong_arguments_are_one_line_and_nothing_is_made(arguments, says, training, tmp_path, capsys):
-    assert main(["ship", str(training.folder), "--to", str(tmp_path / "out"), *arguments]) == 2
-    error = capsys.readouterr().err
-    assert says in error and error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 def test_what_differs_from_the_evaluation_is_not_shipped(training, tmp_path):
     path = training.folder / "evaluation" / "predictions.csv"
