@@ -71,10 +71,12 @@ def without_mlflow(tmp_path_factory):
         [getattr(monai_ept, name) for name in monai_ept.__all__]
         print(*{{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names))
 
+        from tests.drawing import no_pictures
         from tests.engines.scenes import small_fit
         from pathlib import Path
 
-        result = small_fit(Path({str(tmp_path_factory.mktemp("run"))!r}), epochs=1)
+        with no_pictures():
+            result = small_fit(Path({str(tmp_path_factory.mktemp("run"))!r}), epochs=1)
         import monai_ept.analysis, monai_ept.benchmark.run.run_sweep, monai_ept.bundle, monai_ept.tracking
         print("mlflow" in sys.modules, result.metrics["num_images"])
     """).splitlines()

@@ -44,7 +44,7 @@ def installed(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
     scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    run(*pip, "--python", scripts / "python", "install", *offline, wheel)
+    run(*pip, "--python", scripts / "python", "install", "--no-compile", *offline, wheel)
     where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     libraries = Path(run(scripts / "python", "-c", where).strip())
     (libraries / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
@@ -69,11 +69,20 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
 def test_the_wheel_is_a_front_door(installed, tmp_path):
     find = "import importlib.util; print(importlib.util.find_spec('monai_ept').origin)"
-    place = run(installed / "python", "-c", find, cwd=tmp_path)
-    assert Path(place.strip()).is_relative_to(installed.parent)
+    place = Path(run(installed / "python", "-c", find, cwd=tmp_path).strip()).parent
+    assert place.is_relative_to(installed.parent)
     ept = installed / "monai-ept"
     assert "ept_derm" in run(ept, "bundle", "list", cwd=tmp_path)
     assert "quick" in run(ept, "sweep", "list", cwd=tmp_path)
+    # What is no module is in it too.
+    for path in (ROOT / "monai_ept").rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".py"):
+            assert (place / path.relative_to(ROOT / "monai_ept")).is_file(), path
+
+
+@pytest.mark.slow
+def test_bundles_and_sweeps_of_the_wheel_run(installed, tmp_path):
+    ept = installed / "monai-ept"
     run(ept, "sweep", "copy", "quick", cwd=tmp_path)
     run(ept, "bundle", "copy", "ept_derm", cwd=tmp_path)
     training = command("ept_derm/configs/train.yaml", **SMALL["ept_derm"], epochs=1, shots=1)

@@ -18,7 +18,7 @@ from monai_ept import FitResult
 from monai_ept.__main__ import main
 from monai_ept.runs.result_kinds import what_is_in
 from tests.bundles.cases import CHEST
-from tests.deploy.test_application import WITHOUT_US, said_in
+from tests.deploy.reports import WITHOUT_US, said_in
 from tests.dicom_files import write_dicom
 from tests.noise_files import noise_files
 

@@ -91,7 +91,7 @@ def check_confusion_against_sklearn(values, decisions, onehot, names):
                 close(values["specificity"][name], skm.recall_score(truth, guess, pos_label=0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(multiclass_case())
 def test_multiclass_equals_sklearn(case):
     logits, labels = case
@@ -123,7 +123,7 @@ def test_multiclass_equals_sklearn(case):
     check_absent_and_means(result, onehot)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(multilabel_case(), st.sampled_from([0.3, 0.5, 0.7]))
 def test_multilabel_equals_sklearn(case, threshold):
     logits, labels = case
