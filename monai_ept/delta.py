@@ -204,6 +204,8 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     PredictionSets.from_record(metadata.get("prediction_sets"), metadata.get("num_classes", 0))
     check_readout_setting(metadata.get("readout"))
     check_choice("views", metadata.get("views", "one"), VIEW_SETS)
+    if not isinstance(metadata.get("keep_solved", False), bool):
+        raise ValueError(f"keep_solved must be true or false, got {shown(metadata['keep_solved'])}.")
     for key in ("extra", "start"):
         if metadata.get(key) is not None:
             check_mapping(key, metadata[key], "those of save_delta")

@@ -20,7 +20,10 @@ from monai_ept.networks.embedded_prompt import resize_tokens
 from monai_ept.networks.readout import POOLED
 from monai_ept.networks.tuner import own_name
 
-__all__ = ["build_for", "check_claims", "describe", "described_settings", "take_over"]
+__all__ = ["OF_HEADS", "build_for", "check_claims", "describe", "described_settings", "take_over"]
+
+OF_HEADS = ("head.", "solved.")
+"""How the names of tensors begin that belong to no start of a training."""
 
 _Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
@@ -54,6 +57,7 @@ def describe(net: _Net) -> dict[str, Any]:
         **({} if net.prediction_sets is None else {"prediction_sets": net.prediction_sets.record}),
         **({} if net.readout == POOLED else {"readout": net.readout}),
         **({} if net.views == "one" else {"views": net.views}),
+        **({} if net.solved is None else {"keep_solved": True}),
         **({} if net.start is None else {"start": dict(net.start.about)}),
         "packages": {
             "monai_ept": __version__,
@@ -75,6 +79,7 @@ def described_settings(about: Mapping[str, Any]) -> dict[str, Any]:
         "class_names": about.get("class_names"),
         "readout": about.get("readout", POOLED),
         "views": about.get("views", "one"),
+        "keep_solved": about.get("keep_solved", False),
     }
 
 
@@ -87,20 +92,24 @@ def _how_it_is_built(net: _Net) -> dict[str, Any]:
     }
 
 
-def build_for(path: str | os.PathLike, delta: Delta, build: Callable[[], _Net]) -> _Net:
+def build_for(path: str | os.PathLike, delta: Delta, *builds: Callable[[], _Net]) -> _Net:
     """
     A new network that has taken over a delta.
 
     Args:
         path: of the delta, for errors.
         delta: what the file holds.
-        build: makes the network that its metadata describe.
+        builds: each makes a network that its metadata describe; of several, the one with the delta's weights is taken.
 
     Raises:
         DeltaError: when there is no such network, or the delta belongs to another.
     """
+    wanted = delta.metadata["backbone"]["fingerprint"]
     try:
-        net = build()
+        net = builds[0]()
+        for build in builds[1:]:
+            if net.fingerprint() != wanted and (other := build()).fingerprint() == wanted:
+                net = other
     except ValueError as error:
         raise DeltaError(f"the network of delta {path} cannot be built: {error}") from error
     take_over(net, path, delta)
@@ -125,7 +134,7 @@ def take_over(net: _Net, path: str | os.PathLike, delta: Delta) -> None:
     targets = net.delta_tensors()
     head = about.get("head", True)
     if not head:
-        targets = {name: target for name, target in targets.items() if not name.startswith("head.")}
+        targets = {name: target for name, target in targets.items() if not name.startswith(OF_HEADS)}
     if targets.keys() != delta.tensors.keys():
         odd = sorted(targets.keys() ^ delta.tensors.keys())
         raise DeltaError(f"delta {path} does not hold what this network trains: {odd[0]!r} is on one side only.")
@@ -207,6 +216,12 @@ def _check(net: _Net, path: str | os.PathLike, about: Mapping[str, Any]) -> None
         raise DeltaError(
             f"delta {path} has a head with readout {about.get('readout', POOLED)!r}, this network has "
             f"{net.readout!r}: build the network with that readout, or with TunedViT.from_delta."
+        )
+    if head and about.get("keep_solved", False) != (net.solved is not None):
+        one, other = ("a", "none") if net.solved is None else ("no", "one")
+        raise DeltaError(
+            f"delta {path} has {one} solved head beside the tuned network, this network has {other}: build the network "
+            f"with keep_solved={net.solved is None}, or with TunedViT.from_delta."
         )
     theirs, mine = about["backbone"], net.fingerprint()
     if theirs["fingerprint"] != mine:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from monai_ept.checks import check_choice, check_number, check_whole
+from monai_ept.checks import check_choice, check_number, check_whole, flag
 from monai_ept.data.meta_data import plain_image
 from monai_ept.data.views import VIEW_SETS, test_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
@@ -25,8 +25,10 @@ from monai_ept.delta_contents import build_for, check_claims, describe, describe
 from monai_ept.methods import Method, build_methods
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
+from monai_ept.networks.embedded_weights import EMBEDDED_V1, generations
+from monai_ept.networks.plain_answer import PlainAnswer
 from monai_ept.networks.readout import check_readout, read_out, readout_width
-from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters
+from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters, without_tuners
 from monai_ept.start import Start, start_in, start_network
 
 __all__ = ["EPTWrapper", "ParameterCount", "TunedViT"]
@@ -51,7 +53,7 @@ class ParameterCount(NamedTuple):
 
     @property
     def trained(self) -> int:
-        """All that training changes, which is all that a delta file holds."""
+        """All that training changes, which is what a delta file holds, beside a solved head that is kept."""
         return self.delta + self.head
 
 
@@ -121,6 +123,7 @@ class TunedViT(nn.Module):
         backbone_name: str | None = None,
         readout: str | int | None = None,
         views: str | None = None,
+        keep_solved: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -147,6 +150,7 @@ class TunedViT(nn.Module):
         self.head = self._new_head()
         # A buffer, so that exported and saved networks have it too.
         self.register_buffer("_temperature", torch.ones(()))
+        self.keep_solved(flag(keep_solved, "keep_solved"))
         self.register_load_state_dict_pre_hook(_with_temperature)
         self.train()  # as modules start, whatever mode the backbone came in
 
@@ -168,10 +172,38 @@ class TunedViT(nn.Module):
             most = readout if isinstance(readout, str) else min(readout, len(self.vit.blocks))
             self.readout = check_readout(self.vit, most)
             self.head = self._new_head().to(self._temperature.device)
+            self.keep_solved(self.solved is not None)
             self._unchosen.discard("readout")
         if views is not None and "views" in self._unchosen:
             self.views = check_choice("views", views, VIEW_SETS)
             self._unchosen.discard("views")
+
+    def keep_solved(self, wanted: bool = True) -> None:
+        """
+        Answer, in evaluation mode, with the mean of the network's own logits and those of a solved head.
+
+        That head reads what the network's own reads, of the backbone as it came, so that an answer takes two passes.
+        Tuning on a few images can do harm; the mean of both keeps what it gains and does none that was found, see the
+        page of results. The second backbone takes no memory of its own, but for weights that a method has thawed.
+
+        A training whose recipe wants it finds the head, see ``Recipe``; until then it is as it was drawn.
+
+        Args:
+            wanted: False lets the network answer alone.
+        """
+        self.solved = self.plain_answer(self.readout, self.views) if wanted else None
+
+    def plain_answer(self, readout: str | int, views: str) -> PlainAnswer:
+        """
+        The backbone as it came, in the same memory, with a head of its own that is to be found yet.
+
+        Args:
+            readout: what that head reads.
+            views: over which views of an image its answer is the mean.
+        """
+        self._check_not_merged("plain_answer")
+        vit = vit_face(without_tuners(self.backbone, self._originals), self.vit.img_size)
+        return PlainAnswer(vit, self.num_classes, readout, views).to(self._temperature.device)
 
     def _adapt(self) -> None:
         """Freeze the backbone, apply the methods, and remember what they thawed as it was."""
@@ -259,10 +291,16 @@ class TunedViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``, the mean over ``views``."""
         if self.training or self.views == "one":
-            return self.head(self.features(x)) / self._temperature
+            return self._answer(x) / self._temperature
         x = plain_image(x)  # before the views, which are several operations each
-        logits = [self.head(self.features(view(x, self.vit.img_size))) for view in test_views(self.views)]
+        logits = [self._answer(view(x, self.vit.img_size)) for view in test_views(self.views)]
         return torch.stack(logits).mean(dim=0) / self._temperature
+
+    def _answer(self, x: Tensor) -> Tensor:
+        own = self.head(self.features(x))
+        if self.training or self.solved is None:
+            return own
+        return (own + self.solved.head(self.solved.features(plain_image(x)))) / 2
 
     @property
     def temperature(self) -> float:
@@ -315,10 +353,7 @@ class TunedViT(nn.Module):
             >>> with net.disabled():
             ...     plain = net.features(images)
         """
-        if self._merged:
-            raise ValueError(
-                "a merged network has no plain backbone left inside: call disabled() on the network before fold()."
-            )
+        self._check_not_merged("disabled")
         params = dict(self.backbone.named_parameters())
         tuned = {name: params[name].data for name in self._originals}
         try:
@@ -329,6 +364,12 @@ class TunedViT(nn.Module):
         finally:
             for name, data in tuned.items():
                 params[name].data = data
+
+    def _check_not_merged(self, call: str) -> None:
+        if self._merged:
+            raise ValueError(
+                f"a merged network has no plain backbone left inside: call {call}() on the network before fold()."
+            )
 
     @property
     def method_name(self) -> str:
@@ -413,16 +454,21 @@ class TunedViT(nn.Module):
 
     def fingerprint(self) -> str:
         """A short name of the frozen weights; position embeddings, which depend on the image size, do not count."""
-        trained = {own_name(name) for name in self._lr_scales}
+        left_out = {own_name(name) for name in self._lr_scales}
         frozen = {own_name(name): tensor for name, tensor in self.backbone.state_dict().items()}
-        left_out = trained.union(self.vit.position_names)
+        if self.solved is not None:  # which needs what has changed as it was
+            left_out = set()
+            frozen.update({own_name(name): original for name, original in self._originals.items()})
+        left_out = left_out.union(self.vit.position_names)
         return fingerprint({name: frozen[name] for name in self._own_names - left_out if name in frozen})
 
     def delta_tensors(self) -> dict[str, Tensor]:
         """What was trained, and what methods drew at random beside it, by name: the tensors of the delta file."""
         trained = {f"backbone.{name}": param for name, param in self.backbone.named_parameters() if param.requires_grad}
         kept = {f"backbone.{name}": tensor for method in self.methods for name, tensor in method.kept(self.vit).items()}
-        return {**trained, **kept, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+        heads = {"head": self.head} if self.solved is None else {"head": self.head, "solved": self.solved.head}
+        of_heads = {f"{which}.{name}": one for which, head in heads.items() for name, one in head.state_dict().items()}
+        return {**trained, **kept, **of_heads}
 
     def rebuilt_fingerprint(self) -> str:
         """A short name of the frozen tensors that the methods rebuild by themselves; empty where there are none."""
@@ -499,18 +545,15 @@ class TunedViT(nn.Module):
             # The weights alone may be on another machine than the repository that they came from.
             plain = about["backbone"].get("architecture", name)
             check_claims(path, delta, lambda: described(plain, img_size=size, backbone_settings=settings))
-            build = partial(
-                described,
-                name if pretrained is True else plain,
-                pretrained=pretrained,
-                img_size=img_size or size,
-                backbone_settings=settings,
-            )
+            builds = [
+                partial(described, one, pretrained=pretrained, img_size=img_size or size, backbone_settings=settings)
+                for one in generations(name if pretrained is True else plain, pretrained)
+            ]
         else:
-            build = partial(described, backbone, pretrained=pretrained, img_size=img_size)
-        net = build_for(path, delta, build)
+            builds = [partial(described, backbone, pretrained=pretrained, img_size=img_size)]
+        net = build_for(path, delta, *builds)
         net.start = start_in(delta)
-        if backbone is None or not about["backbone"]["by_name"]:
+        if not about["backbone"]["by_name"] or (backbone is None and net.backbone_name != EMBEDDED_V1):
             net.backbone_name = about["backbone"]["name"]
         return net
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from monai_ept.checks import check_choice, check_text, flag
 from monai_ept.delta import Delta, DeltaError, read_delta, write_delta
-from monai_ept.delta_contents import describe, take_over
+from monai_ept.delta_contents import OF_HEADS, describe, take_over
 from monai_ept.files import plain_json
 from monai_ept.methods import Method
 
@@ -36,7 +36,10 @@ __all__ = [
 
 _Net = Any  # a ``TunedViT``, which stands above this module and uses it
 
-_OF_HEAD = ("num_classes", "class_names", "dropout", "temperature", "prediction_sets", "readout", "views", "start")
+_OF_HEAD = (
+    *("num_classes", "class_names", "dropout", "temperature", "prediction_sets"),
+    *("readout", "views", "keep_solved", "start"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Start:
 
 
 def headless(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a delta without those of the head."""
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    """The tensors of a delta without those of its heads."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(OF_HEADS)}
 
 
 def state_of(net: _Net) -> State:

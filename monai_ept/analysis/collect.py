@@ -68,7 +68,7 @@ def collect_features(
             with KeptAttention(net) as kept:
                 tuned = net.features(images)
             rows["tuned"].append(_array(tuned))
-            rows["logits"].append(_array(net.head(tuned)))
+            rows["logits"].append(_answers(net, images))
             if kept.layers:
                 taken.append(kept.take().cpu())
             seen += batch["id"]
@@ -89,7 +89,12 @@ def collect_logits(
     """Logits ``(images, classes)`` before any temperature."""
     with eval_mode(net), torch.inference_mode():
         batches = _batches(records, transform, batch_size, num_workers, False)
-        return np.concatenate([_array(net.head(net.features(batch["image"].to(device)))) for batch in batches])
+        return np.concatenate([_answers(net, batch["image"].to(device)) for batch in batches])
+
+
+def _answers(net: TunedViT, images: torch.Tensor) -> np.ndarray:
+    """What the network answers, over all its views, before any temperature."""
+    return _array(net(images) * net.temperature)
 
 
 def _batches(records: Sequence[Record], transform: Any, batch_size: int, num_workers: int, progress: bool) -> Any:

@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from monai_ept.data.views import test_views
-from monai_ept.engines.solve import linear_head, view_features
+from monai_ept.engines.solve import solve_plain
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.model import TunedViT
-from monai_ept.networks.readout import POOLED, read_out
+from monai_ept.networks.readout import POOLED
 
 __all__ = ["linear_baseline"]
 
@@ -48,34 +45,11 @@ def linear_baseline(
     Returns:
         what it is called, and its predictions.
     """
-    frozen = _Frozen(net, net.readout, net.views) if solved else _Frozen(net, POOLED, "one")
-    was = net.training
-    net.eval()
-    try:
-        with net.disabled():
-            features, labels = view_features(frozen, train, device=device, amp=amp)
-            frozen.solve(*linear_head(features, labels, groups, task, net))
-            table = predict(frozen.to(device), test, task=task, device=device, amp=amp)
-    finally:
-        net.train(was)
+    if solved and net.solved is not None:
+        plain = net.solved
+    else:
+        plain = net.plain_answer(net.readout, net.views) if solved else net.plain_answer(POOLED, "one")
+        solve_plain(plain, net, train, groups, task=task, device=device, amp=amp)
+    table = predict(plain, test, task=task, device=device, amp=amp)
     name = "the solved head without tuning" if solved else "a linear head on the frozen backbone"
     return name, table
-
-
-class _Frozen(nn.Module):
-    """The backbone with a head of its own: what a ``TunedViT`` would be without its method."""
-
-    def __init__(self, net: TunedViT, readout: str | int, views: str) -> None:
-        super().__init__()
-        self.net, self.readout, self.views = net, readout, views
-        self.head: Any = None
-
-    def solve(self, weight: Tensor, bias: Tensor) -> None:
-        self.head = nn.Linear(weight.shape[1], weight.shape[0])
-        self.head.load_state_dict({"weight": weight.float(), "bias": bias.float()})
-
-    def features(self, x: Tensor) -> Tensor:
-        return read_out(self.net.vit, x, self.readout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.head(self.features(view(x))) for view in test_views(self.views)]).mean(dim=0)

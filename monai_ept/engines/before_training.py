@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from typing import Any
 
 from monai_ept.engines.adaptation import adapt_before
-from monai_ept.engines.solve import Solution, solve_head
+from monai_ept.engines.solve import Solution, solve_head, solve_plain
 from monai_ept.runs.choice_record import read_choice, write_choice
 
 __all__ = ["adapt_and_solve"]
@@ -43,11 +44,17 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     if going_on and read_choice(work).get("adapted") is False:
         net.start = None
     if going_on or not training.recipe.solve:
+        _keep_solved(training)
         return None
     groups = [str(record["group"]) for record in training.split.train]
     _say(training, f"solving the head on {len(groups)} images")
     how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
     solution = solve_head(net, training.solving_loader, groups, **how)
+    _keep_solved(training)
+    if net.solved is not None:
+        plain = solve_plain(net.solved, net, training.solving_loader, groups, **how)
+        if solution.left_out is not None and plain.left_out is not None:  # of images left out, too, the mean answers
+            solution = replace(solution, left_out=(solution.left_out + plain.left_out) / 2)
     logger.info(f"solved: penalty {solution.strength:g}, of {solution.folds} folds.")
     methods = [method.settings() for method in solution.methods]  # with the start that was chosen
     choice = {
@@ -62,6 +69,14 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
         choice.update(adapted=solution.adapted, because=about)
     write_choice(work, choice)
     return solution
+
+
+def _keep_solved(training: _Training) -> None:
+    """Now that it is known whether the network starts from an adaptation."""
+    net = training.net
+    wanted = training.recipe.keeps_solved(adapted=net.start is not None)
+    if wanted != (net.solved is not None):
+        net.keep_solved(wanted)
 
 
 def _say(training: _Training, text: str) -> None:

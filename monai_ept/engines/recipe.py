@@ -57,6 +57,9 @@ class Recipe:
             unless the network was built with a wish of its own, see ``TunedViT.prefer``.
         views: "one", "upright" or "turned", the views that it is solved on and that answers are averaged over,
             likewise.
+        keep_solved: answer with the mean of the network and of a head that is solved on the backbone as it came, see
+            ``TunedViT.keep_solved``: True does so where steps follow a solved head, None where the network starts from
+            an adaptation, and False never.
         tuned_start: let methods begin where training moves them, unless their own settings say where: the prompts of
             EPT then start next to nothing and learn thirty times as fast as the head, see ``Ept.begin``.
         select: "last" takes the last epoch; "val" the best epoch on the split's validation images, which costs labels
@@ -91,6 +94,7 @@ class Recipe:
     solve: bool | None = None
     readout: int | str | None = 4
     views: str | None = "upright"
+    keep_solved: bool | None = None
     tuned_start: bool = True
     select: str = "last"
     val_interval: int | None = None
@@ -123,8 +127,9 @@ class Recipe:
         for name in ("class_weighting", "augment", "random_views", "tuned_start", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
-        if self.solve is not None and not isinstance(self.solve, bool):
-            raise ValueError(f"solve must be true, false or null, got {self.solve!r}.")
+        for name in ("solve", "keep_solved"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true, false or null, got {getattr(self, name)!r}.")
         check_choice("amp", self.amp, PRECISIONS)
         check_choice("select", self.select, ("last", "val"))
         if self.select == "val" and self.epochs == 0:
@@ -152,7 +157,8 @@ class Recipe:
         """The recipe with its ``solve`` and ``epochs`` said, and without what decides nothing then."""
         solve = all(method.linear_head for method in methods) if self.solve is None else self.solve
         epochs = (0 if solve else 20) if self.epochs is None else self.epochs
-        return self.changed(solve=solve, epochs=epochs, **({} if solve else {"readout": None, "views": None}))
+        unsolved = {} if solve else {"readout": None, "views": None, "keep_solved": None}
+        return self.changed(solve=solve, epochs=epochs, **unsolved)
 
     def prepare(self, network: nn.Module) -> Recipe:
         """
@@ -170,6 +176,20 @@ class Recipe:
             net.prefer(readout=recipe.readout, views=recipe.views)
         if recipe.tuned_start:
             net.begin()
+        keep = recipe.keeps_solved(adapted=net.start is not None)
+        if keep != (net.solved is not None):
+            net.keep_solved(keep)
+        return recipe.filled(network)
+
+    def keeps_solved(self, *, adapted: bool) -> bool:
+        """Whether the network answers with the mean of both, if it starts from an adaptation, or if it does not."""
+        if not self.solve or self.keep_solved is False:
+            return False
+        return adapted or bool(self.keep_solved and self.epochs)
+
+    def filled(self, network: nn.Module) -> Recipe:
+        """The recipe with learning rate and weight decay as numbers, for this network as it is."""
+        recipe = self.for_methods(unwrap(network).methods)
         refined = bool(recipe.solve and recipe.epochs)
         return recipe.changed(
             lr=default_lr(network, recipe.optimizer, solved=refined) if recipe.lr is None else recipe.lr,
@@ -210,7 +230,7 @@ class Recipe:
 SETTINGS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "name")
 """What a recipe can say."""
 
-_LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_lr", "compile")
+_LATER = ("solve", "random_views", "label_smoothing", "steps_per_epoch", "head_lr", "compile", "keep_solved")
 
 RECIPES = {
     "default": Recipe(),
@@ -228,6 +248,7 @@ RECIPES = {
         random_views=True,
         label_smoothing=0.05,
         solve=True,
+        keep_solved=True,
     ),
     "paper": Recipe(
         name="paper", epochs=20, solve=False, readout=None, views=None, optimizer="sgd", amp="off", tuned_start=False
@@ -236,8 +257,8 @@ RECIPES = {
 """
 Recipes by name. "default" solves the head in closed form, on more features and views, and trains nothing unless
 ``epochs`` say so; a head of several layers, which no closed form finds, it trains. "solve" solves, or refuses. "train"
-trains with AdamW, and prompts that move; "tune" trains from the solved head, on random views; "paper" trains with the
-paper's SGD in full precision, from the paper's start.
+trains with AdamW, and prompts that move; "tune" trains from the solved head, on random views, and keeps that head
+beside what comes of it; "paper" trains with the paper's SGD in full precision, from the paper's start.
 """
 
 

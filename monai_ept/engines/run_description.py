@@ -88,7 +88,8 @@ def result_hash(record: Mapping[str, Any]) -> str:
     elsewhere = ("device", "git_commit", "version.")
     decides: dict[str, Any] = {key: record.get(key) for key in ("recipe", "seed", "class_names", "task", "data")}
     # A setting that is younger than folders with such names decides nothing as long as nobody sets it.
-    decides["recipe"] = {key: value for key, value in record["recipe"].items() if (key, value) != ("compile", False)}
+    younger = (("compile", False), ("keep_solved", None))
+    decides["recipe"] = {key: value for key, value in record["recipe"].items() if (key, value) not in younger}
     decides["transforms"] = record.get("transforms") or {}
     decides["params"] = {key: value for key, value in record["params"].items() if not key.startswith(elsewhere)}
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:6]

@@ -18,10 +18,20 @@ from monai_ept.engines.loss import image_weights
 from monai_ept.engines.ridge import Ridge, folds, negative_log_likelihood, offset, sharpness, usual_sharpness
 from monai_ept.methods import Method
 from monai_ept.model import TunedViT
+from monai_ept.networks.plain_answer import PlainAnswer
 from monai_ept.networks.precision import autocast
 from monai_ept.start import put_state, state_of
 
-__all__ = ["Solution", "image_features", "linear_head", "solvable_layer", "solve_head", "starts_of", "view_features"]
+__all__ = [
+    "Solution",
+    "image_features",
+    "linear_head",
+    "solvable_layer",
+    "solve_head",
+    "solve_plain",
+    "starts_of",
+    "view_features",
+]
 
 STRENGTHS = (1.0, 0.3, 3.0)
 """Of the penalty, the usual one first: the others must be better by more than chance."""
@@ -196,6 +206,31 @@ def linear_head(
     """
     found = _try(features.double(), labels, list(groups), task, net)
     return found.ridge.head(found.solution.sharpness, task)
+
+
+def solve_plain(
+    plain: PlainAnswer,
+    net: TunedViT,
+    loader: Iterable,
+    groups: Sequence[str],
+    *,
+    task: str,
+    device: torch.device,
+    amp: str = "off",
+    look: Callable[..., tuple[Tensor, Tensor]] = view_features,
+) -> Solution:
+    """
+    Give the backbone as it came the head that solving finds for it.
+
+    Args:
+        plain: of the network; its head changes.
+        net: the network.
+        loader, groups, task, device, amp and look: as in ``solve_head``.
+    """
+    features, labels = look(plain, loader, device=device, amp=amp)
+    found = _try(features.double(), labels, list(groups), task, net)
+    plain.solve(*found.ridge.head(found.solution.sharpness, task))
+    return found.solution
 
 
 def starts_of(net: TunedViT) -> list[tuple[Method, ...]]:

@@ -180,7 +180,7 @@ class TrainingParts:
 
     def record_at(self, epochs: int) -> dict[str, Any]:
         """What the record of this training would say, had it another number of epochs."""
-        recipe = self._wanted.changed(epochs=epochs).prepare(self.net)
+        recipe = self._wanted.changed(epochs=epochs).filled(self.net)
         return {**self.record, "recipe": recipe.to_dict(), "params": {**self.params, **recipe.described(self.seed)}}
 
     @property

@@ -21,6 +21,7 @@ __all__ = ["DeltaAlgo"]
 
 _HERE = {
     "recipe": "tune",
+    "keep_solved": False,  # a head of its own that no round changes would have to be found from sums as well
     "training#folder": None,
     "data": "$ept.with_classes(ept.load_data(**@data_settings), @class_names)",
 }

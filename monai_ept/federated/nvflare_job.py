@@ -176,7 +176,7 @@ def _network_of(bundle_root: str, settings: Mapping[str, Any]) -> TunedViT:
     """The network of a bundle as the recipe has it begin, without any image."""
     parser = ConfigParser()
     parser.read_config(str(Path(bundle_root) / "configs" / "train.yaml"))
-    parser.update({"recipe": "tune", **settings})
+    parser.update({"recipe": "tune", "keep_solved": False, **settings})
     names, network, recipe = map(parser.get_parsed_content, ("class_names", "network_settings", "recipe_settings"))
     net = make_network(names, **network)
     recipe_of(recipe).prepare(net)

@@ -3,7 +3,8 @@
 The embedded backbone: a small vision transformer that comes with the package and needs no download.
 
 Its weights were learnt from pictures that are made by formulas (``tools.pretrain``); the model card lies beside
-them. ``embedded_random`` is the same network with random weights, to compare with.
+them. ``embedded_v1`` has those of the first generation, which older deltas were trained on, and ``embedded_random`` is
+the same network with random weights, to compare with.
 """
 
 from __future__ import annotations
@@ -16,16 +17,42 @@ import numpy as np
 import timm
 import torch
 
-__all__ = ["ARCHITECTURE", "EMBEDDED", "EMBEDDED_RANDOM", "SHAPE", "WEIGHTS", "empty_embedded", "random_embedded"]
+__all__ = [
+    "ARCHITECTURE",
+    "EMBEDDED",
+    "EMBEDDED_NAMES",
+    "EMBEDDED_RANDOM",
+    "EMBEDDED_V1",
+    "SHAPE",
+    "WEIGHTS",
+    "empty_embedded",
+    "generations",
+    "random_embedded",
+]
 
 EMBEDDED = "embedded"
+EMBEDDED_V1 = "embedded_v1"
 EMBEDDED_RANDOM = "embedded_random"
+EMBEDDED_NAMES = (EMBEDDED, EMBEDDED_V1, EMBEDDED_RANDOM)
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 SHAPE = {"embed_dim": 256, "depth": 4, "num_heads": 4}
 """What differs from timm's network of that name: fewer layers, and wider ones."""
 
-WEIGHTS = Path(__file__).parent / "weights" / "embedded.safetensors"
+WEIGHTS = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in (EMBEDDED, EMBEDDED_V1)}
+
+
+def generations(name: str, pretrained: Any = False) -> tuple[str, ...]:
+    """
+    Names of the backbones that a delta may have been trained on, the likeliest first.
+
+    "embedded" has had other weights before; which of them, the delta's fingerprint says.
+
+    Args:
+        name: of the backbone in the delta.
+        pretrained: as ``create_backbone`` takes it; a path has one generation.
+    """
+    return (EMBEDDED, EMBEDDED_V1) if name == EMBEDDED and isinstance(pretrained, bool) else (name,)
 
 
 def empty_embedded(**settings: Any) -> Any:

@@ -30,7 +30,14 @@ from monai_ept.networks.backbone_settings import (
     timm_arguments,
 )
 from monai_ept.networks.checkpoint_file import check_fit, check_parts, read_weights, what_it_is
-from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, WEIGHTS, empty_embedded, random_embedded
+from monai_ept.networks.embedded_weights import (
+    EMBEDDED,
+    EMBEDDED_NAMES,
+    EMBEDDED_RANDOM,
+    WEIGHTS,
+    empty_embedded,
+    random_embedded,
+)
 from monai_ept.networks.foreign_configs import Described, describe_model
 from monai_ept.networks.foreign_names import in_timm_names
 from monai_ept.networks.model_repository import FOLDER, HUB, ModelRepository, repository_of
@@ -59,8 +66,8 @@ def create_backbone(
     Args:
         name: timm model name, with or without a tag of pretrained weights; ``hf-hub:owner/name`` or
             ``local-dir:FOLDER`` for a model with a configuration of timm, transformers or open_clip; "embedded" for
-            the small one that needs no download (see ``networks.embedded_weights``), or "embedded_random" for the
-            same with random weights.
+            the small one that needs no download (see ``networks.embedded_weights``), "embedded_v1" for the same with
+            the weights of its first generation, or "embedded_random" with random ones.
         pretrained: True takes the weights from the hub or that folder, False starts at random, a path reads a local
             checkpoint (``.safetensors``, or ``.pth`` read with ``weights_only=True``) or a folder with one.
             "embedded" has its own weights whether this is False or True, and takes others from a path.
@@ -77,10 +84,9 @@ def create_backbone(
         ConnectionError: when the weights cannot be fetched.
     """
     check_backbone(name)
-    embedded = name in (EMBEDDED, EMBEDDED_RANDOM)
     check_whole("in_channels", in_channels, most=MOST_CHANNELS)
     given = check_backbone_settings("backbone_settings", backbone_settings)
-    if embedded:
+    if name in EMBEDDED_NAMES:
         if given:
             raise ValueError(f"backbone {name!r} takes no backbone_settings: its weights are of one architecture.")
         return _embedded(name, pretrained, img_size, in_channels)
@@ -137,7 +143,7 @@ def _embedded(name: str, pretrained: Any, img_size: Any, in_channels: int) -> nn
     if pretrained is False and model.cls_token.is_meta:  # only its shapes are asked for
         return model
     with _quiet():
-        _load_checkpoint(model, name, WEIGHTS if isinstance(pretrained, bool) else Path(pretrained), in_channels)
+        _load_checkpoint(model, name, WEIGHTS[name] if isinstance(pretrained, bool) else Path(pretrained), in_channels)
     return model
 
 
@@ -167,7 +173,7 @@ def check_backbone(name: Any) -> None:
     of = repository_of(name)
     if of is not None:
         of.check()
-    if of is not None or name in (EMBEDDED, EMBEDDED_RANDOM):
+    if of is not None or name in EMBEDDED_NAMES:
         return
     if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ValueError(f"backbone {name!r} is not a timm model: write {HUB}{name} if it is one of the hub.")
@@ -198,7 +204,7 @@ def _quiet() -> Iterator[None]:
 def _check_img_size(name: str, arguments: Mapping[str, Any]) -> None:
     """Refuse a size that is not one of whole patches, and whatever else timm cannot build."""
     img_size = arguments.get("img_size")
-    if name in (EMBEDDED, EMBEDDED_RANDOM):
+    if name in EMBEDDED_NAMES:
         with torch.device("meta"):
             model = empty_embedded()
     else:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = [
     "Tuner",
@@ -21,6 +21,7 @@ __all__ = [
     "own_parameters",
     "tuners",
     "tuners_disabled",
+    "without_tuners",
 ]
 
 
@@ -54,16 +55,41 @@ class Tuner(nn.Module):
         return self.tuned(*args, **kwargs) if self.enabled else self.inner(*args, **kwargs)
 
 
-def copied(module: nn.Module) -> nn.Module:
+def copied(module: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
     """
     A deep copy, in half the time.
 
     Each module has a dozen places for hooks. ``copy.deepcopy`` takes most of its time for them, empty as they are, and
     here is told of their copies.
+
+    Args:
+        module: what is copied.
+        shared: tensors in it that the copy has too, and no copies of.
     """
     holders = (value for part in module.modules() for value in vars(part).values())
-    empty = {id(value): type(value)() for value in holders if type(value) in (dict, OrderedDict) and not value}
-    return copy.deepcopy(module, empty)
+    known: dict[int, Any] = {
+        id(value): type(value)() for value in holders if type(value) in (dict, OrderedDict) and not value
+    }
+    return copy.deepcopy(module, {**known, **{id(tensor): tensor for tensor in shared}})
+
+
+def without_tuners(backbone: nn.Module, originals: Mapping[str, Tensor]) -> nn.Module:
+    """
+    A backbone as it came, in the memory of the one that is tuned.
+
+    Args:
+        backbone: with tuners inside.
+        originals: those of its own weights that have changed, by name, as they were.
+    """
+    plain = copied(backbone, [*backbone.parameters(), *backbone.buffers()])
+    for name, original in originals.items():
+        owner, _, key = name.rpartition(".")
+        setattr(plain.get_submodule(owner), key, nn.Parameter(original, requires_grad=False))
+    for part in list(plain.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, Tuner):
+                setattr(part, name, innermost(child))
+    return innermost(plain)
 
 
 def tuners(module: nn.Module) -> Iterator[tuple[str, Tuner]]:

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from monai_ept.checks import flag
+from monai_ept.delta import DeltaError
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
+from monai_ept.networks.embedded_weights import EMBEDDED, generations
 from monai_ept.start import start_as_written
 
 __all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_delta"]
@@ -108,6 +111,17 @@ def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any)
     Raises:
         DeltaError: when the backbone's weights are not those that the delta was trained on.
     """
+    first, *earlier = generations(settings.get("backbone", EMBEDDED), _weights(settings.get("pretrained", False)))
+    try:
+        return _network_of_delta(path, seed, {**settings, "backbone": first})
+    except DeltaError:
+        for name in earlier:
+            with suppress(DeltaError):
+                return _network_of_delta(path, seed, {**settings, "backbone": name})
+        raise
+
+
+def _network_of_delta(path: str | os.PathLike, seed: int, settings: Mapping[str, Any]) -> TunedViT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         given = make_backbone(**settings)

@@ -48,7 +48,8 @@ class SharingViT(TunedViT):
         self.fingerprints = fingerprints
 
     def fingerprint(self) -> str:
-        frozen = frozenset(name for name, param in own_parameters(self.backbone) if not param.requires_grad)
+        of_all = self.solved is not None
+        frozen = frozenset(name for name, param in own_parameters(self.backbone) if of_all or not param.requires_grad)
         if frozen not in self.fingerprints:
             self.fingerprints[frozen] = super().fingerprint()
         return self.fingerprints[frozen]

@@ -104,7 +104,7 @@ def task_of(name: str, net: TunedViT, metadata: Mapping[str, Any]) -> Task:
 
 
 def _mixes(net: TunedViT) -> bool:
-    if any(param.requires_grad for _, param in own_parameters(net.backbone)):
+    if net.solved is not None or any(param.requires_grad for _, param in own_parameters(net.backbone)):
         return False
     for _, tuner in tuners(net.backbone):
         sink = isinstance(tuner, PromptedAttention) and tuner.prompt.is_sink

@@ -19,7 +19,7 @@ from monai_ept.networks import create_backbone
 from monai_ept.networks.embedded_weights import WEIGHTS
 from tests.bad_inputs.case import BadInput, parameters, refuse
 
-EMBEDDED = load_file(WEIGHTS)
+EMBEDDED = load_file(WEIGHTS["embedded"])
 FIT = ["does not fit backbone 'embedded'"]
 
 
@@ -149,7 +149,9 @@ CASES = [
     weights("long-header", "w.safetensors", long_header, ["cannot be read as weights"]),
     weights("wrong-offsets", "w.safetensors", wrong_offsets, ["cannot be read as weights"]),
     torch_file("code", lambda: {"cls_token": Runs()}, ["weights_only=True"]),
-    weights("another-format", "w.pth", lambda path: shutil.copy(WEIGHTS, path), ["cannot be read as weights"]),
+    weights(
+        "another-format", "w.pth", lambda path: shutil.copy(WEIGHTS["embedded"], path), ["cannot be read as weights"]
+    ),
     torch_file("no-tensors", lambda: {}, ["holds no weights", "state_dict"]),
     weights("no-tensors-safetensors", "w.safetensors", lambda path: save_file({}, path), ["holds no weights"]),
     torch_file("numbers-alone", lambda: {"epoch": 3, "loss": 0.5}, ["only 'epoch', 'loss'"]),

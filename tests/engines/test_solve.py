@@ -184,8 +184,35 @@ def test_tuning_begins_at_the_solved_head(data, split, tmp_path):
     for name, weight in head.items():
         torch.testing.assert_close(start[f"head.{name}"], weight)
     moved = net.delta_tensors()
-    assert all(not torch.equal(start[name], moved[name]) for name in start)
+    assert all(torch.equal(start[name], moved[name]) == name.startswith("solved.") for name in start)
     assert [group["initial_lr"] for group in training.optimizer.param_groups] == [1e-3, 1e-4]  # the head comes last
     assert (len(training.train_loader), result.epoch) == (2, 2)
     again = Training(network(data, "lora"), split, recipe, folder=tmp_path / "two", progress=False).run()
     assert result.paths["delta"].read_bytes() == again.paths["delta"].read_bytes()
+
+
+def test_tuning_keeps_the_solved_head_beside_what_comes_of_it(data, split, tmp_path):
+    tune = {"name": "tune", "epochs": 1, "steps_per_epoch": 3, "warmup_steps": 1, "num_resamples": 2}
+    plain = solved(network(data, "linear"), split).net.eval()
+    net = network(data, "full")
+    training = Training(net, split, tune, folder=tmp_path / "kept", progress=False)
+    result = training.run()
+    images = torch.stack([one["image"] for one in training.dataset("test")])
+    net.eval()
+    with torch.no_grad():
+        both = net(images)
+        torch.testing.assert_close(net.solved(images), plain(images), atol=1e-4, rtol=1e-4)
+        net.keep_solved(False)
+        torch.testing.assert_close(both, (net(images) + plain(images)) / 2, atol=1e-4, rtol=1e-4)
+    # That head is what the result is compared with, and its answers are those of the delta.
+    baseline = json.loads(result.paths["metrics"].read_text())["baseline"]
+    assert baseline["name"] == "the solved head without tuning"
+    again = TunedViT.from_delta(result.paths["delta"]).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), both)
+    assert result.record["params"]["keep_solved"] and result.record["recipe"]["keep_solved"]
+    # Whoever does not want it, and whoever trains nothing, has one network.
+    net.keep_solved()
+    for settings in ({**tune, "keep_solved": False}, {**tune, "epochs": 0}, {"name": "train", "epochs": 1}):
+        Training(net, split, settings, progress=False)
+        assert net.solved is None

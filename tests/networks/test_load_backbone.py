@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from monai_ept.networks import create_backbone
-from monai_ept.networks.embedded_weights import SHAPE, WEIGHTS
+from monai_ept.networks.embedded_weights import EMBEDDED, SHAPE, WEIGHTS
 
 NAME = "vit_tiny_patch16_224"
 
@@ -89,7 +89,7 @@ def test_the_embedded_backbone_in_other_sizes_and_channels():
 
 
 def test_the_embedded_backbone_takes_other_weights(tmp_path):
-    other = {name: tensor + 1 for name, tensor in load_file(WEIGHTS).items()}
+    other = {name: tensor + 1 for name, tensor in load_file(WEIGHTS[EMBEDDED]).items()}
     save_file(other, tmp_path / "longer.safetensors")
     model = create_backbone("embedded", pretrained=tmp_path / "longer.safetensors")
     assert torch.equal(model.cls_token.half(), other["cls_token"])

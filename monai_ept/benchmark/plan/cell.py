@@ -36,6 +36,7 @@ USUAL: Mapping[str, Any] = {
     "solve": False,
     "readout": None,
     "views": None,
+    "keep_solved": None,
     "tuned_start": False,
     "select": "last",
     "val_interval": None,
@@ -114,6 +115,8 @@ class Cell:
         content.update({key: value for key, value in extra.items() if value})
         if self.adapted is not None:  # by its content, wherever it lies
             content["adapted"] = {key: self.adapted[key] for key in ("hash", "check")}
+            if self.training_recipe.changed(solve=True).keeps_solved(adapted=True):  # which it once did not
+                content["adapted"]["keep_solved"] = True
         if self.val != "none":
             content["val"] = self.val
         return content

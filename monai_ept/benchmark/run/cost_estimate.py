@@ -189,7 +189,8 @@ class CostModel:
             passes += steps * above
         views = len(test_views(_views(recipe)))
         if not self._ends_frozen(cell):  # views are views of an image, so that no layer is left out below them
-            passes += (val + test) * (above if views == 1 else views)
+            kept = _keeps_solved(cell)  # and is asked, too
+            passes += (val + test) * (above if views == 1 and not kept else views) * (1 + kept)
         for one in self._shared(cell):
             new = self._new(one, cell.sampling)
             passes += one.passes * new
@@ -202,7 +203,7 @@ class CostModel:
     def _ends_frozen(self, cell: Cell) -> bool:
         """Whether the network that is tested has only a head that is the cell's own."""
         frozen = self._frozen(cell)
-        return cell.training_recipe.epochs == 0 or frozen.level > frozen.depth
+        return not _keeps_solved(cell) and (cell.training_recipe.epochs == 0 or frozen.level > frozen.depth)
 
     def _keeps_augmented(self, cell: Cell) -> bool:
         frozen, recipe = self._frozen(cell), cell.training_recipe
@@ -241,6 +242,10 @@ class CostModel:
         before, part = drawn.get(sampling, 0.0), min(1.0, one.images / max(one.among, 1))
         drawn[sampling] = max(before, part)
         return others * (drawn[sampling] - before) * one.among
+
+
+def _keeps_solved(cell: Cell) -> bool:
+    return cell.training_recipe.keeps_solved(adapted=cell.adapted is not None)
 
 
 def _views(recipe: Recipe) -> str:

@@ -214,7 +214,7 @@ def _shortened(
             return net, images
         return UpperPart(net, pooled), bench.augmented(cell, net, images)
     several = net.views != "one" and level <= len(net.vit.blocks)  # views are views of an image, and not of tokens
-    if level < 1 or several:
+    if level < 1 or several or net.solved is not None:
         return net, images
     tokens = bench.lower(cell, net, level, images)
     return UpperPart(net, level), Dataset(tokens_dataset(images, tokens))
