@@ -16,7 +16,7 @@ from tests.benchmark.run.scenes import cells, count_passes
 @pytest.mark.parametrize(
     ("augment", "methods"),
     [
-        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": [1.0, 4.6]}]),
+        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": 4.6}]),
         pytest.param(True, ["linear", "partial", "ept"], marks=pytest.mark.slow),
     ],
 )
