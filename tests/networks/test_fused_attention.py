@@ -21,7 +21,7 @@ def test_a_kernel_is_taken_where_it_computes_the_same_and_is_faster():
     assert fused_kernel(*qkv(dtype=torch.bfloat16), None, 0.0) is None  # few tokens, which a CPU's cache holds
     assert fused_kernel(*qkv(FEW_TOKENS + 1, torch.bfloat16), None, 0.0) == "flash_cpu"
     said = []
-    torch.jit.trace(lambda x: said.append(fused_kernel(x, k, v, None, 0.0)) or x * 1, q)
+    torch.jit.trace(lambda x: said.append(fused_kernel(x, k, v, None, 0.0)) or x * 1, q, check_trace=False)
     assert set(said) == {None}
 
 
