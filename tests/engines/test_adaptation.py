@@ -193,8 +193,8 @@ def test_a_harmful_adaptation_is_not_used(tmp_path):
     assert solution.other_likelihood < solution.likelihood == expected.likelihood
     assert solution.about_adapted.startswith("the adaptation is not used: mean log likelihood")
     assert all(torch.equal(one, values(net)[name]) for name, one in values(plain).items())
-    assert net.start is None
-    assert "start" not in net.delta_metadata()
+    assert net.start is net.solved is None
+    assert not {"start", "keep_solved"} & net.delta_metadata().keys()
 
 
 def test_one_that_does_no_harm_is_kept(tmp_path):
@@ -205,6 +205,26 @@ def test_one_that_does_no_harm_is_kept(tmp_path):
     assert solution.adapted is True
     assert solution.other_likelihood == solution.likelihood
     assert net.delta_metadata()["start"]["hash"] == net.start.about["hash"]
+    # The head of the network without it is kept beside: here it is the same one.
+    assert all(torch.equal(values(net)[f"solved.{key}"], values(net)[f"head.fc.{key}"]) for key in ("weight", "bias"))
+    plain = plain_net("ln")
+    assert torch.equal(solution.left_out, solved(plain).left_out)
+    assert solved(net, keep_solved=False).adapted is True and net.solved is None
+
+
+def test_an_adapted_network_and_the_one_without_answer_together(tmp_path):
+    net, _ = adapted(tmp_path / "it")
+    net.start_from(tmp_path / "it" / "adapted.safetensors", check=False)
+    alone, plain = plain_net("ln"), plain_net("ln")
+    alone.start_from(tmp_path / "it" / "adapted.safetensors", check=False)
+    both = solved(net)
+    one, other = solved(alone, keep_solved=False), solved(plain)
+    images = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        answers = [each.eval()(images) for each in (net, alone, plain)]
+    assert not torch.allclose(answers[1], answers[2])
+    torch.testing.assert_close(answers[0], (answers[1] + answers[2]) / 2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(both.left_out, (one.left_out + other.left_out) / 2)
 
 
 def test_one_image_per_class_confirms_nothing_and_may_be_overruled(tmp_path):

@@ -52,7 +52,7 @@ def federation(hospitals):
         client.initialize({ExtraItems.CLIENT_NAME: name})
         clients.append(client)
     server = TunedViT("embedded", 7, method="ept", img_size=32)
-    recipe_of({"name": "tune", "views": "one"}).prepare(server)
+    recipe_of({"name": "tune", "views": "one", "keep_solved": False}).prepare(server)
     sent = [[client.get_sums() for client in clients]]
     solve_from_sums(server, [one.weights for one in sent[0]])
     for _ in range(2):

@@ -43,7 +43,7 @@ def test_what_nvflare_writes_holds_no_image_and_no_name():
     context.set_prop(ReservedKey.IDENTITY_NAME, "north")
     executor = DeltaExecutor(str(ROOT / "ept_derm"), {"rounds": 2, "least": 1, "train_kwargs": {**SMALL, "shots": 2}})
     server = TunedViT("embedded", 7, method="ept", img_size=32)
-    recipe_of("tune").prepare(server)
+    recipe_of({"name": "tune", "keep_solved": False}).prepare(server)
     start = {name: tensor.numpy() for name, tensor in trained_tensors(server).items()}
     sums, trained = (
         executor.execute(task, FLModelUtils.to_shareable(FLModel(params=start)), context, None)

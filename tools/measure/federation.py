@@ -48,7 +48,7 @@ from monai_ept.runs.build_network import make_network
 
 BUNDLE = str(Path(__file__).resolve().parents[2] / "bundles" / "ept_derm")
 CLIENTS, SHOTS, ROUNDS, CONCENTRATION, VIEWS = 3, 10, 4, 0.5, "turned"
-RECIPE = {"name": "tune", "views": VIEWS, "amp": "bfloat16"}
+RECIPE = {"name": "tune", "views": VIEWS, "amp": "bfloat16", "keep_solved": False}
 CPU = torch.device("cpu")
 
 
