@@ -71,14 +71,23 @@ def without_mlflow(tmp_path_factory):
         [getattr(monai_ept, name) for name in monai_ept.__all__]
         print(*{{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names))
 
+        from monai.bundle import run
+        from tests.bundles.cases import SMALL, config
         from tests.drawing import no_pictures
         from tests.engines.scenes import small_fit
         from pathlib import Path
 
+        folder = Path({str(tmp_path_factory.mktemp("run"))!r})
         with no_pictures():
-            result = small_fit(Path({str(tmp_path_factory.mktemp("run"))!r}), epochs=1)
+            result = small_fit(folder / "fit", epochs=1)
+            train, settings = config("ept_derm", "train.yaml"), {{**SMALL["ept_derm"], "shots": 1, "epochs": 1}}
+            run(config_file=train, **settings, track=False, run_dir=folder / "bundle")
         import monai_ept.analysis, monai_ept.benchmark.run.run_sweep, monai_ept.bundle, monai_ept.tracking
-        print("mlflow" in sys.modules, result.metrics["num_images"])
+        print("mlflow" in sys.modules, result.metrics["num_images"], (folder / "bundle/delta.safetensors").is_file())
+        try:
+            small_fit(folder / "tracked", epochs=1, track=True)
+        except ImportError as error:
+            print(error)
     """).splitlines()
 
 
@@ -87,7 +96,11 @@ def test_a_network_brings_only_what_its_libraries_bring(without_mlflow):
 
 
 def test_training_needs_no_mlflow(without_mlflow):
-    assert without_mlflow[-1] == "False 12"
+    assert without_mlflow[-2:] == [
+        "False 12 True",
+        "a record in MLflow needs MLflow, which cannot be imported (No module named 'mlflow'): "
+        "pip install mlflow, or say track=False.",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted({"Adapter", "Damp", "Ept", "Lora", "Vpt"}))

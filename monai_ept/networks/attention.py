@@ -270,15 +270,15 @@ class _ConcatAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, prompt, scale, dropout, kernel):
         out, lse, seed, offset = fused_attention(kernel, q, k, v, dropout, scale)
-        kept = gate_(out, lse, prompt, for_backward=True)
-        ctx.save_for_backward(q, k, v, prompt, kept, out, lse, seed, offset)
+        raised, *kept = gate_(out, lse, prompt, for_backward=True)
+        ctx.save_for_backward(q, k, v, prompt, out, raised, seed, offset, *kept)
         ctx.settings = kernel, dropout, scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        q, k, v, prompt, kept, out, raised, seed, offset = ctx.saved_tensors
+        q, k, v, prompt, out, raised, seed, offset, *kept = ctx.saved_tensors
         kernel, dropout, scale = ctx.settings
         grads: Sequence[Tensor | None] = (None, None, None)
         if any(ctx.needs_input_grad[:3]):

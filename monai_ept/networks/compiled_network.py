@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import _dynamo as dynamo
 
 from monai_ept.data.meta_data import plain_image
 
@@ -19,7 +20,8 @@ class CompiledNetwork(nn.Module):
     Calls a network through ``torch.compile``, whose own parameters and state stay what they are.
 
     The compiler specialises a graph for the first size of a batch, for the second it makes another, and for a single
-    image a third; here the number of images is left open from the start, and a single image goes twice.
+    image a third; here the number of images is left open from the start, and a single image goes twice. Networks that
+    are built alike share a graph in one process, and others may be as many there as a sweep has: not eight at most.
 
     Args:
         network: what is compiled at its first call, in one graph or with an error.
@@ -46,8 +48,9 @@ class CompiledNetwork(nn.Module):
         alone = len(images) == 1
         if alone:
             images = torch.cat([images, images])
-        torch._dynamo.mark_dynamic(images, 0)
-        logits = self._compiled[0](images)
+        dynamo.mark_dynamic(images, 0)
+        with dynamo.config.patch(recompile_limit=dynamo.config.accumulated_recompile_limit):
+            logits = self._compiled[0](images)
         return logits[:1] if alone else logits
 
 

@@ -11,13 +11,13 @@ one kernel for each direction.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["gate_", "prompt_gradient", "sink_of"]
@@ -30,7 +30,7 @@ def sink_of(prompt: Tensor) -> Tensor:
     return prompt.float().logsumexp(-1) if prompt.dtype.itemsize < 4 else prompt.logsumexp(-1)
 
 
-def gate_(out: Tensor, lse: Tensor, prompt: Tensor, *, for_backward: bool = False) -> Tensor | None:
+def gate_(out: Tensor, lse: Tensor, prompt: Tensor, *, for_backward: bool = False) -> tuple[Tensor, ...]:
     """
     Take the prompt's share out of the output of plain attention, in place.
 
@@ -38,26 +38,29 @@ def gate_(out: Tensor, lse: Tensor, prompt: Tensor, *, for_backward: bool = Fals
         out: plain attention's output ``(batch, heads, tokens, head_dim)``.
         lse: ``logsumexp`` of its scores ``(batch, heads, tokens)``, or as a fused kernel pads it.
         prompt: prompt logits that broadcast to ``(batch, heads, tokens, length)``.
-        for_backward: also raise ``lse``, in place, to that of the prompted scores.
+        for_backward: also raise ``lse`` to that of the prompted scores, which may be done in place.
 
     Returns:
-        what ``prompt_gradient`` asks for beside the raised ``lse``, when ``for_backward``.
+        when ``for_backward``, the raised ``lse``, padded as it was, and then what ``prompt_gradient`` asks for beside
+        it; else nothing.
     """
     kernels = _kernels(out, prompt)
     if kernels is not None:
         return kernels.gate_(out, lse, prompt, for_backward)
-    lse = _unpadded(lse, out)
-    margin = lse - sink_of(prompt).to(lse.dtype)
+    level, sink = _unpadded(lse, out), sink_of(prompt)
+    c = sink.to(level.dtype)
+    lost = torch.sigmoid(c - level)  # 1 - gate, which may be tiny, without cancellation
+    out.addcmul_(out, lost.unsqueeze(-1), value=-1)
     if not for_backward:
-        out.mul_(margin.sigmoid().unsqueeze(-1))
-        return None
-    fall = F.logsigmoid(margin)  # lse - lse'
-    out.mul_(fall.exp().unsqueeze(-1))
-    lse.sub_(fall)
-    return fall
+        return ()
+    raised = torch.logaddexp(level, c)
+    if level is not lse:
+        level.copy_(raised)
+        raised = lse
+    return raised, lost, sink
 
 
-def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, kept: Tensor) -> Tensor:
+def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, kept: Sequence[Tensor]) -> Tensor:
     """
     The gradient of a prompt: ``-softmax(prompt) · Σ (1 - gate) · rowsum(grad · out)``, summed over who shares a row.
 
@@ -66,18 +69,17 @@ def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, k
         out: the gated output.
         raised: the raised ``lse``, padded or not.
         prompt: prompt logits.
-        kept: what ``gate_`` has returned.
+        kept: what ``gate_`` has returned after ``raised``.
     """
     kernels = _kernels(out, prompt)
     if kernels is not None:
         return kernels.prompt_gradient(grad, out, raised, prompt, kept)
-    flow = (grad.to(kept.dtype) * out).sum(-1)
-    # expm1 of the fall is -(1 - gate), without cancellation.
-    grad_sink = (kept.expm1() * flow).sum_to_size(prompt.shape[:-1]).unsqueeze(-1)
-    if prompt.shape[-1] > 1:
-        exact = torch.float64 if prompt.dtype == torch.float64 else torch.float32
-        grad_sink = grad_sink * prompt.softmax(-1, dtype=exact)
-    return grad_sink.to(prompt.dtype)
+    lost, sink = kept
+    flow = (grad.to(lost.dtype) * out).mul_(lost.unsqueeze(-1)).sum_to_size(*prompt.shape[:-1], 1)
+    if prompt.shape[-1] == 1:
+        return flow.neg().to(prompt.dtype)
+    # -flow · softmax(prompt): where x <= 0, as here, the gradient of -elu(x) is its product with -exp(x), all in one.
+    return torch.ops.aten.elu_backward(flow, 1, -1, 1, False, prompt - sink.unsqueeze(-1)).to(prompt.dtype)
 
 
 def _unpadded(lse: Tensor, out: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ the ``logsumexp`` of the prompt's rows is computed once for the group.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -168,7 +169,7 @@ def _power_of_two(width: int) -> int:
     return 1 << (width - 1).bit_length()
 
 
-def gate_(out: Tensor, lse: Tensor, prompt: Tensor, for_backward: bool) -> Tensor | None:
+def gate_(out: Tensor, lse: Tensor, prompt: Tensor, for_backward: bool) -> tuple[Tensor, ...]:
     """``sink_gate.gate_`` in one launch."""
     batch, heads, tokens, width = out.shape
     planes = batch * heads
@@ -177,11 +178,12 @@ def gate_(out: Tensor, lse: Tensor, prompt: Tensor, for_backward: bool) -> Tenso
     sizes = (*out.stride()[:3], lse.stride(1), planes, heads, tokens, width, group, prompt.shape[1])
     sizes = (*sizes, _TOKENS, _power_of_two(width), _COLUMNS)
     _gate((-(-planes // group), _blocks(tokens), 1), (out, lse, prompt, sink), sizes)
-    return sink
+    return () if sink is None else (lse, sink)
 
 
-def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, sink: Tensor) -> Tensor:
+def prompt_gradient(grad: Tensor, out: Tensor, raised: Tensor, prompt: Tensor, kept: Sequence[Tensor]) -> Tensor:
     """``sink_gate.prompt_gradient``: sums over each group of planes, then, if there are several, over the groups."""
+    (sink,) = kept
     batch, heads, tokens, width = out.shape
     length = prompt.shape[1]
     planes = batch * heads

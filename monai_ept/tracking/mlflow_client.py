@@ -72,11 +72,21 @@ def import_mlflow(uri: str) -> None:
 
     A training does so before it starts worker processes: one that is forked while another thread is in the middle of
     an import may wait for that import forever.
+
+    Raises:
+        ImportError: when it is not there or broken.
     """
     import logging
     from importlib import import_module
 
-    import_module("mlflow.tracking")
+    try:
+        import_module("mlflow.tracking")
+    except ImportError as error:
+        said = str(error).partition("\n")[0]
+        raise ImportError(
+            f"a record in MLflow needs MLflow, which cannot be imported ({said}): "
+            "pip install mlflow, or say track=False."
+        ) from error
     if "sql" in urlsplit(uri).scheme:
         import_module("mlflow.store.tracking.sqlalchemy_store")
     # Creating the tables of a new database is reported step by step, in the middle of a progress bar, and an error of a

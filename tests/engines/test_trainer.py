@@ -195,14 +195,15 @@ def reads_within_epochs(trainer: SupervisedTrainer) -> int:
 
 
 def test_within_an_epoch_nothing_waits_for_a_card(tmp_path, monkeypatch):
-    plain = trainer_on("cpu")
+    seen = {"prepare_batch": seen_at_random("turned")}
+    plain = trainer_on("cpu", **seen)
     assert reads_within_epochs(plain) >= 8
     # On a CPU, where losses are told to be elsewhere: what is read of them is read when an epoch ends.
     for module in ("step_values", "nan_guard"):
         monkeypatch.setattr(f"monai_ept.handlers.{module}.waits", lambda value: isinstance(value, torch.Tensor))
     monkeypatch.setattr(TunedViT, "check_images", lambda *_: None)  # which looks at what is on a CPU
     tracking = MLflowTracking(tracking_uri="http://127.0.0.1:9", artifacts_dir=tmp_path)
-    trainer = trainer_on("cpu", handlers=[tracking])
+    trainer = trainer_on("cpu", handlers=[tracking], **seen)
     with tracking:
         assert reads_within_epochs(trainer) == 0
     assert trainer.state.history == plain.state.history

@@ -43,6 +43,15 @@ def test_one_graph_for_all_batches_also_of_one_image(graphs):
     assert len(graphs) == 1
 
 
+def test_a_process_may_compile_as_many_networks_as_a_sweep_has(graphs):
+    """PyTorch's own limit is eight of a kind, and in one graph or with an error the ninth would be an error."""
+    images, backend = torch.rand(3, 4), counting(graphs)
+    for width in (*range(1, 13), 1, 2):
+        network = torch.nn.Linear(4, width)
+        assert torch.equal(CompiledNetwork(network, backend)(images), network(images))
+    assert len(graphs) == 12  # networks that are built alike share one
+
+
 def test_the_network_stays_what_it_is():
     net = small_net()
     fast = CompiledNetwork(net, "eager")

@@ -30,29 +30,31 @@ def test_gate_and_gradient_by_hand(length):
     grad = torch.randn_like(out)
     # What flows through lse reaches q and k; the prompt's own share is what autograd finds here.
     (expected,) = torch.autograd.grad((by_hand * grad).sum(), prompt)
-    gated, raised = out.clone(), lse.clone()
-    kept = gate_(gated, raised, prompt.detach(), for_backward=True)
+    gated = out.clone()
+    raised, *kept = gate_(gated, lse.clone(), prompt.detach(), for_backward=True)
     torch.testing.assert_close(gated, by_hand.detach())
     torch.testing.assert_close(raised, torch.logaddexp(lse, sink).detach())
-    torch.testing.assert_close(kept, (lse - torch.logaddexp(lse, sink)).detach())
     torch.testing.assert_close(prompt_gradient(grad, gated, raised, prompt.detach(), kept), expected)
 
 
 def test_without_a_backward_pass_to_come_lse_stays():
     out, lse = attended()
     before = lse.clone()
-    assert gate_(out, lse, torch.zeros(37, 4)) is None
+    assert gate_(out, lse, torch.zeros(37, 4)) == ()
     assert torch.equal(lse, before)
 
 
 def test_what_kernels_pad_is_left_alone():
     out, lse = attended()
     padded, last = torch.nn.functional.pad(lse, (0, 3), value=math.inf), lse.clone().unsqueeze(-1)
-    kept = [gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)]
-    assert torch.equal(padded[..., :37], lse)
-    assert padded[..., 37:].isinf().all()
-    assert torch.equal(last.squeeze(-1), lse)
-    assert torch.equal(kept[1], kept[0])
+    plain, cut, squeezed = (
+        gate_(out.clone(), one, torch.zeros(37, 4), for_backward=True) for one in (lse, padded, last)
+    )
+    assert cut[0].shape == padded.shape and cut[0][..., 37:].isinf().all()
+    assert torch.equal(cut[0][..., :37], plain[0])
+    assert squeezed[0].shape == last.shape and torch.equal(squeezed[0].squeeze(-1), plain[0])
+    for kept in (cut, squeezed):
+        assert all(torch.equal(one, other) for one, other in zip(kept[1:], plain[1:], strict=True))
 
 
 def test_a_row_of_one_logit_is_its_own_sink():
@@ -81,9 +83,9 @@ def test_the_triton_kernels_compute_the_formulas():
             grad = torch.randn(out.shape)
             results = []
             for module in (sink_gate, sink_gate_triton):
-                plain, gated, raised = out.clone(), out.clone(), lse.clone()
+                plain, gated = out.clone(), out.clone()
                 module.gate_(plain, lse, prompt, for_backward=False)
-                kept = module.gate_(gated, raised, prompt, for_backward=True)
+                raised, *kept = module.gate_(gated, lse.clone(), prompt, for_backward=True)
                 flat = torch.ones(()).expand(out.shape)
                 gradients = [module.prompt_gradient(g, gated, raised, prompt, kept) for g in (grad, flat)]
                 results.append((plain, gated, raised, *gradients))

@@ -3,12 +3,14 @@
 """
 Does prompted attention hold its promises on this card? Tests first, then the table of docs/performance.md.
 
-    python tools/measure/gpu_check.py                      # everything, within five minutes on a large card
-    python tools/measure/gpu_check.py --only table launches
+    python -m tools.measure.gpu_check                      # everything, within five minutes on a large card
+    python -m tools.measure.gpu_check --only table launches
+    python -m tools.measure.gpu_check --only graphs        # only when it is asked for: compiled, with CUDA graphs
+    python -m tools.measure.gpu_check --rehearse           # anywhere: small networks on the processor, to see it run
 
-Needs torch, timm, MONAI and pytest, no network and no weights. Every part stands for itself: a failure is printed, the
-next part runs, and the exit status says whether all went well. To add a part, write a function that returns lines of
-Markdown and name it in ``PARTS``.
+Needs torch, timm, MONAI, pytest and hypothesis, no network, no weights and no MLflow. Every part stands for itself: a
+failure is printed, the next part runs, and the exit status says whether all went well. To add a part, write a function
+that returns lines of Markdown and name it in ``PARTS``.
 
 Rows of a table take turns in a shuffled order, each between two CUDA events, in bfloat16 autocast; ratios are taken
 within a round, and their median is printed.
@@ -20,6 +22,7 @@ import argparse
 import gc
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import random
 import statistics
@@ -27,22 +30,25 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 import monai
 import timm
 import torch
 import torch.nn.functional as F
-from loop_share import share
-from step_cost import SIZES, Row, Size, build, by_definition
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from monai_ept.networks.attention import concat_attention, prompted_attention
 from monai_ept.reporting.markdown import markdown_table
+from tools.measure.loop_share import now, share
+from tools.measure.step_cost import SIZES, Row, Size, build, by_definition
 
-DEVICE = torch.device("cuda")
 TESTS = [
     "tests/networks",
     "tests/data/test_images_on_device.py",
@@ -50,31 +56,87 @@ TESTS = [
     "-k",
     "cuda or mixed_precision or card",
 ]
-VIT_B = [("vit_b_224", 4), ("vit_b_224", 64), ("vit_b_224", 256), ("vit_b_384", 32)]
-VOLUMES = [("monai_3d_1728", 1), ("monai_3d_4096", 1)]
-ATTENTION = [(4, 12, 197), (64, 12, 197), (256, 12, 197), (32, 12, 577), (1, 6, 1728), (1, 6, 4096)]
 EPT = {"name": "ept", "prompt_length": 100}
+
+
+class Plan(NamedTuple):
+    """Where is measured, and how much."""
+
+    device: torch.device
+    rows: list[tuple[Size, int]]
+    """Networks and sizes of a batch, those of a network one after another."""
+    attention: list[tuple[int, int, int]]
+    """Images, heads and tokens of a layer."""
+    peaks: list[tuple[Size, int]]
+    compiled: Size
+    compiled_batches: tuple[int, ...]
+    compiler: str
+    backbone: str
+    loop_batches: tuple[int, ...]
+    rounds: int
+    steps: int
+
+
+VIT_B, VIT_B_384 = SIZES["vit_b_224"], SIZES["vit_b_384"]
+VOLUME, LARGE_VOLUME = SIZES["monai_3d_1728"], SIZES["monai_3d_4096"]
+ON_A_CARD = Plan(
+    device=torch.device("cuda"),
+    rows=[(VIT_B, 4), (VIT_B, 64), (VIT_B, 256), (VIT_B_384, 32), (VOLUME, 1), (LARGE_VOLUME, 1)],
+    attention=[(4, 12, 197), (64, 12, 197), (256, 12, 197), (32, 12, 577), (1, 6, 1728), (1, 6, 4096)],
+    peaks=[(VIT_B_384, 32), (LARGE_VOLUME, 1)],
+    compiled=Size(
+        partial(timm.create_model, "vit_base_patch16_224", depth=4), 224, 2, 64, "ViT-B/16 with four layers, 224 px"
+    ),
+    compiled_batches=(64, 4, 256),  # compiling takes long: hence the four layers
+    compiler="inductor",
+    backbone="vit_base_patch16_224",
+    loop_batches=(4, 32),
+    rounds=25,
+    steps=20,
+)
+TINY = Size(lambda: "test_vit", 64, 2, 2, "timm's test_vit, 64 px")
+REHEARSAL = Plan(
+    device=torch.device("cpu"),
+    rows=[(TINY, 2), (TINY, 3)],
+    attention=[(2, 2, 17)],
+    peaks=[(TINY, 2)],
+    compiled=TINY,
+    compiled_batches=(3, 2),
+    compiler="aot_eager",
+    backbone="test_vit",
+    loop_batches=(2,),
+    rounds=2,
+    steps=2,
+)
+
+
+def timed(turn: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds of a turn: on a card between two events there."""
+    start = now(device)
+    if device.type != "cuda":
+        turn()
+        return 1000 * (now(device) - start)
+    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    first.record()
+    turn()
+    last.record()
+    last.synchronize()
+    return first.elapsed_time(last)
 
 
 class Turns:
     """What takes turns, and the milliseconds that each turn took."""
 
-    def __init__(self, turns: dict[str, Callable[[], object]], rounds: int) -> None:
+    def __init__(self, turns: dict[str, Callable[[], object]], plan: Plan) -> None:
         self.ms: dict[str, list[float]] = {name: [] for name in turns}
         for _ in range(3):
             for turn in turns.values():
                 turn()
         order = list(turns)
-        for _ in range(rounds):
+        for _ in range(plan.rounds):
             random.shuffle(order)
             for name in order:
-                start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-                torch.cuda.synchronize()
-                start.record()
-                turns[name]()
-                end.record()
-                end.synchronize()
-                self.ms[name].append(start.elapsed_time(end))
+                self.ms[name].append(timed(turns[name], plan.device))
 
     def ratio(self, one: str, other: str) -> str:
         return f"{statistics.median(a / b for a, b in zip(self.ms[one], self.ms[other], strict=True)):.3f}"
@@ -94,16 +156,16 @@ def cleared() -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
-def images_of(size: Size, batch: int) -> Tensor:
+def images_of(size: Size, batch: int, device: torch.device) -> Tensor:
     channels = 1 if size.spatial_dims == 3 else 3
-    return torch.rand(batch, channels, *(size.img_size,) * size.spatial_dims, device=DEVICE)
+    return torch.rand(batch, channels, *(size.img_size,) * size.spatial_dims, device=device)
 
 
-def networks_of(size: Size) -> dict[str, nn.Module]:
+def networks_of(size: Size, device: torch.device) -> dict[str, nn.Module]:
     """By row; those of inference have a network of their own, so that no mode has to be switched."""
     nets = {"plain": "linear", "ept": EPT, "lora": "lora", "plain, inference": "linear"}
-    built: dict[str, nn.Module] = {name: build(size, method, DEVICE) for name, method in nets.items()}
-    return built | {"folded, inference": build(size, EPT, DEVICE).fold()}
+    built: dict[str, nn.Module] = {name: build(size, method, device) for name, method in nets.items()}
+    return built | {"folded, inference": build(size, EPT, device).fold()}
 
 
 def rows_of(nets: dict[str, nn.Module], images: Tensor) -> dict[str, Row]:
@@ -115,25 +177,26 @@ def rows_of(nets: dict[str, nn.Module], images: Tensor) -> dict[str, Row]:
     return rows
 
 
-def tests() -> list[str]:
+def tests(plan: Plan) -> list[str]:
     """All tests that need a card."""
-    run = subprocess.run([sys.executable, "-m", "pytest", *TESTS, "-p", "no:cacheprovider"], text=True)
+    options = ["-p", "no:cacheprovider"] if plan.device.type == "cuda" else ["--collect-only"]
+    run = subprocess.run([sys.executable, "-m", "pytest", *TESTS, *options], text=True)
     if run.returncode:
         raise AssertionError("tests failed, see above")
-    return ["All CUDA tests pass."]
+    return ["All CUDA tests pass." if plan.device.type == "cuda" else "All CUDA tests are found."]
 
 
-def table(rounds: int = 25) -> list[str]:
+def table(plan: Plan) -> list[str]:
     """The steps of whole networks, each beside the same network without prompts."""
     lines = []
-    for group in (VIT_B[:3], VIT_B[3:], VOLUMES[:1], VOLUMES[1:]):
+    for size, group in groupby(plan.rows, key=itemgetter(0)):
         with cleared():
-            size = SIZES[group[0][0]]
-            nets = networks_of(size)
+            nets = networks_of(size, plan.device)
             for _, batch in group:
-                turns = Turns({name: row.turn for name, row in rows_of(nets, images_of(size, batch)).items()}, rounds)
+                rows = rows_of(nets, images_of(size, batch, plan.device))
+                turns = Turns({name: row.turn for name, row in rows.items()}, plan)
                 lines.append(line_of(turns, f"{size.about}, batch {batch}"))
-            del nets
+            del nets, rows
     return markdown(lines)
 
 
@@ -149,48 +212,40 @@ def line_of(turns: Turns, about: str) -> dict[str, str]:
     }
 
 
-def compiled(rounds: int = 25) -> list[str]:
-    """The same under ``torch.compile``: one graph for every batch. Four layers, since compiling takes so long."""
-    about = "ViT-B/16 with four layers, 224 px"
-    size = Size(lambda: timm.create_model("vit_base_patch16_224", depth=4), 224, 2, 4, about)
+def compiled(plan: Plan, **options: str) -> list[str]:
+    """The same under ``torch.compile``: one graph for every batch."""
+    size = plan.compiled
     lines = []
-    torch._logging.set_logs(recompiles=True)  # says why, where one graph was not enough
     with cleared():
-        nets = networks_of(size)
+        torch._dynamo.utils.counters.clear()
+        nets = networks_of(size, plan.device)
         del nets["lora"]
-        graphs: list[str] = []
-
-        def backend(graph, inputs):
-            graphs.append("")
-            return torch._dynamo.lookup_backend("inductor")(graph, inputs)
-
         for net in nets.values():
-            net.compile(fullgraph=True, backend=backend)
-        for batch in (64, 4, 256):
-            images = images_of(size, batch)
-            rows = rows_of(nets, images)
+            net.compile(fullgraph=True, backend=plan.compiler, **options)
+        for batch in plan.compiled_batches:
+            rows = rows_of(nets, images_of(size, batch, plan.device))
             for row in rows.values():
                 torch._dynamo.mark_dynamic(row.images, 0)
-            turns = Turns({name: row.turn for name, row in rows.items()}, rounds)
+            turns = Turns({name: row.turn for name, row in rows.items()}, plan)
             lines.append(line_of(turns, f"{size.about}, batch {batch}, compiled"))
-    return [*markdown(lines), "", f"{len(graphs)} graphs for {len(nets)} networks and {len(lines)} sizes of a batch."]
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    return [*markdown(lines), "", f"{graphs} graphs for {len(nets)} networks and {len(lines)} sizes of a batch."]
 
 
-def attention(rounds: int = 50) -> list[str]:
+def graphs(plan: Plan) -> list[str]:
+    """The same as CUDA graphs, which are recorded anew for each size of a batch."""
+    return compiled(plan, **({"mode": "reduce-overhead"} if plan.compiler == "inductor" else {}))
+
+
+def attention(plan: Plan) -> list[str]:
     """One layer's attention alone, forward and backward."""
     lines = []
-    for batch, heads, tokens in [
-        (4, 12, 197),
-        (64, 12, 197),
-        (256, 12, 197),
-        (32, 12, 577),
-        (1, 6, 1728),
-        (1, 6, 4096),
-    ]:
+    for batch, heads, tokens in plan.attention:
         with cleared():
-            qkv = torch.randn(batch, tokens, 3, heads, 64, device=DEVICE, dtype=torch.bfloat16, requires_grad=True)
-            gradient = torch.randn(batch, tokens, heads, 64, device=DEVICE, dtype=torch.bfloat16).transpose(1, 2)
-            prompt = torch.zeros(tokens, 100, device=DEVICE, requires_grad=True)
+            there = {"device": plan.device, "dtype": torch.bfloat16}
+            qkv = torch.randn(batch, tokens, 3, heads, 64, **there, requires_grad=True)
+            gradient = torch.randn(batch, tokens, heads, 64, **there).transpose(1, 2)
+            prompt = torch.zeros(tokens, 100, device=plan.device, requires_grad=True)
 
             def run(attend: Callable[..., Tensor], qkv=qkv, gradient=gradient) -> Callable[[], object]:
                 def turn() -> None:
@@ -204,7 +259,7 @@ def attention(rounds: int = 50) -> list[str]:
                     "fused": run(lambda q, k, v, prompt=prompt: concat_attention(q, k, v, prompt)),
                     "definition": run(lambda q, k, v, prompt=prompt: prompted_attention(q, k, v, prompt)),
                 },
-                rounds,
+                plan,
             )
             q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
             chosen = torch.nn.attention.SDPBackend(torch._fused_sdp_choice(q, k, v)).name
@@ -220,18 +275,19 @@ def attention(rounds: int = 50) -> list[str]:
     return markdown(lines)
 
 
-def launches() -> list[str]:
+def launches(plan: Plan) -> list[str]:
     """Kernels that a layer starts."""
+    size, batch = plan.rows[0]
     with cleared():
-        size = SIZES["vit_b_224"]
-        nets = networks_of(size)
+        nets = networks_of(size, plan.device)
         layers = len(nets["plain"].vit.blocks)
         counts = {}
-        for name, row in rows_of(nets, images_of(size, 4)).items():
+        seen_by = ProfilerActivity.CUDA if plan.device.type == "cuda" else ProfilerActivity.CPU
+        for name, row in rows_of(nets, images_of(size, batch, plan.device)).items():
             row.turn()
-            with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            with profile(activities=[seen_by]) as seen:
                 row.turn()
-                torch.cuda.synchronize()
+                now(plan.device)
             counts[name] = sum(event.device_type == torch.autograd.DeviceType.CUDA for event in seen.events())
     more = {
         "EPT step": (counts["ept"] - counts["plain"]) / layers,
@@ -245,18 +301,17 @@ def launches() -> list[str]:
     ]
 
 
-def memory() -> list[str]:
+def memory(plan: Plan) -> list[str]:
     """Peak memory of a step, against plain attention and against the definition."""
     lines = []
-    for name, batch in [("vit_b_384", 32), ("monai_3d_4096", 1)]:
-        size = SIZES[name]
+    for size, batch in plan.peaks:
         peaks = {}
         for row_name in ("plain", "EPT", "definition"):
             with cleared():
-                net = build(size, "linear" if row_name == "plain" else EPT, DEVICE)
+                net = build(size, "linear" if row_name == "plain" else EPT, plan.device)
                 if row_name == "definition":
                     by_definition(net)
-                images = images_of(size, batch)
+                images = images_of(size, batch, plan.device)
                 row = Row(net, images.requires_grad_(row_name == "plain"), train=True, amp=True)
                 row.turn()
                 row.timed()
@@ -266,29 +321,55 @@ def memory() -> list[str]:
     return markdown(lines)
 
 
-def loop() -> list[str]:
+def loop(plan: Plan) -> list[str]:
     """Steps of a training beside the bare loop on the same tensors; 0.9 is wanted where views are made of the batch."""
     lines = []
-    for batch in (4, 32):
+    for batch in plan.loop_batches:
         for augment in (False, True):
             with cleared():
-                how = {"epochs": 6, "steps": 20, "augment": augment}
-                row = share("vit_base_patch16_224", batch, device=DEVICE, **how)
+                how = {"epochs": 6, "steps": plan.steps, "augment": augment}
+                row = share(plan.backbone, batch, device=plan.device, **how)
             lines.append(
                 dict(zip(("backbone", "batch", "images", "bare, ms", "training, ms", "ratio"), row, strict=True))
             )
     return markdown(lines)
 
 
-PARTS: dict[str, Callable[[], list[str]]] = {
+def deterministic(plan: Plan) -> list[str]:
+    """What ``torch.use_deterministic_algorithms`` costs a step of EPT."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or products of matrices are refused
+    lines = []
+    for size, batch in dict(plan.rows).items():  # each network once, with its largest batch
+        with cleared():
+            (row,) = rows_of({"ept": build(size, EPT, plan.device)}, images_of(size, batch, plan.device)).values()
+
+            def turn(row: Row = row) -> None:
+                torch.use_deterministic_algorithms(True)
+                try:
+                    row.turn()
+                finally:
+                    torch.use_deterministic_algorithms(False)
+
+            turns = Turns({"free": row.turn, "deterministic": turn}, plan)
+            ratio = turns.ratio("deterministic", "free")
+            lines.append({"EPT step": f"{size.about}, batch {batch}", "deterministic / not": ratio})
+            del row
+    return markdown(lines)
+
+
+PARTS: dict[str, Callable[[Plan], list[str]]] = {
     "tests": tests,
     "table": table,
     "attention": attention,
     "launches": launches,
     "memory": memory,
     "loop": loop,
+    "deterministic": deterministic,
     "compiled": compiled,
+    "graphs": graphs,
 }
+ASKED_FOR = ("graphs",)
+"""Parts that are measured only when they are named: they would take longer than the five minutes."""
 
 
 def markdown(lines: list[dict[str, str]]) -> list[str]:
@@ -302,30 +383,33 @@ def driver() -> str:
     return run.stdout.split("\n")[0] or "unknown"
 
 
-def versions() -> str:
+def versions(device: torch.device) -> str:
     has_mlflow = "with" if importlib.util.find_spec("mlflow") else "without"
     triton = importlib.metadata.version("triton") if importlib.util.find_spec("triton") else "none"
+    card = f"{torch.cuda.get_device_name()}, driver {driver()}" if device.type == "cuda" else "no card: a rehearsal"
     return (
-        f"{torch.cuda.get_device_name()}, driver {driver()}, torch {torch.__version__}, "
+        f"{card}, torch {torch.__version__}, "
         f"cuDNN {torch.backends.cudnn.version()}, Triton {triton}, timm {timm.__version__}, MONAI {monai.__version__}, "
         f"Python {platform.python_version()}, {has_mlflow} MLflow"
     )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to run")
-    args = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("gpu_check needs a CUDA card: torch sees none here.")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), help="parts to run")
+    parser.add_argument("--rehearse", action="store_true", help="on the processor, where numbers mean nothing")
+    args = parser.parse_args(arguments)
+    plan = REHEARSAL if args.rehearse else ON_A_CARD
+    if not (args.rehearse or torch.cuda.is_available()):
+        print("gpu_check needs a CUDA card and torch sees none here: --rehearse runs it on the processor.")
         return 2
-    print(versions(), flush=True)
+    print(versions(plan.device), flush=True)
     failed = []
-    for name in args.only:
+    for name in args.only or [name for name in PARTS if name not in ASKED_FOR]:
         start = time.perf_counter()
         print(f"\n## {name}: {(PARTS[name].__doc__ or '').strip()}\n", flush=True)
         try:
-            print("\n".join(PARTS[name]()), flush=True)
+            print("\n".join(PARTS[name](plan)), flush=True)
         except Exception:
             traceback.print_exc()
             failed.append(name)
