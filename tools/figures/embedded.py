@@ -15,16 +15,21 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from monai_ept.reporting.statistics import estimate
 from tools.figures import IMAGES
-from tools.pretrain import Recipe, make_picture
+from tools.pretrain import PairsRecipe, make_picture
 from tools.pretrain.bank import make_bank
 from tools.pretrain.scenes import draw_scenes, plan_scenes
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-REFERENCES = {"embedded_random": "the same network at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
-PANELS = {"isic2018 100": "ISIC 2018, 100 images per class", "colon 10": "Colon histology, 10 images per class"}
+REFERENCES = {"embedded_random": "at random", "vit_tiny_patch16_224": "ViT-Ti, ImageNet-21k"}
+PANELS = {
+    "isic2018 100": "ISIC 2018, 100 images per class",
+    "colon 10": "Colon histology, 10 images per class",
+    "synthetic_derm 5": "Synthetic lesions, 5 per class",
+}
 
 
 def draw_pictures(columns: int = 10, rows: int = 4, border: int = 4) -> None:
@@ -50,25 +55,29 @@ def draw_pairs(columns: int = 10, rows: int = 2) -> None:
 
 
 def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
-    batch, last = Recipe().batch_size, Recipe().steps
-    names = {int(name.split()[1]): name for name in results if name.startswith("step ")} | {last: "embedded"}
+    """What the second part adds, from the weights that the first one has ended with."""
+    recipe = PairsRecipe()
+    names = {int(name.split()[1]): name for name in results if name.startswith("step ")}
+    names |= {0: "embedded_v1", recipe.steps: "embedded"}
     steps = sorted(names)
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 4.2), layout="constrained")
+    seen = np.array(steps) * 2 * recipe.things / 1000
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 4.2), layout="constrained")
     for axis, (key, title) in zip(axes, PANELS.items(), strict=True):
-        scores = np.array([results[names[step]][key] for step in steps])
-        seen = np.array(steps) * batch / 1000
-        mean, spread = scores.mean(1), scores.std(1, ddof=1) / np.sqrt(scores.shape[1]) * 2.776  # Student, 4 degrees
-        axis.fill_between(seen, mean - spread, mean + spread, color="#0072b2", alpha=0.15, linewidth=0)
-        axis.plot(seen, mean, color="#0072b2", linewidth=2)
-        where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        axis.annotate("embedded", (seen[-1], mean[-1]), color="#0072b2", **where)
+        found = [estimate(results[names[step]][key]) for step in steps]
+        mean, half = np.array([one.mean for one in found]), np.array([one.interval.half for one in found])
+        axis.fill_between(seen, mean - half, mean + half, color="#0072b2", alpha=0.15, linewidth=0)
+        axis.plot(seen, mean, color="#0072b2", linewidth=2, marker="o", markersize=4)
+        falls = mean[1] < mean[0]  # where the line leaves room
+        for at, name, above in ((0, "embedded_v1", 28 if falls else -20), (-1, "embedded", 10)):
+            where = {"xytext": (0, above), "textcoords": "offset points", "ha": "left" if at == 0 else "right"}
+            axis.annotate(name, (seen[at], mean[at]), color="#0072b2", **where)
         for name, label in REFERENCES.items():
-            if name in results:
+            if key in results.get(name, {}):
                 value = float(np.mean(results[name][key]))
                 axis.axhline(value, color="#555555", linewidth=1, linestyle="--")
                 at = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 9}
-                axis.annotate(label, (seen[-1] * 1.22, value), color="#555555", **at)
-        axis.set(title=title, xlabel="pictures seen, thousands", xlim=(0, seen[-1] * 1.22))
+                axis.annotate(label, (seen[-1] * 1.05, value), color="#555555", **at)
+        axis.set(title=title, xlabel="views of the second part, thousands", xlim=(-0.03 * seen[-1], seen[-1] * 1.05))
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("balanced accuracy of a linear probe")
     figure.savefig(IMAGES / "embedded_curve.png", dpi=110)
