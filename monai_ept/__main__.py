@@ -60,9 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run a command.
 
-    Args:
-        argv: its name and arguments, those of the process by default.
-
     Returns:
         the exit status: 0, 2 when something that the user can change is wrong, or 130 when it was told to stop.
     """

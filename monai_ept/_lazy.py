@@ -21,9 +21,6 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
 
     Type checkers and editors read that block, and so do we, so that each name stands there once.
 
-    Args:
-        package: its ``__name__``.
-
     Example::
 
         if TYPE_CHECKING:

@@ -87,10 +87,6 @@ def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
     """
     What ``NAME=VALUE`` arguments say.
 
-    Args:
-        flag: the option that they belong to, for the error.
-        given: the arguments.
-
     Raises:
         ValueError: for one without a value.
     """
@@ -103,10 +99,6 @@ def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
 def named_trainings(flag: str, given: Sequence[str]) -> dict[str, str]:
     """
     Trainings by the names of their tasks, ``TASK=RUN``; one without a name has an empty one.
-
-    Args:
-        flag: the option that they belong to, for the error.
-        given: the arguments.
 
     Raises:
         ValueError: for several of which one has no name, or two have the same.
@@ -123,10 +115,6 @@ def yaml_options(flag: str, given: Sequence[str]) -> dict[str, Any]:
     """
     What ``NAME=VALUE`` arguments say whose values are YAML.
 
-    Args:
-        flag: the option that they belong to, for the error.
-        given: the arguments.
-
     Raises:
         ValueError: for one without a value, or with one that is no YAML.
     """
@@ -138,10 +126,6 @@ def yaml_options(flag: str, given: Sequence[str]) -> dict[str, Any]:
 def yaml_values(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     """
     Values of options that are written in YAML; what was not given is None.
-
-    Args:
-        args: the parsed arguments.
-        names: of the options, as attributes.
 
     Raises:
         ValueError: for one that is no YAML.

@@ -99,7 +99,6 @@ def full_disk_is_said(folder: str | os.PathLike, then: str = "start again") -> I
     Whatever meets a full disk in this context, a library for one, ends with a sentence.
 
     Args:
-        folder: what is written.
         then: what to do when there is room again.
 
     Raises:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from monai_ept.command_line import Command, add_tracking_uri, named_trainings
 
@@ -38,13 +37,12 @@ def _run(args: argparse.Namespace) -> None:
     trainings = named_trainings("--run", args.trainings)
     if args.add and "" in trainings:
         raise ValueError("--add is for the tasks of a bank: name what is added, --run TASK=RUN.")
-    pretrained = {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained)
     with tempfile.TemporaryDirectory() as place:
         register = _one if "" in trainings else _bank
-        print(f"{register(args, trainings, pretrained, place)} (mlflow.pyfunc.load_model)")
+        print(f"{register(args, trainings, place)} (mlflow.pyfunc.load_model)")
 
 
-def _one(args: argparse.Namespace, trainings: dict[str, str], pretrained: Any, place: str) -> str:
+def _one(args: argparse.Namespace, trainings: dict[str, str], place: str) -> str:
     import torch
 
     from monai_ept.runs.build_network import backbone_recipe
@@ -52,7 +50,7 @@ def _one(args: argparse.Namespace, trainings: dict[str, str], pretrained: Any, p
     from monai_ept.tracking import register_model
 
     result, run_id = finished_run(trainings[""], place, tracking_uri=args.tracking_uri)
-    net = result.network(pretrained)
+    net = result.network(args.pretrained)
     return register_model(
         net,
         args.name,
@@ -65,7 +63,7 @@ def _one(args: argparse.Namespace, trainings: dict[str, str], pretrained: Any, p
     ).uri
 
 
-def _bank(args: argparse.Namespace, trainings: dict[str, str], pretrained: Any, place: str) -> str:
+def _bank(args: argparse.Namespace, trainings: dict[str, str], place: str) -> str:
     from pathlib import Path
 
     from monai_ept.runs import write_bank
@@ -74,7 +72,7 @@ def _bank(args: argparse.Namespace, trainings: dict[str, str], pretrained: Any, 
 
     folder = Path(place) / "bank"
     base = f"models:/{args.name.partition('@')[0]}@{NEWEST}" if args.add else None
-    write_bank(folder, trainings, base=base, pretrained=pretrained, tracking_uri=args.tracking_uri)
+    write_bank(folder, trainings, base=base, pretrained=args.pretrained, tracking_uri=args.tracking_uri)
     return register_bank(folder, args.name, tracking_uri=args.tracking_uri).uri
 
 

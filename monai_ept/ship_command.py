@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ept.command_line import Command, add_tracking_uri, named_trainings, yaml_options
+from monai_ept.command_line import Command, add_tracking_uri, named_trainings, yaml_options, yaml_values
 
 __all__ = ["COMMAND"]
 
@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> None:
     from monai_ept.deploy.zoo import hub_place, push
     from monai_ept.runs.find_run import finished_run
 
-    check = None if args.check == "all" else check_whole("--check", _number(args.check))
+    check = None if args.check == "all" else check_whole("--check", yaml_values(args, ("check",))["check"])
     repository = hub_place(args.push) if args.push else None
     licence = _text("--license", args.license)
     data_licence = _text("--data-license", args.data_license) or UNSAID
@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> None:
         )
     common: dict[str, Any] = {
         "check": check,
-        "pretrained": {"true": True, "false": False}.get(str(args.pretrained).lower(), args.pretrained),
+        "pretrained": args.pretrained,
         "version": args.version,
         "modality": args.modality,
         "licence": licence,
@@ -84,13 +84,6 @@ def _run(args: argparse.Namespace) -> None:
         print(made, flush=True)
     if repository is not None:
         print(f"pushed    {push(made.folder, repository, args.version)}")
-
-
-def _number(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def _text(flag: str, path: str | None) -> str | None:

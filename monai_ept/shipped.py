@@ -27,9 +27,6 @@ def list_shipped(kind: Kind) -> list[str]:
     """
     Names of the bundles or sweeps that come along.
 
-    Args:
-        kind: "bundle" or "sweep".
-
     Raises:
         FileNotFoundError: when this installation has none.
     """
@@ -65,8 +62,6 @@ def copy_shipped(kind: Kind, name: str, folder: str | Path = ".") -> Path:
     Copy one, to be used and changed.
 
     Args:
-        kind: "bundle" or "sweep".
-        name: which.
         folder: where to; made where it is missing.
 
     Returns:

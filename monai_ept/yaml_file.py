@@ -78,7 +78,6 @@ def load_yaml(text: str, what: str) -> Any:
     What a text in YAML says.
 
     Args:
-        text: the YAML.
         what: its name in errors, such as "sweep file mine.yaml".
 
     Raises:
@@ -109,7 +108,6 @@ def read_yaml(path: str | os.PathLike, what: str) -> Any:
     What a YAML file says.
 
     Args:
-        path: the file.
         what: what it is, such as "sweep file"; errors name it with its path.
 
     Raises:

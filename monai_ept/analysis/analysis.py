@@ -29,6 +29,7 @@ from monai_ept.data.records import Record
 from monai_ept.engines import network_transforms, task_of
 from monai_ept.evaluation.gallery import picture_of
 from monai_ept.files import remove_partials, usable_folder, write_whole
+from monai_ept.metrics.checked_batch import numbered_classes
 from monai_ept.model import TunedViT
 from monai_ept.networks.device import usable_device
 from monai_ept.reporting.page import build_page
@@ -143,7 +144,7 @@ def analyze(
         raise ValueError(f"there are no {part} images to analyse: choose another part, or another split.")
     records = choose_images(every, max_images, net.num_classes, seed)
     task = task_of(records)
-    names = list(class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
+    names = list(class_names or net.class_names or numbered_classes(net.num_classes))
     labels = np.asarray([record["label"] for record in records], dtype=np.int64)
     classes, all_names = single_classes(labels, names)
     if len(np.unique(classes[classes >= 0])) < 2:

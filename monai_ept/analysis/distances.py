@@ -211,9 +211,6 @@ def compare_widths(
 
     Args:
         positions: of each class's images, pretrained and tuned.
-        classes: class of each image.
-        groups: patient, study or lesion of each.
-        seed: of the bootstrap.
     """
     weights = _weights(groups, seed)
     group = np.asarray(groups)
@@ -264,7 +261,6 @@ def single_classes(labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.n
     Args:
         labels: class indices ``(images,)``, or 0/1 ``(images, classes)``: there an image counts for its label if it
             has only one, as "no label" if it has none, and for no class (-1) if it has several.
-        class_names: one name per class.
 
     Returns:
         class of each image, and the names of all classes.

@@ -26,12 +26,6 @@ def choose_images(records: Sequence[Record], most: int | None, num_classes: int,
     proportion. With several labels an image counts for each of them, and once more for the class that it is compared
     as, see ``single_classes``.
 
-    Args:
-        records: labelled images.
-        most: how many may be chosen; all by default, if there are no more.
-        num_classes: how many classes there are.
-        seed: same seed, same choice.
-
     Raises:
         ValueError: when ``most`` is below 2.
     """

@@ -20,7 +20,7 @@ from monai_ept.engines.set_calibration import sets_of_validation
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
+from monai_ept.runs.build_network import network_of_bare_delta
 from monai_ept.runs.find_run import finished_run
 from monai_ept.runs.network_inputs import network_transforms
 
@@ -61,14 +61,9 @@ def find_network_and_images(
 
     Args:
         run: folder of a training by ``fit`` or by a bundle, or the id of a run in MLflow.
-        delta: a delta file, instead of a run.
         pretrained: weights of the backbone: a path, "true" (hub) or "false". By default those that a bundle recorded;
             otherwise the hub's; the embedded backbone has its own.
-        source: name of the data source, that of the run by default.
-        dataset_dir: where the images are.
         split: the split, as ``FewShotSplit.save`` wrote it; that of the run by default.
-        options: options of the source.
-        tracking_uri: the store of a run that is named by its id.
         out_dir: where the files of such a run are downloaded to, in a folder "run", if they are not here.
 
     Raises:
@@ -79,15 +74,12 @@ def find_network_and_images(
     """
     if (run is None) == (delta is None):
         raise ValueError("name what to analyse with either --run or --delta.")
-    chosen = (
-        pretrained if pretrained is None else {"true": True, "false": False}.get(pretrained.strip().lower(), pretrained)
-    )
     if run is not None:
         result, run_id = finished_run(run, Path(out_dir) / "run", tracking_uri=tracking_uri)
         path = result.delta_path
         data = result.data(dataset_dir, source=source, options=options or None)
         _check_classes(read_delta(path).metadata, data, path)
-        net = result.network(chosen)
+        net = result.network(pretrained)
         images, val = _images(data, split or result.paths["split"])
         folder = None if run_id else result.folder
         return NetworkAndImages(net, images, data, path, val, folder, run_id, tracking_uri, result.transform_settings)
@@ -99,9 +91,7 @@ def find_network_and_images(
     about = read_delta(path).metadata  # before images are read, which may take long
     data = load_source(source, dataset_dir, **(options or {}))
     _check_classes(about, data, path)
-    if chosen is None:
-        chosen = about["backbone"]["name"] != EMBEDDED_RANDOM
-    net = TunedViT.from_delta(path, pretrained=chosen)
+    net = network_of_bare_delta(path, pretrained)
     images, val = _images(data, split)
     return NetworkAndImages(net, images, data, path, val)
 
@@ -126,7 +116,6 @@ def record_analysis(
     Add an analysis to the MLflow run of the training.
 
     Args:
-        found: what was analysed.
         numbers: scalars, recorded as ``analysis/<name>``.
         files: what was written, put into the folder ``analysis`` of the run.
         calibrated: whether the delta has got a temperature and is to be put into the run again.

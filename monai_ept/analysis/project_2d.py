@@ -53,9 +53,7 @@ def tsne(features: np.ndarray, start: np.ndarray, seed: int = 0) -> np.ndarray:
     t-SNE ``(images, 2)``, its perplexity fitting the number of images.
 
     Args:
-        features: ``(images, width)``.
         start: where the images begin ``(images, 2)``; of whatever size, as scikit-learn shrinks its own start.
-        seed: of what else may be random.
     """
     from sklearn.manifold import TSNE
 

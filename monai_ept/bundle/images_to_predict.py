@@ -163,14 +163,7 @@ def predict_records(
     What the network of a training says of images.
 
     Args:
-        training: the training, which knows how its images are made.
-        network: its network.
-        records: the images.
-        device: where to compute.
-        batch_size: images at a time.
-        num_workers: processes that load images.
         errors: collects what cannot be read; without it, that is an error.
-        progress: show a bar, on a terminal.
     """
     network = network.to(device)
     transform: Any = network_transforms(network, **training.transform_settings)

@@ -34,8 +34,6 @@ def find_data(
 
     Args:
         images: the folder, or a file that is a data set; None with a source that paints its own.
-        source: how they are read.
-        options: of the source.
 
     Raises:
         ValueError: when there is nothing to read, or no such source or option.
@@ -75,12 +73,7 @@ def make_training(
     Split, network and recipe of a training, ready to run.
 
     Args:
-        data: labelled images.
         network: arguments of ``make_network``; None is its default.
-        recipe: as ``recipe_of`` takes it.
-        shots, test_fraction and seed: of ``few_shot_split``.
-        positive: the class that is looked for; that of the data by default.
-        unlabelled: images to adapt to first, see ``unlabelled_images``.
         adapted: what ``adapt`` wrote, instead.
         transforms: arguments of ``network_transforms`` that the network does not know.
         more: of ``Training``.

@@ -15,6 +15,7 @@ from monai_ept.engines.training import Training
 from monai_ept.files import file_name
 from monai_ept.metrics.classification import KEY_METRIC
 from monai_ept.reporting.csv_file import write_csv
+from monai_ept.reporting.metrics_table import interval_text, value_text
 from monai_ept.reporting.statistics import FEWEST, Estimate, estimate
 from monai_ept.runs.fit_result import FitResult
 from monai_ept.runs.result_kinds import KINDS, what_is_in
@@ -36,11 +37,9 @@ def train_seeds(
 
     Args:
         make: makes a training of ``seed``, ``folder``, ``resume`` and ``overwrite``.
-        seeds: the seeds.
         folder: the folder of all of them; by default in ``runs``, under a name in which everything differs that decides
             the result, but for the seeds.
         resume: go on with trainings that have had fewer epochs, too.
-        overwrite: replace other trainings that are in these folders.
 
     Raises:
         FileExistsError: when another result is in the folder, or it holds trainings of fewer epochs.
@@ -88,9 +87,6 @@ def mean_table(numbers: Mapping[int, Mapping[str, float]]) -> str:
     """
     Mean, 95 % interval and values of each metric, for a terminal.
 
-    Args:
-        numbers: of each seed, its metrics.
-
     Example::
 
         >>> print(mean_table({0: {"auc": 0.75}, 1: {"auc": 0.85}}))
@@ -106,10 +102,9 @@ def mean_table(numbers: Mapping[int, Mapping[str, float]]) -> str:
     lines = [f"{'metric':<{width}} {'mean':>5}{ends}" + "".join(f"{f'seed {seed}':>9}" for seed in seeds)]
     for name in names:
         mean = _mean(numbers, name)
-        low, high = map(_short, mean.interval[1:])
-        ends = f"    {f'{low} to {high}' if mean.interval.known else '':<14}" if known else ""
-        values = "".join(f"{_short(numbers[seed].get(name, math.nan)):>9}" for seed in seeds)
-        lines.append(f"{name:<{width}} {_short(mean.mean):>5}{ends}{values}")
+        ends = f"    {interval_text(*mean.interval[1:]):<14}" if known else ""
+        values = "".join(f"{value_text(numbers[seed].get(name, math.nan)):>9}" for seed in seeds)
+        lines.append(f"{name:<{width}} {value_text(mean.mean):>5}{ends}{values}")
     if known:
         lines.append(f"Mean over {len(numbers)} seeds: each draws the training images and all that is random anew.")
     else:
@@ -121,10 +116,6 @@ def _mean(numbers: Mapping[int, Mapping[str, float]], name: str) -> Estimate:
     """Over the seeds in which there is such a number."""
     values = [one[name] for one in numbers.values() if not math.isnan(one.get(name, math.nan))]
     return estimate(values, FEWEST)
-
-
-def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}".replace("-0.000", "0.000")
 
 
 def _write(folder: Path, results: Mapping[int, FitResult]) -> None:

@@ -31,7 +31,6 @@ def exact_copies(records: Sequence[Record], *, pixels: bool = False) -> list[lis
     names. Images that are drawn when they are asked for, and files that cannot be read, are passed over.
 
     Args:
-        records: the records.
         pixels: compare what is decoded, so that images saved anew without loss in another format are found as well.
             This reads and decodes everything.
 

@@ -49,7 +49,6 @@ def file_blocks(path: str | os.PathLike, *, unpacked: bool = False) -> Iterator[
     What is in a file, block by block.
 
     Args:
-        path: the file.
         unpacked: give what is packed in it, where it is packed with gzip.
 
     Raises:

@@ -34,8 +34,6 @@ def facts_of(records: Sequence[Record], spatial_dims: int = 2, *, decode: bool =
     Look at images. One that cannot be read is left out: whoever loads it says so.
 
     Args:
-        records: their records.
-        spatial_dims: 2 or 3.
         decode: read each whole, for the range of its values. Otherwise headers are enough, and what only decoding
             would tell of, DICOM, is left out.
     """

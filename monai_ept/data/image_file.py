@@ -47,9 +47,7 @@ def channel_axis(shape: Sequence[int], spatial_dims: int, name: str) -> int | No
     """Where the channels of an array are, which may come last (as in files) or first; None if it has none.
 
     Args:
-        shape: of the array.
         spatial_dims: 2 or 3; what is left over is the channel axis.
-        name: of the image, for the error.
 
     Raises:
         ValueError: when the shape is none of an image.

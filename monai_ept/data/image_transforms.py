@@ -43,7 +43,6 @@ class LoadRecordd(_EachImaged):
     """Reads a record's image, path or array, and puts the channels first.
 
     Args:
-        keys: keys of the images.
         spatial_dims: 2 or 3; what is left over is the channel axis. It may be last (as in files) or first.
     """
 
@@ -67,10 +66,6 @@ class RepairChannelsd(_EachImaged):
     """Gives an image the number of channels the network takes.
 
     Grey is repeated, alpha is dropped, colour becomes grey with the weights of ITU-R 601 (as in PIL).
-
-    Args:
-        keys: keys of channel-first images.
-        in_channels: the number wanted.
     """
 
     def __init__(self, keys: KeysCollection, in_channels: int = 3, allow_missing_keys: bool = False) -> None:
@@ -141,7 +136,6 @@ class RandAreaCropd(Randomizable, MapTransform, RandomizableTrait):
     With a resize after it, this is torchvision's RandomResizedCrop, for images and volumes.
 
     Args:
-        keys: keys of channel-first images; all are cropped alike.
         scale: smallest and largest share of the area (volume) to keep.
         ratio: smallest and largest aspect ratio (columns to rows); in 3-D the stretch of each axis. None: the aspect
             ratio of ``target``.
@@ -209,8 +203,6 @@ class ResizeImaged(_EachImaged):
     is faster than MONAI's Gaussian (tools/measure/data_cache.py). It takes no volumes; those are left to MONAI.
 
     Args:
-        keys: keys of channel-first float images in [0, 1].
-        spatial_size: the size wanted.
         mode: "bicubic", "bilinear" or "nearest"; volumes use "trilinear" for both of the first two.
         keep_aspect: fit the image in and fill up with zeros on both sides, instead of squashing it.
     """

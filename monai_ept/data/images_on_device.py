@@ -26,7 +26,6 @@ class ImagesOnDevice(Dataset):
 
     Args:
         images: a dataset of dictionaries with "image", "label" and "id", whose transforms are not random.
-        device: where they are kept.
     """
 
     def __init__(self, images: Any, device: torch.device) -> None:

@@ -24,7 +24,6 @@ def joined_groups(data: RecordSet, pairs: Iterable[Sequence[str]] = ()) -> Recor
     """Records whose groups are wholes: groups that share an image, or are parts of one thing, become one.
 
     Args:
-        data: the records.
         pairs: ids of more records that belong together.
 
     Returns:

@@ -55,7 +55,6 @@ def find_near_copies(records: Sequence[Record], alike: float = ALIKE) -> list[Ne
     """Find pairs of 2-D images that look the same. Every image is read and decoded.
 
     Args:
-        records: the records.
         alike: correlation from which two images count as the same.
 
     Raises:

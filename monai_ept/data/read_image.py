@@ -174,7 +174,6 @@ def check_file(path: str | Path, full: bool = False, spatial_dims: int | None = 
     """Say what is wrong with an image file.
 
     Args:
-        path: the file, or the folder of a DICOM series.
         full: decode it whole. Otherwise header and end are looked at, and the checksums of PNG; only a file that looks
             cut off is decoded, one of a kind that has no such marks, and one of floats, which may hold NaN.
         spatial_dims: 2 or 3: what is not that is wrong. None takes both.

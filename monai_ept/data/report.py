@@ -136,7 +136,6 @@ def about_split(split: FewShotSplit, spatial_dims: int = 2) -> list[str]:
 
     Args:
         split: the split; of its images, only the headers of those to train on are read.
-        spatial_dims: 2 or 3.
     """
     origin = split.origin or {}
     folder = origin.get("dataset_dir")

@@ -48,17 +48,12 @@ def train_transforms(
     Everything that is not random is as in :py:func:`eval_transforms`, whose arguments it takes.
 
     Args:
-        img_size: size of the network's input, one number or one per dimension.
-        mean: mean per channel, from the backbone's own settings.
-        std: standard deviation per channel, likewise.
-        spatial_dims: 2 for images, 3 for volumes.
         keep_aspect: crop with the aspect ratio of ``img_size``, instead of one drawn from ``ratio``.
         scale: share of the image that a crop covers, from and to; default (0.08, 1) in 2-D and (0.5, 1) in 3-D.
         ratio: aspect ratios of a crop, from and to.
         flip_prob: probability of a flip, for each of the flip axes.
         flip_axis: spatial axes to flip; default left-right: the columns of an image, the first axis of a volume.
-        image_key: the record's key of the image.
-        settings: what else :py:func:`eval_transforms` takes.
+        settings: these and all others are those of :py:func:`eval_transforms`.
 
     Returns:
         what :py:func:`eval_transforms` returns.
@@ -143,7 +138,6 @@ def input_settings(vit: Any, **options: Any) -> dict[str, Any]:
     pretrained settings), 0.5 each and bicubic.
 
     Args:
-        vit: the face of its backbone, ``net.vit``.
         options: options of ``eval_transforms``, which replace what the network says.
     """
     return {

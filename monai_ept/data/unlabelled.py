@@ -39,7 +39,6 @@ def without_labels(records: RecordSet | Sequence[Record], split: FewShotSplit | 
 
     Args:
         records: a data set, of which ``training_pool`` is taken; or records, which are taken as they are.
-        split: the split that the network will be tested on.
 
     Raises:
         ValueError: when there are none, one has no image, or a test image is among them.

@@ -45,7 +45,6 @@ class View(Transform):
         The view of a batch, of the same size.
 
         Args:
-            images: ``(batch, channels, *size)``.
             size: in plain numbers, which a tensor does not tell where torch traces.
         """
         size = tuple(images.shape[2:]) if size is None else size
@@ -85,12 +84,7 @@ def _resampling(part: int, whole: int, *, cubic: bool) -> np.ndarray:
 
 
 def train_views(views: str) -> tuple[View, ...]:
-    """
-    Views of a training image.
-
-    Args:
-        views: one of ``VIEW_SETS``.
-    """
+    """Views of a training image."""
     check_choice("views", views, VIEW_SETS)
     if views == "one":
         return (View(),)
@@ -100,12 +94,7 @@ def train_views(views: str) -> tuple[View, ...]:
 
 
 def test_views(views: str) -> tuple[View, ...]:
-    """
-    Views of an image that is tested, whose scores are averaged.
-
-    Args:
-        views: one of ``VIEW_SETS``.
-    """
+    """Views of an image that is tested, whose scores are averaged."""
     check_choice("views", views, VIEW_SETS)
     if views == "one":
         return (View(),)

@@ -61,7 +61,6 @@ def write_programs(folder: Path, about: Mapping[str, Any]) -> None:
     Write the programs that need nothing of ours, what they need, and what they read of the model.
 
     Args:
-        folder: where to.
         about: of the model, see ``about_model``; of a bank with ``tasks``, the same of each of them.
     """
     folder.mkdir()

@@ -77,11 +77,7 @@ def ship_bank(
         to: the folder.
         check: on how many images of its evaluation each task is checked; None for all.
         pretrained: weights of the backbone, where they are not where the first training read them.
-        version: of the bank and its tasks, three numbers.
-        modality: of the images, for their metadata.
-        licence: text of the LICENSE, by default the Apache License 2.0.
-        data_licence: text on the licence of the images.
-        overwrite: replace what was shipped there before, once this is complete.
+        version: of the bank and its tasks; this and what follows as :py:func:`ship` has it.
 
     Raises:
         ValueError: when an argument is wrong, or a task does not give the probabilities of its evaluation.

@@ -154,10 +154,6 @@ def check_shipping(version: str, check: int | None) -> None:
     """
     Refuse what nothing could be shipped with.
 
-    Args:
-        version: of the bundle.
-        check: on how many images it is checked.
-
     Raises:
         ImportError: when what reads DICOM is not installed.
         ValueError: when one of them is wrong.

@@ -23,13 +23,7 @@ __all__ = ["MixedTasks", "member_of", "write_bank_model"]
 
 
 class MixedTasks(nn.Module):
-    """
-    Tasks of a bank that mix, as a network that can be traced: what is chosen of it is numbers and no names.
-
-    Args:
-        bank: the bank.
-        tasks: those of it that mix.
-    """
+    """Tasks of a bank that mix, as a network that can be traced: what is chosen of it is numbers and no names."""
 
     def __init__(self, bank: TaskBank, tasks: Sequence[Task]) -> None:
         super().__init__()
@@ -58,7 +52,6 @@ class MixedTasks(nn.Module):
         fewer classes than another; all of it goes through the backbone in one batch.
 
         Args:
-            images: ``(images, channels, *img_size)``.
             which: numbers of the tasks.
         """
         needed = self.uses.to(which.device)[which].any(dim=0).nonzero().squeeze(1)
@@ -106,10 +99,6 @@ class _AllTasks(nn.Module):
 def write_bank_model(bank: TaskBank, path: Path) -> dict[str, int]:
     """
     Write a bank as TorchScript.
-
-    Args:
-        bank: the bank.
-        path: of the file.
 
     Raises:
         ValueError: when none of its tasks mix.

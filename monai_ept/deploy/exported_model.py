@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from monai_ept.checks import check_choice
 from monai_ept.deploy.inference_config import metadata
 from monai_ept.deploy.shipment import Shipment
 from monai_ept.model import TunedViT
+from monai_ept.tracking.model_files import fold_if_possible
 
 __all__ = ["FORMATS", "check_formats", "folded", "write_models"]
 
@@ -42,9 +42,7 @@ def check_formats(formats: Any) -> tuple[str, ...]:
 
 def folded(network: TunedViT) -> TunedViT:
     """The network in evaluation mode, with its methods folded where they can be."""
-    with contextlib.suppress(ValueError):  # where there is nothing to fold
-        network = network.fold()
-    return network.eval().requires_grad_(False)
+    return fold_if_possible(network).eval().requires_grad_(False)
 
 
 def write_models(shipment: Shipment) -> None:

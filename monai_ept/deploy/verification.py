@@ -37,9 +37,6 @@ def expected_of(training: FitResult, net: TunedViT, data: RecordSet, number: int
     A training without an evaluation is checked against its network as it is here.
 
     Args:
-        training: the training.
-        net: its network.
-        data: the data of the training.
         number: how many images; None for all.
     """
     split = training.split(data)
@@ -113,10 +110,6 @@ class Check(NamedTuple):
 def verify(checks: Sequence[Check], process: subprocess.Popen) -> list[dict[str, float]]:
     """
     Let each format of each bundle predict its images in a process that cannot import this package.
-
-    Args:
-        checks: the bundles.
-        process: that process.
 
     Raises:
         ValueError: when the files do not run, or differ.

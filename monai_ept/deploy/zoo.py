@@ -66,8 +66,6 @@ def push(folder: Path, repository: str, version: str) -> str:
     Push a bundle to the Hugging Face hub, as a private repository unless it is there already.
 
     Args:
-        folder: the bundle.
-        repository: owner and name.
         version: which is made a tag.
 
     Raises:

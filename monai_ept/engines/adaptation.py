@@ -195,9 +195,7 @@ def described_start(net: TunedViT, unlabelled: Unlabelled | None, seed: int) -> 
     Where a training starts from, for its record and its name; empty where nothing was or will be adapted.
 
     Args:
-        net: the network.
         unlabelled: images that it will be adapted to before it is trained.
-        seed: of the training.
 
     Raises:
         ValueError: when it starts from an adaptation already, or has nothing to adapt.
@@ -216,9 +214,6 @@ def adapt_before(
     Adapt a network as the first part of a training, which then starts from there.
 
     Args:
-        net: the network.
-        unlabelled: images and settings.
-        seed: of order and views.
         work: folder of the training, where the adaptation gets one of its own; None writes nothing that stays.
         trained: the training with labels has begun already: what was adapted is only named.
         settings: as ``adapt`` takes them: resume, num_workers, transform, progress.

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_ept.engines.adaptation import adapt_before
 from monai_ept.engines.solve import Solution, solve_head, solve_plain
-from monai_ept.runs.choice_record import read_choice, write_choice
+from monai_ept.runs.training_record import read_choice, write_choice
 
 __all__ = ["adapt_and_solve"]
 
@@ -25,7 +25,6 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     Adapt and solve, as a training wants it.
 
     Args:
-        training: the training.
         going_on: it has had its first steps in another process; what they started from is in its checkpoint.
 
     Returns:

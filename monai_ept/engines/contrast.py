@@ -27,10 +27,6 @@ class TwoViews(nn.Module):
 
     What trains is what the network's methods train, and the projection; the head has no part in it. A checkpoint
     takes it for a network: its delta has the projection in the head's place, and the file it saves has neither.
-
-    Args:
-        net: the network.
-        views: what an image looks like each time.
     """
 
     def __init__(self, net: TunedViT, views: RandomViews) -> None:

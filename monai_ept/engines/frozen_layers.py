@@ -67,7 +67,6 @@ def lower_part(net: TunedViT, level: int, images: Tensor) -> Tensor:
     Args:
         net: the network, in evaluation mode.
         level: from 1 to the number of blocks and one more, where features are the mean over the network's views.
-        images: what the network takes.
     """
     blocks = net.vit.blocks
     if level > len(blocks):
@@ -90,7 +89,6 @@ class UpperPart(nn.Module):
 
     Args:
         net: the network; its training changes it and nothing is copied.
-        level: as in ``lower_part``.
     """
 
     def __init__(self, net: TunedViT, level: int) -> None:

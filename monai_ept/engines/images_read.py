@@ -13,10 +13,5 @@ __all__ = ["image_hashes"]
 
 
 def image_hashes(records: Iterable[Record]) -> dict[str, str]:
-    """
-    A short hash of each image's content by the record's id, see ``content_hash``.
-
-    Args:
-        records: few-shot records; each file is read once more.
-    """
+    """A short hash of each image's content by the record's id, see ``content_hash``."""
     return {record["id"]: content_hash(record["image"]) for record in records}

@@ -95,13 +95,7 @@ def make_loss(
 
 
 class SmoothedBCE(nn.BCEWithLogitsLoss):
-    """
-    Binary cross entropy to labels that are moved towards one half.
-
-    Args:
-        label_smoothing: by which share of the way.
-        kwargs: arguments of ``torch.nn.BCEWithLogitsLoss``.
-    """
+    """Binary cross entropy to labels that are moved towards one half."""
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -80,9 +80,7 @@ def find_earlier(training: _Training, folder: Path, runs: Path | None, overwrite
 
     Args:
         training: the training; its ``earlier``, and what it says of itself, are set.
-        folder: its folder.
         runs: the folder of that, where nobody has chosen it: the same training with fewer epochs is looked for there.
-        overwrite: whether what is in the folder may be replaced by something else.
 
     Raises:
         CheckpointError: when it cannot go on from what is there.

@@ -49,7 +49,6 @@ class Ridge:
 
         Args:
             features: ``(views, features)``, a row for each view.
-            targets: ``(views, classes)``, 0 or 1.
             strength: of the penalty, relative to the mean of the kernel's diagonal.
             weights: how much each row counts, 1 on average; all alike by default.
             ones: what has become of the 1 of each view, where rows are not views but other rows with the same sums of
@@ -114,9 +113,6 @@ def sharpness(scores: Tensor, prior: Tensor, targets: Tensor, task: str, *, weig
     Args:
         scores: of images that the fit has not seen.
         prior: of the fits that they come from, a row each.
-        targets: what they are.
-        task: "multiclass" or "multilabel".
-        weights: how much each image counts.
     """
     from scipy.optimize import minimize_scalar
 
@@ -136,10 +132,7 @@ def folds(groups: Sequence[str], targets: Tensor, task: str, most: int = 5) -> l
     Rows to fit on and rows to leave out: whole groups at a time, and of several classes each in every fit.
 
     Args:
-        groups: patient, study or lesion of each row.
         targets: ``(rows, classes)``.
-        task: "multiclass" or "multilabel".
-        most: folds.
 
     Returns:
         nothing when one of the classes has one group only, which cannot be left out and learnt from.

@@ -81,9 +81,6 @@ def _flat(value: Any) -> str | int | float:
 def result_hash(record: Mapping[str, Any]) -> str:
     """
     Six digits of a hash over what decides a result; not over the machine, the releases and the number of processes.
-
-    Args:
-        record: what ``training.json`` says.
     """
     elsewhere = ("device", "git_commit", "version.")
     decides: dict[str, Any] = {key: record.get(key) for key in ("recipe", "seed", "class_names", "task", "data")}
@@ -98,9 +95,6 @@ def result_hash(record: Mapping[str, Any]) -> str:
 def run_name(record: Mapping[str, Any]) -> str:
     """
     A name for a run and its folder in which everything differs that decides the result: ``ept-5shot-seed0-1f2e3d``.
-
-    Args:
-        record: what ``training.json`` says.
     """
     params = record["params"]
     shots = [f"{params['shots']}shot"] if "shots" in params else []
@@ -111,9 +105,6 @@ def run_name(record: Mapping[str, Any]) -> str:
 def source_commit(folder: str | os.PathLike | None = None) -> str | None:
     """
     The commit of a package's source.
-
-    Args:
-        folder: the package; our own by default.
 
     Returns:
         its 40 digits, with ``-dirty`` where something has changed since; None where the package is no part of a

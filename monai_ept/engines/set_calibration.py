@@ -26,9 +26,6 @@ def calibrate_sets(training: _Training) -> str:
     They come from the validation images, in all processes alike; without any, from the training images that solving has
     left out, if the solved head is the result.
 
-    Args:
-        training: the training.
-
     Returns:
         why there are none, in a sentence; empty where there are.
     """
@@ -63,10 +60,7 @@ def sets_of_validation(
     What makes prediction sets, from validation images as the network answers them now, at its temperature.
 
     Args:
-        table: what it says of them.
-        val: their records.
         train: what the network has learnt from; published lists have images of a group in both, which do not count.
-        task: "multiclass" or "multilabel".
         chose: whether they have chosen an epoch or a temperature too.
 
     Returns:

@@ -23,6 +23,7 @@ from monai_ept.engines.adaptation_settings import adaptation_of
 from monai_ept.engines.loss import task_of
 from monai_ept.engines.recipe import recipe_of
 from monai_ept.methods import build_methods
+from monai_ept.metrics.checked_batch import numbered_classes
 from monai_ept.metrics.positive_class import PositiveClass
 from monai_ept.model import TunedViT
 from monai_ept.networks.backbone_settings import check_backbone_settings
@@ -243,7 +244,7 @@ def meaning_of(
         raise ValueError(
             f"data has {len(about.class_names)} classes and the network {net.num_classes}: build it with as many."
         )
-    names = tuple(about.class_names or net.class_names or [f"class_{index}" for index in range(net.num_classes)])
+    names = tuple(about.class_names or net.class_names or numbered_classes(net.num_classes))
     wanted = PositiveClass.of(positive) or about.positive
     if wanted is not None:
         wanted.check(names, validated=bool(split.val))

@@ -32,11 +32,7 @@ def train_batches(
     The loader of a training; each process takes its share.
 
     Args:
-        images: a dataset.
-        batch_size: images per step.
         steps: of an epoch, which draws images round after round until there are enough; by default each image once.
-        seed: of the order.
-        num_workers: processes that load images.
         device: if it is a card with room for them, all images are moved there once, and batches taken from there.
     """
     order: dict[str, Any] = {"shuffle": True}
@@ -59,12 +55,7 @@ def _rounds(count: int, wanted: int, seed: int) -> list[int]:
 
 
 def seen_at_random(views: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
-    """
-    A ``prepare_batch`` for MONAI's engines that shows random views of the images, made on the device.
-
-    Args:
-        views: which kind of views, see :py:class:`monai_ept.data.random_views.RandomViews`.
-    """
+    """A ``prepare_batch`` for MONAI's engines that shows random views of the images, made on the device."""
     look = RandomViews(views)
 
     def prepare(

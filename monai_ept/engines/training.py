@@ -26,9 +26,8 @@ from monai_ept.evaluation.evaluator import Evaluation, evaluate, evaluate_record
 from monai_ept.evaluation.report_page import write_report_page
 from monai_ept.files import full_disk_is_said, write_whole
 from monai_ept.handlers.collect_predictions import PredictionTable
-from monai_ept.runs.choice_record import read_choice, write_choice
 from monai_ept.runs.fit_result import CHECKPOINT_FILE, HISTORY_FILE, SPLIT_FILE, FitResult
-from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_record, write_record
+from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, read_choice, read_record, write_choice, write_record
 
 __all__ = ["Training", "rank"]
 

@@ -22,9 +22,6 @@ def compare_tables(
 
     Args:
         first: predictions of the first model, with labels.
-        second: predictions of the second.
-        task: "multiclass" or "multilabel".
-        settings: of ``compare_models``.
 
     Raises:
         ValueError: when they are not of the same images.
@@ -45,15 +42,7 @@ def compare_tables(
 
 
 def beside_baseline(table: PredictionTable, name: str, other: PredictionTable, **settings: Any) -> dict[str, Any]:
-    """
-    What ``metrics.json`` says of a baseline.
-
-    Args:
-        table: the network's predictions.
-        name: of the baseline.
-        other: its predictions.
-        settings: of ``compare_tables``.
-    """
+    """What ``metrics.json`` says of a baseline."""
     found = compare_tables(other, table, **settings)
     key = found[KEY_METRIC[settings["task"]]]
     rows = {

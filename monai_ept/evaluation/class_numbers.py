@@ -48,10 +48,6 @@ def positive_numbers(
     What ``metrics.json`` says of the positive class.
 
     Args:
-        table: predictions with labels.
-        class_names: one name per class.
-        positive: the class.
-        threshold: it is claimed from this probability on.
         weights: of the bootstrap, see ``group_weights``; None gives values alone.
     """
     index = list(class_names).index(positive.name)

@@ -35,8 +35,6 @@ def draw_curves(folder: str | Path, curves: Mapping[str, Curves], positive: Mapp
     Draw ``curves.png``: above the ROC curve, below precision over recall, a column for each class.
 
     Args:
-        folder: where to.
-        curves: by class.
         positive: what ``positive_numbers`` says of the class that is looked for: the picture shows this class alone,
             with a dot where it is claimed.
     """

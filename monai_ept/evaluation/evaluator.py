@@ -17,11 +17,11 @@ from monai_ept.data.records import Record
 from monai_ept.evaluation.beside_baseline import beside_baseline
 from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities, positive_numbers, threshold_of
 from monai_ept.evaluation.evaluation_files import write_report
-from monai_ept.evaluation.gallery import draw_gallery
-from monai_ept.evaluation.mistakes import worst_mistakes
+from monai_ept.evaluation.gallery import draw_gallery, worst_mistakes
 from monai_ept.evaluation.prediction_sets import measure_sets
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
+from monai_ept.metrics.checked_batch import numbered_classes
 from monai_ept.metrics.classification import KEY_METRIC
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.positive_class import PositiveClass
@@ -183,10 +183,6 @@ def show_images(
 
     Args:
         evaluation: gets their paths.
-        network: says how its images are made.
-        records: the images.
-        folder: where to.
-        task and class_names: as in :py:func:`evaluate_table`.
         transform_settings: what the images' transforms were given beyond the network's own.
     """
     about: dict[str, Any] = {"task": task, "class_names": class_names}
@@ -232,7 +228,7 @@ def evaluate_table(
     """
     if table.labels is None:
         raise ValueError("the images have no labels, so there is nothing to compare with: use predict instead.")
-    names = tuple(class_names) if class_names else tuple(f"class_{i}" for i in range(table.probabilities.shape[1]))
+    names = tuple(class_names or numbered_classes(table.probabilities.shape[1]))
     members = None if groups is None else [groups[identity] for identity in table.ids]
     given: dict[str, Any] = {"inputs": "probabilities", "task": task, "class_names": names}
     drawn: dict[str, Any] = {"groups": members, "num_resamples": num_resamples, "seed": seed}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A figure of images with what the network said about them."""
+"""A figure of images with what the network said about them, and which of them it is most wrong about."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_ept.handlers.collect_predictions import PredictionTable
 from monai_ept.reporting.axes import short
 from monai_ept.reporting.figure import BLUE, INK, RED, figure_of, save_figure
 
-__all__ = ["draw_gallery", "picture_of"]
+__all__ = ["draw_gallery", "picture_of", "worst_mistakes"]
 
 
 def draw_gallery(
@@ -122,3 +122,25 @@ def _caption(
     if len(lines) > 3:
         lines = [*lines[:2], f"… and {len(lines) - 2} more"]
     return "\n".join(lines), not wrong
+
+
+def worst_mistakes(
+    records: Sequence[Record], table: PredictionTable, task: str, *, number: int = 12, threshold: float = 0.5
+) -> list[Record]:
+    """
+    The records that are decided wrongly, the surest decision first.
+
+    Args:
+        task: "multiclass" (how sure it is of the wrong class) or "multilabel" (how far its worst label is off).
+    """
+    labels, probabilities = np.asarray(table.labels), table.probabilities
+    if task == "multiclass":
+        wrong = probabilities.argmax(axis=1) != labels
+        sure = probabilities.max(axis=1)
+    else:
+        missed = (probabilities >= threshold) != labels.astype(bool)
+        wrong = missed.any(axis=1)
+        sure = np.where(missed, np.abs(probabilities - labels), 0).max(axis=1)
+    order = [row for row in np.argsort(-sure, kind="stable") if wrong[row]]
+    by_id = {record["id"]: record for record in records}
+    return [by_id[table.ids[row]] for row in order[:number]]

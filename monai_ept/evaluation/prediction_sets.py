@@ -65,11 +65,6 @@ def measure_sets(
     How often the sets hold the truth on labelled images, as ``metrics.json`` has it.
 
     Args:
-        sets: what makes them.
-        table: predictions with labels.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-        groups: patient, study or lesion by image id.
         weights: how often each image is in each resample, ``(resamples, images)``; without them there are no intervals.
 
     Returns:
@@ -123,7 +118,6 @@ def about_sets(found: Mapping[str, Any] | None, task: str, why: str = "") -> lis
 
     Args:
         found: of ``measure_sets``, or the same read from ``metrics.json``; None where there are no sets.
-        task: "multiclass" or "multilabel".
         why: there are none.
     """
     if found is None:
@@ -166,12 +160,7 @@ def _with_interval(found: Mapping[str, float | None]) -> str:
 
 
 def prediction_sets_section(found: Mapping[str, Any] | None, task: str, why: str = "") -> Section:
-    """
-    Prediction sets as a part of a page, also where there are none.
-
-    Args:
-        found, task and why: as ``about_sets`` takes them.
-    """
+    """Prediction sets as a part of a page, also where there are none."""
     said = about_sets(found, task, why)
     if found is None or found["calibration"]["threshold"] is None:
         return Section("Prediction sets", sentences=said)

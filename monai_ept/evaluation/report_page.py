@@ -11,12 +11,12 @@ from typing import Any
 
 from monai_ept.data.split import FewShotSplit
 from monai_ept.evaluation.evaluator import Evaluation
-from monai_ept.evaluation.history_picture import draw_history
 from monai_ept.evaluation.prediction_sets import about_sets, prediction_sets_section
 from monai_ept.files import write_whole
 from monai_ept.metrics.classification import KEY_METRIC, lower_is_better
-from monai_ept.reporting.figure import Picture
-from monai_ept.reporting.metrics_table import metric_rows
+from monai_ept.reporting.axes import tidy
+from monai_ept.reporting.figure import BLUE, GREY, RED, Picture, figure_of
+from monai_ept.reporting.metrics_table import interval_text, metric_rows, value_text
 from monai_ept.reporting.numbers import decimal, many, measured, number, percent, signed
 from monai_ept.reporting.page import Cell, Section, Table, build_page
 
@@ -67,14 +67,8 @@ def write_report_page(
     Write the page.
 
     Args:
-        folder: where to.
         evaluation: what was found, with the figures that it wrote.
-        title: of the page.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
         training: its record, ``training.json``.
-        split: which images trained, validated and tested.
-        history: of the epochs.
         no_sets: why there are no prediction sets, in a sentence.
         beside: another evaluation that these numbers stand beside.
         repeat: the command that makes the result again.
@@ -203,7 +197,7 @@ def _positive(positive: Mapping[str, Any]) -> Section:
         "npv_at_prevalence": f"NPV where {100 * (share or 0):.3g} % of all have it",
     }
     rows = [
-        [means[key], "–" if row["value"] is None or math.isnan(row["value"]) else f"{row['value']:.3f}", _ends(row)]
+        [means[key], value_text(row["value"]), interval_text(row.get("low", math.nan), row.get("high", math.nan))]
         for key, row in positive["metrics"].items()
     ]
     notes = [
@@ -213,10 +207,6 @@ def _positive(positive: Mapping[str, Any]) -> Section:
     small = f"claimed from a probability of {measured(positive['threshold'])} on ({positive['threshold_is']})"
     table = Table(["share", "value", "95 % interval"], rows, numbers=(1, 2))
     return Section(f"{name} against the rest", small=small, tables=[table], notes=notes)
-
-
-def _ends(row: Mapping[str, float]) -> str:
-    return f"{row['low']:.3f} to {row['high']:.3f}" if "low" in row and not math.isnan(row["low"]) else ""
 
 
 def _classes(metrics: Mapping[str, Any], class_names: Sequence[str]) -> Section:
@@ -267,8 +257,36 @@ def _history(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any], 
         return Section("Training", sentences=said)
     caption = "Loss and learning rate of each epoch, and what validation images said."
     return Section(
-        "Training", pictures=[Picture.drawn(["training"], "", caption, draw_history(history, key), png=False)]
+        "Training", pictures=[Picture.drawn(["training"], "", caption, _draw_history(history, key), png=False)]
     )
+
+
+def _draw_history(history: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """Loss by epoch, the learning rate behind it, and a metric of validation images where there are some."""
+    epochs = [row["epoch"] for row in history]
+    validated = [row for row in history if row.get("val")]
+    figure = figure_of(8.4 if validated else 5.2, 3.0)
+    panels = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
+    axes = panels[0]
+    axes.plot(epochs, [row["loss"] for row in history], "o-", color=BLUE, markersize=3.5, label="loss")
+    axes.set(xlabel="epoch", ylabel="mean loss of training images")
+    axes.set_ylim(bottom=0)
+    rate = axes.twinx()
+    rate.plot(epochs, [row["lr"] for row in history], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    rate.set_ylabel("learning rate (dashed)", color=GREY, fontsize=9)
+    rate.tick_params(labelsize=8, length=2, colors=GREY)
+    rate.set_ylim(bottom=0)
+    rate.spines[:].set_visible(False)
+    tidy(axes, "y", labelsize=9)
+    if validated:
+        axes = panels[1]
+        values = [row["val"][key] for row in validated]
+        axes.plot([row["epoch"] for row in validated], values, "o-", color=RED, markersize=3.5)
+        axes.set(xlabel="epoch", ylabel=f"{key.replace('_', ' ')} of validation images", ylim=(0, 1.02))
+        tidy(axes, "y", labelsize=9)
+    for one in panels:
+        one.xaxis.get_major_locator().set_params(integer=True)
+    return figure
 
 
 def _settings(training: Mapping[str, Any], repeat: str) -> Section:

@@ -83,9 +83,6 @@ def check_plain(settings: Any) -> None:
     """
     Refuse settings that say more than values: MONAI's configurations execute what begins with a dollar sign.
 
-    Args:
-        settings: of a bundle, as they have come from elsewhere.
-
     Raises:
         ValueError: when there is an expression, a class to call, or another file to read in them.
     """

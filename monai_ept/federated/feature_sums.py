@@ -44,12 +44,9 @@ def feature_sums(
 
     Args:
         features: ``(images, views, features)``, as ``view_features`` gives them.
-        labels: of the images.
         num_classes: of the network, whether there are images of all of them here or not.
-        task: "multiclass" or "multilabel".
         least: images that a class must have here, or none: the sum over one image is that image's features. 1 sends
             them all the same.
-        class_names: for errors.
 
     Raises:
         ValueError: when a class has fewer images.

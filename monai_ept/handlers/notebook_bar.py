@@ -23,9 +23,6 @@ class NotebookBar(tqdm):
     """
     tqdm's bar, shown below the cell of a notebook.
 
-    Args:
-        **kwargs: arguments of ``tqdm``.
-
     Example::
 
         with NotebookBar(total=20, desc="epoch 1/5") as bar:

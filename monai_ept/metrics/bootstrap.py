@@ -98,10 +98,6 @@ def resampled_terms(
 
     Args:
         batches: of the same images, which are drawn together.
-        names: of metrics.
-        members: rows of each group.
-        num_resamples: how often groups are drawn.
-        seed: same seed, same draws.
 
     Returns:
         for each batch: metric → ``(resamples, terms)``.

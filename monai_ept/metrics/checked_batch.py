@@ -14,7 +14,7 @@ import torch
 
 from monai_ept.metrics.probabilities import probabilities_of
 
-__all__ = ["ArrayLike", "CheckedBatch", "Inputs", "Task", "check_batch", "name_missing"]
+__all__ = ["ArrayLike", "CheckedBatch", "Inputs", "Task", "check_batch", "name_missing", "numbered_classes"]
 
 Task = Literal["multiclass", "multilabel"]
 Inputs = Literal["logits", "probabilities"]
@@ -61,6 +61,11 @@ def _to_numpy(data: ArrayLike, name: str) -> np.ndarray:
         raise ValueError(f"{name} cannot be read as an array of numbers.") from None
 
 
+def numbered_classes(number: int) -> tuple[str, ...]:
+    """Names of classes that nobody has named."""
+    return tuple(f"class_{index}" for index in range(number))
+
+
 def check_batch(
     y_pred: ArrayLike,
     y: ArrayLike,
@@ -97,7 +102,7 @@ def check_batch(
     probabilities = _activate(scores, inputs, task)
 
     num_classes = scores.shape[1]
-    names = tuple(f"class_{i}" for i in range(num_classes)) if class_names is None else tuple(class_names)
+    names = numbered_classes(num_classes) if class_names is None else tuple(class_names)
     if len(names) != num_classes:
         raise ValueError(f"class_names has {len(names)} names, but y_pred has {num_classes} classes.")
     if len(set(names)) != len(names):

@@ -100,10 +100,6 @@ class PredictionSets:
         Multi-class: a class belongs into the set if it is probable enough; where none is, the set is the most probable
         one, and not sure. Multi-label: a label belongs into it if it cannot be ruled out.
 
-        Args:
-            probabilities: ``(images, classes)``.
-            task: "multiclass" or "multilabel".
-
         Returns:
             which classes are in the set, ``(images, classes)``; and where it is sure: ``(images,)``, that one class
             alone is probable enough, or with several labels ``(images, classes)``, yes or no and not both.
@@ -127,11 +123,6 @@ class PredictionSets:
 def conformal_threshold(scores: Sequence[float] | np.ndarray, groups: Sequence[Any], coverage: float) -> float:
     """
     The score that an image of a new group exceeds with a probability of at most 1 − coverage.
-
-    Args:
-        scores: of calibration images.
-        groups: patient, study or lesion of each.
-        coverage: between 0 and 1.
 
     Returns:
         infinity where there are fewer groups than ``fewest_groups``.
@@ -182,10 +173,6 @@ def calibrate(
 
     Args:
         probabilities: ``(images, classes)`` of calibration images, as the network gives them at its temperature.
-        labels: class indices, or 0/1 ``(images, classes)``.
-        groups: patient, study or lesion of each image.
-        task: "multiclass" or "multilabel".
-        source: one of ``SOURCES``.
         coverage: how often a set is to hold the true class; of several labels, for each by itself.
     """
     number = len(set(groups))
@@ -207,7 +194,6 @@ def coverage_range(coverage: float, groups: int) -> tuple[float, float]:
     It is exact for groups of one image, and wider than need be for others.
 
     Args:
-        coverage: as it was asked for.
         groups: of the calibration, ``fewest_groups`` or more.
     """
     from scipy.stats import beta

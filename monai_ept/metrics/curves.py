@@ -54,8 +54,6 @@ def curves_of(scores: np.ndarray, truth: np.ndarray, *, weights: np.ndarray | No
     recall. A resample without the class, or with nothing else, is left out.
 
     Args:
-        scores: probability of the class for each image.
-        truth: which of them carry it.
         weights: how often each resample draws each image, see ``group_weights``; None leaves the bands out.
 
     Returns:

@@ -76,7 +76,6 @@ class PositiveClass:
         Refuse what cannot be.
 
         Args:
-            class_names: those there are.
             validated: whether there are validation images.
         """
         if self.name not in class_names:
@@ -111,8 +110,6 @@ def choose_threshold(scores: np.ndarray, truth: np.ndarray, operating_point: flo
     It lies halfway between the last image that is to be claimed and the first that is not.
 
     Args:
-        scores: probability of the positive class for each validation image.
-        truth: which of them are positive.
         operating_point: as :py:class:`PositiveClass` has it.
 
     Raises:
@@ -158,8 +155,6 @@ def binary_metrics(
     What claiming the positive class from a threshold on is worth, with bootstrap intervals.
 
     Args:
-        scores: probability of the positive class for each image.
-        truth: which of them are positive.
         threshold: claimed from this probability on.
         prevalence: share of positives elsewhere; adds "ppv_at_prevalence" and "npv_at_prevalence", which follow from
             sensitivity and specificity by Bayes' rule.

@@ -19,7 +19,6 @@ class WeightedBatch:
     A batch, and resamples of it that say how often each image counts.
 
     Args:
-        batch: all images.
         weights: ``(resamples, images)``, whole numbers.
     """
 
@@ -144,8 +143,6 @@ def rates(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[n
     Recall, false positive rate and precision as the threshold falls from score to score.
 
     Args:
-        scores: probability of the class for each image.
-        truth: which of them carry it.
         weights: ``(resamples, images)``.
 
     Returns:

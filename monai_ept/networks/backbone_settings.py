@@ -52,7 +52,6 @@ def check_backbone_settings(name: str, value: Any) -> dict[str, Any]:
     Settings as plain values; numbers that YAML takes for texts, such as ``1e-5``, become numbers.
 
     Args:
-        name: of the argument, for errors.
         value: the settings; None is none.
 
     Raises:
@@ -102,7 +101,6 @@ def timm_arguments(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     Settings as ``timm.create_model`` takes them.
 
     Args:
-        name: of the timm model.
         settings: checked ones.
 
     Raises:
@@ -146,10 +144,6 @@ def _taken(name: str) -> list[str]:
 def empty_model(name: str, **arguments: Any) -> nn.Module:
     """
     A timm model that has shapes and no numbers.
-
-    Args:
-        name: of the timm model.
-        arguments: of ``timm.create_model``.
 
     Raises:
         ValueError: when timm cannot build it.

@@ -74,10 +74,7 @@ def check_fit(model: nn.Module, state: Mapping[str, Any], name: str, path: Path,
     Refuse weights that are not those of a network to the last name: loaded in part they give other features.
 
     Args:
-        model: the network.
         state: the weights as they are about to be loaded.
-        name: of the network.
-        path: of the checkpoint.
         found: the weights as they were in the checkpoint.
 
     Raises:

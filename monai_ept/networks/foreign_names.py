@@ -61,7 +61,6 @@ def in_timm_names(state: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
 
     Args:
         state: weights by name; parts of a training may stand in mappings of their own.
-        where: they come from, for errors.
 
     Returns:
         the weights, and what was chosen of several backbones: empty where there was one.

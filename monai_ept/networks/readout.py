@@ -38,7 +38,6 @@ def check_readout(vit: ViTFace, readout: Any) -> str | int:
     ``readout`` if this backbone can be read so.
 
     Args:
-        vit: the backbone.
         readout: "pooled", or how many of the last blocks are read; None is "pooled".
 
     Raises:
@@ -62,14 +61,7 @@ def readout_width(vit: ViTFace, readout: str | int) -> int:
 
 
 def read_out(vit: ViTFace, x: Tensor, readout: str | int) -> Tensor:
-    """
-    Features ``(batch, readout_width)`` of images.
-
-    Args:
-        vit: the backbone.
-        x: images as it takes them.
-        readout: as ``check_readout`` has it.
-    """
+    """Features ``(batch, readout_width)`` of images."""
     if readout == POOLED:
         return vit.features(x)
     return read_tokens(vit, vit.block_tokens(x, int(readout)))
@@ -83,7 +75,6 @@ def read_tokens(vit: ViTFace, tokens: Sequence[Tensor]) -> Tensor:
     for, are only brought to mean 0 and deviation 1, token by token.
 
     Args:
-        vit: the backbone.
         tokens: what each of the blocks has returned, the last one last.
     """
     normed = [F.layer_norm(one, (vit.embed_dim,), eps=1e-6) for one in tokens[:-1]] + [vit.final_norm(tokens[-1])]

@@ -95,7 +95,6 @@ def name_beside(axes: Any, ends: Mapping[str, tuple[float, float, str]], gap: fl
     Names beside a panel, each level with the end of its curve or as near as others let it.
 
     Args:
-        axes: the panel.
         ends: place, height and colour of the end of each curve, by its name.
         gap: between names, as a share of the panel's height.
     """

@@ -16,11 +16,6 @@ def say_comparison(found: PairedComparison, first: str = "the first model", seco
     """
     A comparison in one sentence.
 
-    Args:
-        found: from ``compare_models``.
-        first: what the first model is called.
-        second: and the second.
-
     Example::
 
         >>> print(say_comparison(PairedComparison("auc", 0.7, 0.731, Interval(0.031, 0.004, 0.058), "DeLong", 0.03)))

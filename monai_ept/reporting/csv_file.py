@@ -25,8 +25,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     Write a table, whole or not at all; the same rows give the same bytes.
 
     Args:
-        path: where to.
-        header: names of the columns.
         rows: text as it is, numbers that are not whole with eight digits; what is not there, None or NaN, is empty.
 
     Raises:

@@ -74,10 +74,8 @@ def panels(
         number: how many columns of panels are needed.
         most: at most so many beside each other; the rest goes below.
         width: of a panel, in inches.
-        height: of a panel.
         rows_each: panels that stand below each other in a column.
         layout: None where the sizes are set by hand, which is faster.
-        options: of ``Figure.subplots``.
 
     Returns:
         the figure, and axes ``(number, rows_each)``.

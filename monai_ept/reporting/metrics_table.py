@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_ept.metrics import Interval
 
-__all__ = ["metric_rows", "metrics_html", "metrics_table"]
+__all__ = ["interval_text", "metric_rows", "metrics_html", "metrics_table", "value_text"]
 
 
 def metrics_table(metrics: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
@@ -55,7 +55,7 @@ def metric_rows(
     found = metrics.get("per_class", {}).get("sensitivity", {})
     two = len(found) == 2 and "exact_match" not in metrics
     rows = [
-        (name, _short(value), _ends(intervals[name].low, intervals[name].high) if name in intervals else "")
+        (name, value_text(value), interval_text(intervals[name].low, intervals[name].high) if name in intervals else "")
         for name, value in metrics.items()
         if isinstance(value, float) and not (two and name in ("sensitivity", "specificity"))
     ]
@@ -64,19 +64,22 @@ def metric_rows(
         rows.append((f"{positive['class']}, claimed from {positive['threshold']:.3g} on:", "", ""))
         for name, row in positive["metrics"].items():
             said = name.replace("_at_prevalence", f" where {100 * (positive['prevalence'] or 0):.3g} % have it")
-            rows.append((f"  {said}", _short(row["value"]), _ends(row["low"], row["high"]) if "low" in row else ""))
+            ends = interval_text(row.get("low", math.nan), row.get("high", math.nan))
+            rows.append((f"  {said}", value_text(row["value"]), ends))
     elif two:
         ends = metrics.get("sensitivity_intervals", {})
         rows += [
-            (f"sensitivity of {name}", _short(value), _ends(*ends[name]) if name in ends else "")
+            (f"sensitivity of {name}", value_text(value), interval_text(*ends[name]) if name in ends else "")
             for name, value in found.items()
         ]
     return rows
 
 
-def _ends(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"{_short(low)} to {_short(high)}"
+def interval_text(low: float, high: float) -> str:
+    """The ends of an interval; nothing where there is none."""
+    return "" if math.isnan(low) else f"{value_text(low)} to {value_text(high)}"
 
 
-def _short(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+def value_text(value: float | None) -> str:
+    """A metric with three digits; a dash for none. The minus is one that every terminal has."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}".replace("-0.000", "0.000")

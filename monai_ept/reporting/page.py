@@ -72,10 +72,8 @@ def build_page(title: str, about: Sequence[str], short: Sequence[str], sections:
     The page's HTML.
 
     Args:
-        title: its headline.
         about: what it is about, in short phrases.
         short: the sentences that stand on top.
-        sections: everything else.
     """
     page = template(Path(__file__).with_name("page.html.jinja"))
     return str(page.render(title=title, about=about, short=short, sections=sections))

@@ -33,14 +33,7 @@ def template(path: Path) -> Any:
 
 
 def sentences(path: Path, macro: str, **values: Any) -> list[str]:
-    """
-    What a macro of a template says: one text for each of its paragraphs, which blank lines part.
-
-    Args:
-        path: the template's.
-        macro: its name.
-        values: the macro's arguments.
-    """
+    """What a macro of a template says: one text for each of its paragraphs, which blank lines part."""
     text = getattr(template(path).module, macro)(**values)
     paragraphs = (re.sub(r"\s*\n\s*", " ", part.strip()) for part in re.split(r"\n\s*\n", text))
     return [paragraph for paragraph in paragraphs if paragraph]

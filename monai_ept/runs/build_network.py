@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from monai_ept.checks import flag
-from monai_ept.delta import DeltaError
+from monai_ept.delta import DeltaError, read_delta
 from monai_ept.model import TunedViT
 from monai_ept.networks import create_backbone, monai_vit_from_timm
-from monai_ept.networks.embedded_weights import EMBEDDED, generations
+from monai_ept.networks.embedded_weights import EMBEDDED, EMBEDDED_RANDOM, generations
 from monai_ept.start import start_as_written
 
-__all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_delta"]
+__all__ = ["backbone_recipe", "make_backbone", "make_network", "network_of_bare_delta", "network_of_delta"]
 
 
 def make_network(
@@ -104,8 +104,6 @@ def network_of_delta(path: str | os.PathLike, *, seed: int = 0, **settings: Any)
     The network that ``make_network`` has built and a training has written: random weights of a backbone are the same.
 
     Args:
-        path: of the delta.
-        seed: of everything random.
         settings: other arguments of ``make_network``; what it takes beyond the backbone's, the delta knows.
 
     Raises:
@@ -127,6 +125,13 @@ def _network_of_delta(path: str | os.PathLike, seed: int, settings: Mapping[str,
         given = make_backbone(**settings)
         torch.manual_seed(seed)
         return TunedViT.from_delta(path, **given)
+
+
+def network_of_bare_delta(path: str | os.PathLike, pretrained: Any = None) -> TunedViT:
+    """The network of a delta of which nothing else is known; its backbone is the hub's, unless it has its own."""
+    if pretrained is None:
+        pretrained = read_delta(path).metadata["backbone"]["name"] != EMBEDDED_RANDOM
+    return TunedViT.from_delta(path, pretrained=_weights(pretrained))
 
 
 def make_backbone(
@@ -171,7 +176,6 @@ def backbone_recipe(network: TunedViT, settings: Mapping[str, Any]) -> dict[str,
     How the backbone of a volume network is built, for a registered model; None for a backbone by name.
 
     Args:
-        network: the network.
         settings: the arguments of ``make_network`` that built it.
     """
     if network.vit.spatial_dims == 2:

@@ -22,7 +22,6 @@ def finished_run(
     Find it in its folder, by its id in a folder of ``runs``, or in MLflow.
 
     Args:
-        run: the folder, or the id.
         place: where the files of a run are downloaded to that has no folder here.
         tracking_uri: the store of a run that is named by its id.
 
@@ -51,9 +50,7 @@ def training_for_results(
     A context with a finished training, whose results are written elsewhere or beside it.
 
     Args:
-        run: its folder, or the id of its run.
         out: where results go; None means beside the training.
-        tracking_uri: the store of a run that is named by its id.
 
     Raises:
         FileNotFoundError: when there is no such training.

@@ -16,9 +16,8 @@ from monai_ept.delta import read_delta
 from monai_ept.metrics import Interval
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.model import TunedViT
-from monai_ept.networks.embedded_weights import EMBEDDED_RANDOM
 from monai_ept.reporting.metrics_table import metrics_html, metrics_table
-from monai_ept.runs.build_network import network_of_delta
+from monai_ept.runs.build_network import network_of_bare_delta, network_of_delta
 from monai_ept.runs.data_loading import load_data
 from monai_ept.runs.folder_exchange import is_aside, settle, settle_all
 from monai_ept.runs.training_record import DELTA_FILE, RECORD_FILE, SETTINGS_1, read_json, read_record
@@ -161,13 +160,10 @@ class FitResult:
             DeltaError: when the backbone's weights are not those that the adapter was trained on.
         """
         settings = self.record["network"]
-        if settings is not None:
-            given = {**settings, **({} if pretrained is None else {"pretrained": pretrained})}
-            return network_of_delta(self.delta_path, **given).eval()
-        about = read_delta(self.delta_path).metadata["backbone"]
-        if pretrained is None:
-            pretrained = about["name"] != EMBEDDED_RANDOM
-        return TunedViT.from_delta(self.delta_path, pretrained=pretrained).eval()
+        if settings is None:
+            return network_of_bare_delta(self.delta_path, pretrained).eval()
+        given = {**settings, **({} if pretrained is None else {"pretrained": pretrained})}
+        return network_of_delta(self.delta_path, **given).eval()
 
     def data(
         self,

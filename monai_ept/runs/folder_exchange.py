@@ -40,9 +40,6 @@ def settle(folder: str | os.PathLike) -> None:
     """
     Finish what a killed process has begun, when one result was to take the place of another.
 
-    Args:
-        folder: the place, whether there is a folder or not.
-
     Raises:
         WriteError: when that cannot be done, and what is where.
     """

@@ -22,7 +22,6 @@ class ResultFolder:
     The folder of one result: refused if there is one already, locked while it is made, whole when it appears.
 
     Args:
-        folder: where the result will be.
         kind: what it will be, a name in ``KINDS``.
         resume: go on with what is there.
         overwrite: replace what is there, once the new result is complete.

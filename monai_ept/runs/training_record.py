@@ -13,9 +13,20 @@ from typing import Any
 from monai_ept.checks import check_choice, check_mapping, shown
 from monai_ept.data import list_sources
 from monai_ept.delta import read_delta
-from monai_ept.files import usable_folder, write_whole
+from monai_ept.files import plain_json, usable_folder, write_whole
+from monai_ept.metrics.checked_batch import numbered_classes
 
-__all__ = ["DELTA_FILE", "RECORD_FILE", "SETTINGS_1", "read_json", "read_record", "with_absolute_path", "write_record"]
+__all__ = [
+    "DELTA_FILE",
+    "RECORD_FILE",
+    "SETTINGS_1",
+    "read_choice",
+    "read_json",
+    "read_record",
+    "with_absolute_path",
+    "write_choice",
+    "write_record",
+]
 
 DELTA_FILE = "delta.safetensors"
 RECORD_FILE = "training.json"
@@ -44,13 +55,8 @@ def write_record(
     Write ``training.json``, the one record of a training.
 
     Args:
-        folder: of the training.
         name: of the bundle, or "fit".
         recipe: ``Recipe.to_dict()``, complete.
-        seed: of everything random in the training.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-        spatial_dims: of the images.
         params: everything that decides the result, flat, as MLflow has it.
         data: arguments of ``load_data``; None where nobody knows how the data were loaded.
         network: arguments of ``make_network``; None for a network that was given as an object.
@@ -106,6 +112,20 @@ def read_record(folder: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{path} does not describe a training ({reason}): choose another folder.") from None
 
 
+def write_choice(folder: str | os.PathLike | None, choice: Mapping[str, Any]) -> None:
+    """Add what a training has chosen by itself to its record; nothing happens where none is written."""
+    if folder is not None and (Path(folder) / RECORD_FILE).is_file():
+        content = {**read_record(folder), "chosen": plain_json(choice)}
+        write_whole(Path(folder) / RECORD_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_choice(folder: str | os.PathLike | None) -> dict[str, Any]:
+    """What was chosen, as far as the record of a training tells."""
+    if folder is None or not (Path(folder) / RECORD_FILE).is_file():
+        return {}
+    return dict(read_record(folder).get("chosen") or {})
+
+
 def _check_record(content: Mapping[str, Any]) -> None:
     """Refuse a record that no training of ours has written."""
     if content.get("format") not in (FORMAT, FORMAT_1):
@@ -126,7 +146,7 @@ def _of_settings(folder: Path) -> dict[str, Any]:
     """The record of a training by ``fit`` up to 0.1, which wrote names and values only."""
     params = read_json(folder / SETTINGS_1) or {}
     about = read_delta(folder / DELTA_FILE).metadata
-    names = about.get("class_names") or [f"class_{index}" for index in range(about["num_classes"])]
+    names = about.get("class_names") or list(numbered_classes(about["num_classes"]))
     source = params.get("source")
     return {
         "format": FORMAT_1,

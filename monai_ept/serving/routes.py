@@ -33,7 +33,6 @@ class Route:
     The way of a batch of images through the backbone.
 
     Args:
-        tasks: those that the images are of.
         which: for each image the number of its task among them.
         last: of how many of the last blocks the tokens are kept.
 
@@ -65,9 +64,7 @@ class Route:
         Each image's update of a linear layer, ``(batch, in, rank)`` and ``(batch, rank, width)``, if there is any.
 
         Args:
-            layer: where it stands.
             parts: which of its outputs belong to which projection.
-            width: how many outputs it has.
         """
         found = [(self._low_rank[layer, part], at) for part, at in parts.items() if (layer, part) in self._low_rank]
         if not found:
@@ -115,7 +112,6 @@ class RoutedAttention(Tuner):
 
     Args:
         inner: an attention module of a supported class, see ``attention_halves``.
-        layer: where it stands.
     """
 
     def __init__(self, inner: nn.Module, layer: int) -> None:
@@ -142,8 +138,6 @@ class RoutedLinear(Tuner):
     A linear layer that gives each image the updates of its task.
 
     Args:
-        inner: the linear layer.
-        layer: where it stands.
         parts: rows of its weight, by the name of the projection that they are.
     """
 

@@ -38,9 +38,7 @@ class SharingViT(TunedViT):
     What its method thaws has memory of its own, as in every ``TunedViT``.
 
     Args:
-        backbone: as ``TunedViT`` takes it.
         fingerprints: those taken so far, by what is frozen.
-        settings: any other argument of ``TunedViT``.
     """
 
     def __init__(self, backbone: str | nn.Module, fingerprints: dict[frozenset[str], str], **settings: Any) -> None:

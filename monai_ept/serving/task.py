@@ -80,9 +80,7 @@ def task_of(name: str, net: TunedViT, metadata: Mapping[str, Any]) -> Task:
     The task that a network has been trained for.
 
     Args:
-        name: of the task.
         net: the network, which may be thrown away afterwards if the task ``mixes``.
-        metadata: of its delta.
     """
     mixes = _mixes(net)
     net.requires_grad_(False)

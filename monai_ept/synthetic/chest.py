@@ -47,12 +47,7 @@ CHEST_CLASSES = tuple(_COMPANIONS)
 
 
 def chest_findings(seed: int, patient: int) -> tuple[str, ...]:
-    """What a patient has. Patients take turns with the leading finding, so that none is rare; one in twenty is healthy.
-
-    Args:
-        seed: of the data set.
-        patient: its number.
-    """
+    """What a patient has. Patients take turns with the leading finding, so that none is rare; one in 20 is healthy."""
     turn, place = divmod(patient, len(CHEST_CLASSES) + 1)
     order = list(range(len(CHEST_CLASSES) + 1))
     shuffle = Dice(_FINDINGS, seed, 0, turn)
@@ -244,10 +239,8 @@ def render_chest(findings: tuple[str, ...], *, seed: int, patient: int, view: in
 
     Args:
         findings: names from :py:data:`CHEST_CLASSES`; empty for a healthy chest.
-        seed: seed of the data set.
         patient: number of the patient, who has the same build and findings in every view.
         view: number of the picture; it fixes position, breath, exposure and noise.
-        img_size: pixels along an edge.
 
     Raises:
         ValueError: when there is no such finding.

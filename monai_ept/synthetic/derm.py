@@ -290,10 +290,8 @@ def render_derm(class_name: str, *, seed: int, lesion: int, view: int, img_size:
 
     Args:
         class_name: one of :py:data:`DERM_CLASSES`.
-        seed: seed of the data set.
         lesion: number of the lesion; pictures of one lesion share shape, pigments, structures and skin.
         view: number of the picture; it fixes rotation, scale, light, hairs and noise.
-        img_size: pixels along an edge.
 
     Raises:
         ValueError: when there is no such class.

@@ -77,10 +77,8 @@ def render_volume(class_name: str, *, seed: int, gland: int, scan: int, img_size
 
     Args:
         class_name: one of :py:data:`VOLUME_CLASSES`.
-        seed: seed of the data set.
         gland: number of the gland; volumes of one gland share its shape and surroundings.
         scan: number of the volume; it fixes position, turn and noise.
-        img_size: voxels along an edge.
 
     Raises:
         ValueError: when there is no such class.

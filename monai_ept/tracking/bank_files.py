@@ -58,7 +58,6 @@ def save_bank_files(
     Args:
         folder: an existing, empty folder.
         backbone: a network on it, or a folder with files of a model that has it.
-        tasks: by name.
         recipe: how to build the backbone of a network that was given as a module, see ``save_backbone``.
 
     Raises:
@@ -121,7 +120,6 @@ def check_task_name(name: Any, others: Iterable[str] = ()) -> str:
     A task's name, if a request, a folder and a report can have it.
 
     Args:
-        name: the name.
         others: names that are taken; those of files may not differ in capitals only.
 
     Raises:

@@ -104,8 +104,6 @@ def download_model(uri: str, folder: str | os.PathLike, *, tracking_uri: str | N
 
     Args:
         uri: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
-        folder: where to.
-        tracking_uri: the store.
 
     Raises:
         FileNotFoundError: when there is no such model, or it is none of this package.

@@ -72,9 +72,6 @@ def make_ready(path: Path) -> None:
     """
     Make a local database, or finish one that was left unfinished, unless it is complete.
 
-    Args:
-        path: the database.
-
     Raises:
         DatabaseError: when it cannot be made or used; what is in it is untouched.
     """
@@ -233,9 +230,7 @@ def database_trouble(path: Path, what: str, reason: object) -> DatabaseError:
     The one sentence for what SQLite, MLflow or the system says of a database.
 
     Args:
-        path: the database.
         what: that cannot be done: "be opened", "be made" or "be written".
-        reason: the exception, or a text.
 
     Returns:
         the error to raise.

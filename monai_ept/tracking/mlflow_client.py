@@ -145,13 +145,7 @@ def answers(uri: str, kind: type[Exception], what: str = "") -> Iterator[None]:
 
 
 def trouble_of(error: BaseException, uri: str) -> Trouble:
-    """
-    What an error of a store means. Only where waiting may help, trying again later is the advice.
-
-    Args:
-        error: whatever MLflow or what it uses has raised.
-        uri: the store.
-    """
+    """What an error of a store means. Only where waiting may help, trying again later is the advice."""
     where = without_password(uri)
     text = shown((str(error) or type(error).__name__).splitlines()[0])
     path = database_path(uri)

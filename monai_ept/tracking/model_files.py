@@ -53,8 +53,6 @@ def save_model_files(
 
     Args:
         net: a network that is not folded.
-        folder: an existing, empty folder.
-        task: "multiclass" or "multilabel".
         backbone: see ``save_backbone``.
         transforms: arguments of ``eval_transforms`` that the network does not know.
 
@@ -83,7 +81,6 @@ def save_backbone(net: TunedViT, folder: Path, backbone: Any = None) -> dict[str
 
     Args:
         net: a network that is not merged.
-        folder: where to.
         backbone: how to build a backbone that was given as a module: ``{"_target_": "monai.networks.nets.ViT", …}``,
             or the same of ``monai_ept.networks.monai_vit_from_timm`` or ``monai_ept.networks.create_backbone``.
 

@@ -127,13 +127,6 @@ def publish(package: Package, name: str, alias: str | None, run_id: str, uri: st
     """
     Register a model's files as a new version, and add them to a run.
 
-    Args:
-        package: the files, and what is said of them.
-        name: of the registered model.
-        alias: that the version gets.
-        run_id: of the run.
-        uri: the store.
-
     Raises:
         ConnectionError: when the store does not answer.
     """
@@ -197,7 +190,6 @@ def run_and_store(run: str | os.PathLike, name: str, tracking_uri: str | None) -
 
     Args:
         run: its folder, or its id in MLflow.
-        name: of the model that is to be registered, for errors.
         tracking_uri: the store, if it is not the run's own.
 
     Raises:

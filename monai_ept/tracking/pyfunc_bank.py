@@ -25,7 +25,6 @@ class PyfuncBank:
     Answers about images of many tasks.
 
     Args:
-        bank: the bank.
         tasks: of each task its "task" ("multiclass" or "multilabel") and "transforms" (arguments of
             ``eval_transforms``).
     """
@@ -46,7 +45,6 @@ class PyfuncBank:
         Args:
             model_input: a table with a row for each image, and the columns ``task`` and ``image`` (the bytes of a file,
                 or the same in base64) or ``path``.
-            params: MLflow's; there are none.
 
         Raises:
             MlflowException: in one sentence, when the input is wrong.

@@ -13,6 +13,7 @@ import torch
 
 from monai_ept.data.transforms import eval_transforms
 from monai_ept.metrics import probabilities_of
+from monai_ept.metrics.checked_batch import numbered_classes
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.metrics.image_answer import answer
 from monai_ept.model import TunedViT
@@ -27,21 +28,13 @@ CHUNK = 32
 
 
 class Words:
-    """
-    What is said of an image, from the logits of a network.
-
-    Args:
-        task: "multiclass" (softmax) or "multilabel" (sigmoid).
-        num_classes: of the network.
-        class_names: its own.
-        sets: its prediction sets.
-    """
+    """What is said of an image, from the logits of a network."""
 
     def __init__(
         self, task: str, num_classes: int, class_names: Sequence[str] | None, sets: PredictionSets | None
     ) -> None:
         self.task = task
-        self.names = class_names or [f"class_{index}" for index in range(num_classes)]
+        self.names = class_names or numbered_classes(num_classes)
         self.sets = None if sets is None else sets.record
 
     def __call__(self, logits: torch.Tensor) -> list[dict[str, Any]]:
@@ -55,8 +48,6 @@ class PyfuncModel:
     """Answers about images: files or their bytes in a table, or tensors.
 
     Args:
-        net: the network.
-        task: "multiclass" (softmax) or "multilabel" (sigmoid).
         transforms: arguments of ``eval_transforms``, as in its training; without them it takes tensors only.
     """
 
@@ -72,7 +63,6 @@ class PyfuncModel:
         Args:
             model_input: a table with a row for each image and the column ``image`` (the bytes of a file, or the same in
                 base64) or ``path``; or images as the network takes them, normalised, ``(images, channels, *img_size)``.
-            params: MLflow's; there are none.
 
         Raises:
             MlflowException: in one sentence, when the input is wrong.

@@ -41,11 +41,6 @@ def folder_of_run(run_id: str, runs: str | os.PathLike = "runs") -> Path | None:
 def download_run(run_id: str, folder: str | os.PathLike, *, tracking_uri: str | None = None) -> Path:
     """Bring what a finished training is built again from.
 
-    Args:
-        run_id: of the run.
-        folder: where to.
-        tracking_uri: the store, see ``tracking_store``.
-
     Raises:
         FileNotFoundError: when there is no such run, or the store does not answer.
     """

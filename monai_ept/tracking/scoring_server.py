@@ -42,9 +42,6 @@ def say_no_more_than_why(columns: Sequence[str] = ("image",)) -> None:
 
     It repeats a request that it cannot parse, and the beginning of one that a model refuses, which may be an image of a
     patient.
-
-    Args:
-        columns: of the table that the model takes.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc import scoring_server

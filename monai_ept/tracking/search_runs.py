@@ -17,7 +17,6 @@ def search_runs(tracking_uri: str | None = None, experiments: Sequence[str] = ()
     """All runs that a query finds, however many pages of them there are.
 
     Args:
-        tracking_uri: the store, see ``tracking_store``.
         experiments: names of those to search; all by default.
         query: in MLflow's language, for example ``"tags.sweep = 'first'"``; everything by default.
 

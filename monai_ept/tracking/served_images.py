@@ -53,7 +53,6 @@ def read_table(table: Any, transform: Callable[[Mapping], Mapping], spatial_dims
         table: a data frame, a mapping of columns, or a list of rows. Each row has either ``image``, the bytes of a file
             or the same in base64, or ``path``.
         transform: makes what the network takes of a record.
-        spatial_dims: 2 or 3.
 
     Raises:
         ValueError: in one sentence, with the row that is wrong.
@@ -66,11 +65,6 @@ def read_tasks(
 ) -> tuple[list[str], torch.Tensor]:
     """
     The tasks and images of a table whose rows each name one in the column ``task``.
-
-    Args:
-        table: as ``read_table`` takes it.
-        transforms: for each task makes what the network takes of a record.
-        spatial_dims: 2 or 3.
 
     Raises:
         ValueError: in one sentence, with the row that is wrong.

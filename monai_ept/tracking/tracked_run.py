@@ -130,10 +130,6 @@ def check_run(experiment: Any, params: Any = None, tags: Any = None) -> None:
     """
     Refuse what MLflow would refuse when a training is over.
 
-    Args:
-        experiment: its name.
-        params, tags: mappings, or None.
-
     Raises:
         ValueError: when the name is none, or the others are no mappings.
     """

@@ -55,7 +55,6 @@ class Uploader:
     """Uploads one journal.
 
     Args:
-        journal: the journal.
         uri: the store, with user and password where it needs them.
         client: opens a client of the store, or hands on one that several journals share.
         on_run: called with the run's id as soon as it is known.

@@ -13,7 +13,7 @@ from monai_ept.data import few_shot_split
 from monai_ept.delta import read_delta
 from monai_ept.engines import Training, Unlabelled
 from monai_ept.handlers.delta_checkpoint import CheckpointError
-from monai_ept.runs.choice_record import read_choice
+from monai_ept.runs.training_record import read_choice
 from monai_ept.start import put_state, start_hash, state_of, write_start
 from tests.backbones import monai_vit, timm_vit
 from tests.engines.interrupted import at_step, run

@@ -16,7 +16,7 @@ from monai_ept.data.views import train_views
 from monai_ept.engines import Training, recipe_of
 from monai_ept.engines.ridge import Ridge
 from monai_ept.runs.build_network import make_network
-from monai_ept.runs.choice_record import read_choice
+from monai_ept.runs.training_record import read_choice
 
 
 @pytest.fixture(scope="module")

@@ -56,10 +56,7 @@ def attention_section(
     Show how much of its attention each token keeps.
 
     Args:
-        out: where to write.
-        net: the network, which says why there is nothing to show.
         maps: its factors g; None where its method scales nothing.
-        class_names: one name per class.
         examples: class name and picture of single images, by their row in the maps.
 
     Returns:
@@ -235,7 +232,6 @@ def draw_kept_examples(maps: ScalingMaps, examples: Mapping[int, tuple[str, np.n
     Single images, each with its factors laid over them: first, middle and last prompted layer, and the mean of all.
 
     Args:
-        maps: the factors.
         examples: class name and picture of each, by its row in the maps; pictures have their channels last and lie in
             [0, 1].
     """

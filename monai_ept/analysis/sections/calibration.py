@@ -64,13 +64,8 @@ def measure_calibration(
 
     Args:
         logits: ``(images, classes)``, before any temperature.
-        labels: class indices, or 0/1 ``(images, classes)``.
-        task: "multiclass" or "multilabel".
         stored: the temperature that counts where there are no validation images; 1 is none.
-        val_logits: logits of the validation images; None without any.
-        val: their records.
         groups: patient, study or lesion of each image, drawn whole for the interval of ``gap``.
-        seed: of the intervals.
     """
     before = sureness(logits, labels, 1.0, task)
     gap = _gap(logits, labels, task, range(len(labels)) if groups is None else groups, seed)

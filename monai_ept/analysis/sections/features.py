@@ -52,13 +52,8 @@ def features_section(
     Compare the features of the tuned network with those of the pretrained one.
 
     Args:
-        out: where to write.
-        features: of both networks.
         classes: which class each image counts as, see ``single_classes``; -1 is left out, and so are classes of fewer
             than five images.
-        class_names: one name per class.
-        task: "multiclass" or "multilabel".
-        seed: of the bootstrap, the cross-validation and the projections.
 
     Returns:
         the section, and ``compare_features``'s measures; none where fewer than two classes have five images.
@@ -156,8 +151,6 @@ def draw_components(
     Args:
         positions: what ``along_main_direction`` found. Their unit is the root of the total spread of all classes, so
             that a narrower histogram is a tighter class whatever the size of the features.
-        widths: their standard deviations.
-        class_names: one name per class.
     """
     from matplotlib.patches import Patch
 

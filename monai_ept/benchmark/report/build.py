@@ -75,7 +75,6 @@ def metrics_of(sweep: SweepResults, wanted: str | Sequence[str] | Mapping[str, s
     The metric of each source.
 
     Args:
-        sweep: its cells, and perhaps a ``metric`` in its settings.
         wanted: one for all, ``{"chest": "map"}``, or texts such as ``"chest=map"``; the sweep's own by default, and
             without one balanced accuracy, or mAP where images have several labels.
 
@@ -104,8 +103,6 @@ def reference_of(sweep: SweepResults, cells: pd.DataFrame, wanted: str | None = 
     The label of the method to compare with.
 
     Args:
-        sweep: with a ``reference`` in its settings, perhaps.
-        cells: finished cells.
         wanted: a label, or the name of a method that only one label has; the sweep's own by default, then "linear".
 
     Raises:

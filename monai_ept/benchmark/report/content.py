@@ -87,7 +87,6 @@ def sections_of(report: Report, base: str = "") -> list[Section]:
     All sections that have something to say.
 
     Args:
-        report: the report.
         base: way from the report to the sweep's folder, for links; none without.
     """
     table = report.table

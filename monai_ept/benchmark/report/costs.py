@@ -19,11 +19,6 @@ def costs_of(cells: pd.DataFrame, labels: Sequence[str], reference: str) -> pd.D
     """
     What each method costs on each backbone.
 
-    Args:
-        cells: finished cells.
-        labels: methods in the order of the table.
-        reference: the method that times are divided by.
-
     Returns:
         numbers that are trained beside the head and in it, at least and at most; medians of seconds, and of the
         ``ratio`` of training times with the same images and seed; the highest peak of ``memory`` in MB.

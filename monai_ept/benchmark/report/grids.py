@@ -40,7 +40,6 @@ def choose(cells: pd.DataFrame, metric_of: Mapping[str, str]) -> tuple[pd.DataFr
 
     Args:
         cells: all cells, finished or not.
-        metric_of: metric by source.
 
     Returns:
         finished cells without a grid and those with a chosen value, and what was chosen.

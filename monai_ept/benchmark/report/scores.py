@@ -189,8 +189,6 @@ def score_cells(cells: pd.DataFrame, metric_of: Mapping[str, str], reference: st
 
     Args:
         cells: finished cells, after the choice from grids.
-        metric_of: metric by source.
-        reference: the method to compare with.
     """
     import pandas as pd
 

@@ -25,7 +25,6 @@ class ArrayStore:
     Any number of processes may read, add and be killed: an array counts once its line in the index is whole.
 
     Args:
-        folder: where the two files are.
         what: what the arrays are, which the files are called by.
 
     Raises:

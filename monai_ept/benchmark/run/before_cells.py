@@ -41,10 +41,7 @@ def check_sweep(
     Expand a sweep and see that its cells can be run.
 
     Args:
-        sweep: what to do.
         out: its folder, ``runs/<name>`` by default.
-        threads: of a worker.
-        device: where cells are trained.
         here: on this machine, so that data, weights and device must be here.
         again: failed cells are run again.
 

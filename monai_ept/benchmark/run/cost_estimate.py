@@ -69,10 +69,6 @@ class CostModel:
     Work is counted in passes of one image through the backbone: one forward, another for the gradients above the lowest
     layer that trains, a third for weights of the backbone that train. What cells share is counted at the
     first of them that looks at an image. The speed is measured on random images, once, and then on the cells that end.
-
-    Args:
-        cells: all cells of the sweep.
-        threads: threads of a worker.
     """
 
     def __init__(self, cells: Sequence[Cell], threads: int = 1) -> None:

@@ -34,10 +34,6 @@ class FeatureStore:
     All views of one image pass the network together, and no other image with them, so that features are the same to
     the bit whoever computes them, in whatever order.
 
-    Args:
-        folder: where they are kept.
-        device: where they are computed.
-
     Raises:
         WriteError: when the folder cannot be written.
     """
@@ -55,11 +51,7 @@ class FeatureStore:
         Features ``(images, views, features)``, or ``(images, features)`` of their mean.
 
         Args:
-            net: the network, which answers as in evaluation.
             images: transformed without chance.
-            views: of each image.
-            amp: as in ``at_precision``.
-            mean: over the views.
             of: name of the backbone, by which images are transformed.
         """
         if self.device.type == "cpu" and amp != "bfloat16":

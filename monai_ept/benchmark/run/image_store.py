@@ -50,7 +50,6 @@ class ImageStore(ArrayStore):
     Decoded images, for all workers of a machine.
 
     Args:
-        folder: where they are kept.
         load: the transform that decodes, see ``split_transform``.
 
     Raises:

@@ -53,10 +53,6 @@ class LocalPool(AbstractContextManager):
     A process that dies takes its cell along, which then has failed, and another takes its place.
 
     Args:
-        workers: number of processes.
-        threads: threads of each.
-        cache: folder of decoded images.
-        device: where cells are trained.
         cell_timeout: seconds after which a cell is ended, with its process.
     """
 
@@ -91,7 +87,6 @@ class LocalPool(AbstractContextManager):
         Run cells in order, as workers come free.
 
         Args:
-            cells: what to do.
             pause: seconds after which None comes, for whoever shows progress.
 
         Yields:

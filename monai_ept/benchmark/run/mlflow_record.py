@@ -28,7 +28,6 @@ def checked_store(tracking_uri: str | None, experiment: str | None) -> str:
     The address of the store, if records of a sweep can go there.
 
     Args:
-        tracking_uri: where MLflow is, see ``tracking_store``.
         experiment: the experiment; None takes each cell's source.
 
     Raises:
@@ -55,9 +54,7 @@ class Recorder:
     a run of each experiment, under which its cells are.
 
     Args:
-        folder: the sweep's folder.
         sweep: its name, the tag ``sweep``.
-        tracking_uri: where MLflow is, see ``tracking_store``.
         experiment: the experiment, the cell's source by default.
 
     Raises:

@@ -61,19 +61,14 @@ def run_sweep(
     before anything is written: the file, the data, the networks, the device, the folder and the addresses.
 
     Args:
-        sweep: what to do.
         out: the sweep's folder, ``runs/<name>`` by default.
         workers: processes on this machine; one per core by default.
         threads: threads of each; what the cores allow by default.
         ray: address of a Ray cluster, or True for the one that this machine belongs to.
-        track: record cells in MLflow.
-        tracking_uri: where MLflow is.
         experiment: MLflow experiment; the cell's source by default.
         retry_failed: run failed cells again.
         cache: folder of decoded images, ``<out>/images`` by default.
-        device: where cells are trained.
         cell_timeout: seconds after which a cell is ended and has failed.
-        progress: show it.
 
     Raises:
         ValueError: when something of the sweep cannot be, the folder holds another, or another process is running this.

@@ -18,6 +18,7 @@ from monai_ept.benchmark.plan.cell import Cell
 from monai_ept.benchmark.plan.sweep_file import Sweep
 from monai_ept.files import plain_json, remove_partials, usable_folder, write_whole
 from monai_ept.methods import build_methods
+from monai_ept.runs.training_record import read_json
 from monai_ept.yaml_file import read_yaml
 
 __all__ = ["SweepFolder"]
@@ -29,12 +30,7 @@ OURS = (".lock", "cells", "images", "report")
 
 
 class SweepFolder:
-    """
-    The files of a sweep, see docs/benchmark.md. A cell is done when its ``result.json`` is there.
-
-    Args:
-        path: the folder.
-    """
+    """The files of a sweep, see docs/benchmark.md. A cell is done when its ``result.json`` is there."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
@@ -139,10 +135,7 @@ class SweepFolder:
 
 
 def _mapping(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    content = read_json(path)
     return content if isinstance(content, dict) else None
 
 

@@ -23,11 +23,7 @@ class SweepProgress:
     On a terminal it is one line that changes; elsewhere a line for each cell that ends.
 
     Args:
-        total: cells of the sweep.
-        done: cells that were done before.
-        cost: says how long cells will take, see ``CostModel``.
         pool: where they run; its ``slots`` are how many at once.
-        stream: where to; standard error by default.
     """
 
     def __init__(self, total: int, done: int, cost: Any, pool: Any, stream: TextIO | None = None) -> None:

@@ -50,10 +50,6 @@ def run_cell(cell: Cell, bench: Workbench) -> Outcome:
     """
     Train and test: the training of ``fit``, without checkpoints, a report and the bootstrap.
 
-    Args:
-        cell: what to do.
-        bench: what is there to do it with.
-
     Raises:
         Exception: whatever data, method or training may raise.
     """

@@ -48,8 +48,6 @@ class Workbench:
     Loads each thing once and keeps it.
 
     Args:
-        cache: folder of decoded images, shared by the workers of a machine.
-        device: where cells are trained.
         reuse: False computes everything anew for each cell, to measure what the reuse is worth.
     """
 
@@ -118,10 +116,7 @@ class Workbench:
         What the frozen part of the cell's network makes of images; cells whose frozen part is the same share it.
 
         Args:
-            cell: the cell.
-            net: its network.
             level: how much of it is frozen, see ``frozen_layers``; features of all of it are shared by all workers.
-            images: transformed without chance.
         """
         if level > len(net.vit.blocks):
             return list(self.features(cell, net, images, test_views(net.views), mean=True))

@@ -28,7 +28,6 @@ def no_classes(names: Sequence[str], inside: Mapping[str, Sequence[str]] | None 
     A sentence for each kind of thing that classes look like by their names.
 
     Args:
-        names: of the classes.
         inside: names of the folders in each of their folders, where they are folders.
 
     Example::

@@ -23,8 +23,6 @@ def draw_ranks(table: Scores, metric: str, text_of: Callable[[Score], str]) -> A
     Panels below each other, each sorted by its own scores, all of the same span.
 
     Args:
-        table: the scores.
-        metric: what they are of.
         text_of: a score with its spread, as it stands beside its dot.
     """
     panels = {column: _sorted(table, column) for column in table.singles}

@@ -88,10 +88,8 @@ def make_records(
     """Draw what is planned.
 
     Args:
-        plans: the pictures.
         cache_dir: None keeps arrays in memory; a folder gets a file for every picture, whole or not at all, and only
             missing or broken ones are drawn.
-        num_workers: processes that draw; 0 draws in this one.
         lazy: draw nothing now, see :py:class:`LazyPicture`; it goes without a folder.
 
     Raises:
