@@ -6,7 +6,7 @@ import pytest
 
 from monai_ept.engines import Training
 from monai_ept.engines.before_training import adapt_and_solve
-from monai_ept.runs.choice_record import read_choice
+from monai_ept.runs.training_record import read_choice
 from tests.engines.scenes import pictures, small_net, small_split
 
 

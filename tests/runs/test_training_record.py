@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from monai_ept.runs.training_record import read_json, read_record, with_absolute_path, write_record
+from monai_ept.runs.training_record import (
+    read_choice,
+    read_json,
+    read_record,
+    with_absolute_path,
+    write_choice,
+    write_record,
+)
 from tests.runs.test_fit_result import OLD
 
 GIVEN = {
@@ -80,3 +87,21 @@ def test_a_path_means_the_same_elsewhere(tmp_path, monkeypatch):
         assert with_absolute_path(data) is data
     monkeypatch.setenv("HOME", "/home/me")
     assert with_absolute_path({"dataset_dir": "~/images"}) == {"dataset_dir": "/home/me/images"}
+
+
+def test_a_choice_stands_beside_what_was_told(tmp_path):
+    record = written(tmp_path)
+    assert read_choice(tmp_path) == {}
+    write_choice(tmp_path, {"penalty": 0.3, "methods": ({"name": "ept"},)})
+    assert read_choice(tmp_path) == {"penalty": 0.3, "methods": [{"name": "ept"}]}
+    content = json.loads((tmp_path / "training.json").read_text())
+    assert content.pop("chosen") == read_choice(tmp_path) and content == record
+    write_choice(tmp_path, {"penalty": 1.0})
+    assert read_choice(tmp_path) == {"penalty": 1.0}
+
+
+@pytest.mark.parametrize("folder", [None, "nothing"])
+def test_without_a_record_nothing_is_written(folder, tmp_path):
+    where = None if folder is None else tmp_path
+    write_choice(where, {"penalty": 1.0})
+    assert read_choice(where) == {} and not list(tmp_path.iterdir())
