@@ -55,7 +55,7 @@ def at_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def short(quick, tmp_path_factory):
+def short(tmp_path_factory):
     """Two finished trainings of two epochs, with a constant learning rate and with a cosine."""
     folder = tmp_path_factory.mktemp("short")
     small_fit(folder / "constant", epochs=2, **CONSTANT)
