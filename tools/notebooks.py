@@ -39,7 +39,8 @@ def run_notebook(path: str | os.PathLike) -> nbformat.NotebookNode:
     for cell in book.cells:
         cell.metadata.pop("execution", None)
     book.metadata.language_info = {"name": "python"}
-    return book
+    # Where it was executed is nobody's business, and another folder each time.
+    return nbformat.reads(nbformat.writes(book).replace(f"{folder}/", ""), as_version=4)
 
 
 if __name__ == "__main__":
