@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fresh_processes", "start_module"]
+__all__ = ["fresh_context", "fresh_processes", "start_module"]
 
 
 def fresh_processes(number: int = 1) -> ProcessPoolExecutor:
@@ -24,7 +24,7 @@ def fresh_processes(number: int = 1) -> ProcessPoolExecutor:
     Args:
         number: how many may work at once.
     """
-    return ProcessPoolExecutor(number, _context(), _set_environment, (dict(os.environ),))
+    return ProcessPoolExecutor(number, fresh_context(), _set_environment, (dict(os.environ),))
 
 
 def start_module(
@@ -43,13 +43,13 @@ def start_module(
         the process: ``join`` it, then see its ``exitcode``.
     """
     given = list(map(str, arguments)), folder, said, dict(os.environ if environment is None else environment)
-    process = _context().Process(target=_run_module, args=given)
+    process = fresh_context().Process(target=_run_module, args=given)
     process.start()
     return process
 
 
-def _context() -> Any:
-    """A server that has only imported forks them: one for all tests of a process, and for the workers of sweeps."""
+def fresh_context() -> Any:
+    """Of multiprocessing: a server that has only imported forks them, one for all tests of a process and for sweeps."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -11,7 +11,7 @@ import pytest
 from monai_ept.__main__ import main
 from monai_ept.data.sources.isic2018 import ISIC2018_CLASSES
 from tests.data.conftest import write_image
-from tests.engines.scenes import no_pictures
+from tests.drawing import no_pictures
 
 
 def table(folder: Path) -> list[str]:

@@ -44,6 +44,14 @@ OPTIONAL = {"IPython", "triton", "umap"}
 # `from monai_ept.engines.fit import fit` is what users of 0.1 write, and a module cannot be renamed behind a function.
 KNOWN = {"monai_ept.engines.fit"}
 
+# Modules whose tests are elsewhere, and why.
+WITHOUT_MIRROR = {
+    "monai_ept/deploy/run_without_us.py": "a program that test_bundle_folder.py lets run in a process of its own",
+    "monai_ept/networks/sink_gate_triton.py": "test_sink_gate.py has its kernels beside the formulas that they compute",
+    "tools/figures/*": "drawn by hand, when a docs page asks for it: test_scripts.py imports them",
+    "tools/measure/*": "measured by hand, for minutes: test_scripts.py imports them",
+}
+
 
 class Import(NamedTuple):
     target: str  # module, or a package for what it exports
@@ -192,6 +200,17 @@ def test_no_module_is_called_as_something_that_its_package_exports(package):
     inside = {module.rpartition(".")[2] for module in modules() if module.rpartition(".")[0] == package}
     both = inside & set(getattr(importlib.import_module(package), "__all__", []))
     assert {f"{package}.{name}" for name in both} <= KNOWN
+
+
+def test_the_test_of_a_module_is_found_by_its_name():
+    for room in (PACKAGE, ROOT / "tools"):
+        for path in sorted(room.rglob("*.py")):
+            place = path.relative_to(ROOT)
+            inside = path.relative_to(PACKAGE if room == PACKAGE else ROOT)
+            if path.name in ("__init__.py", "__main__.py") or any(place.match(one) for one in WITHOUT_MIRROR):
+                continue
+            mirror = ROOT / "tests" / inside.with_name(f"test_{path.name.lstrip('_')}")
+            assert mirror.exists(), f"{place} has no {mirror.relative_to(ROOT)}"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def without_mlflow(tmp_path_factory):
 
         from monai.bundle import run
         from tests.bundles.cases import SMALL, config
-        from tests.engines.scenes import no_pictures, small_fit
+        from tests.drawing import no_pictures
+        from tests.engines.scenes import small_fit
         from pathlib import Path
 
         folder = Path({str(tmp_path_factory.mktemp("run"))!r})

@@ -21,15 +21,9 @@ from monai_ept.data import few_shot_split, load_source
 from monai_ept.delta import read_delta
 from monai_ept.start import start_as_written
 from tests.bundles.cases import DERM, config
-from tests.engines.scenes import no_pictures
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file", "ignore:synthetic_")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with no_pictures():
-        yield
 
 
 SOURCE, SIZE, SHOTS, SEED = "synthetic_derm", 32, 1, 3

@@ -8,6 +8,7 @@ from pathlib import Path
 from monai_ept.__main__ import main
 from monai_ept.runs import make_network
 from tests.bundle.test_images_to_evaluate import paint
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 from tests.engines.scenes import CLASSES, small_fit
 
 
@@ -15,7 +16,7 @@ def test_a_training_is_found_by_its_run_in_mlflow(tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     net = make_network(CLASSES, backbone="embedded", method="linear", img_size=32)
-    run_id = small_fit(tmp_path / "out", net, track={"experiment": "derm"}, recipe="default").run_id
+    run_id = small_fit(tmp_path / "out", net, track={"experiment": "derm"}, recipe={"num_resamples": 5}).run_id
     paint(tmp_path / "others", CLASSES)
     assert main(["predict", "out", "others"]) == 0
     for folder in ("out", *(str(path) for path in Path().glob("out.*"))):

@@ -15,6 +15,7 @@ from PIL import Image
 from monai_ept.__main__ import main
 from monai_ept.runs import FitResult, make_network
 from monai_ept.runs.find_run import finished_run
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 from tests.engines.scenes import CLASSES, small_fit
 
 
@@ -22,7 +23,7 @@ def test_a_training_is_registered_by_its_folder_and_by_its_run(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     net = make_network(CLASSES, backbone="embedded", method="linear", img_size=32)
-    result = small_fit(tmp_path / "out", net, track={"experiment": "derm"}, recipe="default")
+    result = small_fit(tmp_path / "out", net, track={"experiment": "derm"}, recipe={"num_resamples": 5})
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     run = client.get_run(result.run_id)
     assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["pictures"]

@@ -11,49 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from monai_ept.__main__ import main
-from monai_ept.shipped import list_shipped
+from monai_ept.shipped import copy_shipped, describe_shipped, list_shipped, shipped_path
 from tests.bundles.cases import SMALL, command
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("kind", "one"), [("bundle", "ept_derm"), ("sweep", "quick")])
-def test_list(kind, one, capsys):
-    assert main([kind, "list"]) == 0
-    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert one in rows
-    assert set(rows) == set(list_shipped(kind)) and all(rows.values())
-
-
-def test_copies_are_whole(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["bundle", "copy", "ept_derm", "mine"]) == 0
-    assert capsys.readouterr().out.split()[-1] == os.path.join("mine", "ept_derm", "configs", "train.yaml")
-    for path in (ROOT / "bundles" / "ept_derm" / "configs").iterdir():
-        assert Path("mine/ept_derm/configs", path.name).read_bytes() == path.read_bytes()
-    assert [path.name for path in Path("mine").iterdir()] == ["ept_derm"]
-    assert main(["sweep", "copy", "quick"]) == 0
-    assert Path("quick.yaml").read_bytes() == (ROOT / "sweeps" / "quick.yaml").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["bundle", "copy", "ept_derm"], "ept_derm is there already and stays as it is"),
-        (["sweep", "copy", "quick"], "quick.yaml is there already and stays as it is"),
-        (["sweep", "copy", "quik"], "sweep 'quik' does not come with monai_ept: did you mean 'quick'?"),
-        (["bundle", "copy", "derm"], "bundle 'derm' does not come with monai_ept: did you mean 'ept_derm'?"),
-    ],
-)
-def test_refused(arguments, says, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    Path("ept_derm").mkdir()
-    Path("quick.yaml").write_text("mine")
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert says in error and error.count("\n") == 1
-    assert not list(Path("ept_derm").iterdir()) and Path("quick.yaml").read_text() == "mine"
+def test_what_comes_along_has_a_description_and_can_be_copied_once(tmp_path):
+    for kind in ("bundle", "sweep"):
+        for name in list_shipped(kind):
+            assert describe_shipped(kind, name) and shipped_path(kind, name).exists()
+    made = copy_shipped("sweep", "quick", tmp_path / "new")
+    assert made.read_bytes() == shipped_path("sweep", "quick").read_bytes() and made.parent == tmp_path / "new"
+    with pytest.raises(FileExistsError, match="is there already and stays as it is"):
+        copy_shipped("sweep", "quick", tmp_path / "new")
+    with pytest.raises(ValueError, match="bundle 'derm' does not come with monai_ept: did you mean 'ept_derm'"):
+        shipped_path("bundle", "derm")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +44,7 @@ def installed(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
     scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    run(*pip, "--python", scripts / "python", "install", *offline, wheel)
+    run(*pip, "--python", scripts / "python", "install", "--no-compile", *offline, wheel)
     where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     libraries = Path(run(scripts / "python", "-c", where).strip())
     (libraries / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
@@ -96,11 +69,20 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
 def test_the_wheel_is_a_front_door(installed, tmp_path):
     find = "import importlib.util; print(importlib.util.find_spec('monai_ept').origin)"
-    place = run(installed / "python", "-c", find, cwd=tmp_path)
-    assert Path(place.strip()).is_relative_to(installed.parent)
+    place = Path(run(installed / "python", "-c", find, cwd=tmp_path).strip()).parent
+    assert place.is_relative_to(installed.parent)
     ept = installed / "monai-ept"
     assert "ept_derm" in run(ept, "bundle", "list", cwd=tmp_path)
     assert "quick" in run(ept, "sweep", "list", cwd=tmp_path)
+    # What is no module is in it too.
+    for path in (ROOT / "monai_ept").rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".py"):
+            assert (place / path.relative_to(ROOT / "monai_ept")).is_file(), path
+
+
+@pytest.mark.slow
+def test_bundles_and_sweeps_of_the_wheel_run(installed, tmp_path):
+    ept = installed / "monai-ept"
     run(ept, "sweep", "copy", "quick", cwd=tmp_path)
     run(ept, "bundle", "copy", "ept_derm", cwd=tmp_path)
     training = command("ept_derm/configs/train.yaml", **SMALL["ept_derm"], epochs=1, shots=1)

@@ -21,7 +21,8 @@ from monai_ept.handlers.delta_checkpoint import DeltaCheckpoint
 from monai_ept.runs import FitResult
 from tests.bundle.test_images_to_evaluate import paint
 from tests.bundles.cases import config, environment
-from tests.engines.scenes import no_pictures, result_bytes
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
+from tests.engines.scenes import result_bytes
 from tests.fresh_process import start_module
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -33,14 +34,8 @@ def train(folder, out, *more):
     return main(["train", str(folder), *SMALL, "--out", str(out), *more])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with no_pictures():
-        yield
-
-
 @pytest.fixture(scope="module")
-def images(quick, tmp_path_factory):
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     paint(folder / "inside")
     paint(folder / "outside", classes=("malignant", "benign"), seed=1)

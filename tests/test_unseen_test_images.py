@@ -16,6 +16,7 @@ from monai_ept.benchmark.run.train_cell import work_on
 from monai_ept.benchmark.run.worker_cache import Workbench, cell_split
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.engines import RECIPES, Training
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 
 SHORT = {
     "default": {},

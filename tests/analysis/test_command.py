@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,19 @@ from safetensors.torch import save_file
 
 from monai_ept import TunedViT, fit
 from monai_ept.__main__ import main
+from monai_ept.analysis import analysis
 from monai_ept.analysis.network_and_images import find_network_and_images
 from monai_ept.data import FewShotSplit, few_shot_split, load_source
 from monai_ept.delta import read_delta
 from tests.engines.scenes import pictures
 
 BACKBONE = "test_vit"
+
+
+@pytest.fixture(autouse=True)
+def draws_nothing(monkeypatch):
+    """What figures look like is for test_analysis.py."""
+    monkeypatch.setattr(analysis, "analyze", partial(analysis.analyze, draw=False))
 
 
 @pytest.fixture(scope="module")

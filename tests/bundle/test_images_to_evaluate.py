@@ -16,6 +16,7 @@ from monai_ept.bundle import finish_evaluation, labelled_images, other_predictio
 from monai_ept.data import few_shot_split, load_source
 from monai_ept.evaluation.evaluator import predict
 from monai_ept.runs import FitResult
+from tests.drawing import all_pictures
 from tests.engines.scenes import loader_of
 
 CLASSES = ("benign", "malignant", "unclear")
@@ -64,10 +65,11 @@ def test_another_set_is_evaluated_beside_the_test(here, tmp_path, capsys):
     net = training.network()
     table = predict(net, loader_of(net, records))
 
-    found = finish_evaluation(
-        table, training, records, output_dir=tmp_path / "out", part="external", network=net, against=other,
-        num_resamples=20,
-    )  # fmt: skip
+    with all_pictures():
+        found = finish_evaluation(
+            table, training, records, output_dir=tmp_path / "out", part="external", network=net, against=other,
+            num_resamples=20,
+        )  # fmt: skip
 
     said = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert said["num_images"] == 12 and said["absent"] == ["unclear"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from monai_ept.bundle.plain_training import read_seeds
 from monai_ept.bundle.seed_repeats import mean_table
 
 
@@ -25,7 +24,3 @@ def test_a_value_that_is_not_there_counts_for_none():
     numbers = {seed: {"auc": 0.5} for seed in range(4)} | {4: {"auc": math.nan}}
     line = mean_table(numbers).splitlines()[1]
     assert line.split() == ["auc", "0.500", *["0.500"] * 4, "–"]  # four values: no interval
-
-
-def test_seeds_are_a_number_a_range_or_a_list():
-    assert (read_seeds("7"), read_seeds("0:5"), read_seeds("3,1")) == ([7], [0, 1, 2, 3, 4], [3, 1])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Commands as a user types them, each in a process of its own; all but the first without the seconds of an import."""
+"""Commands as a user types them, each in a process of its own without the seconds of an import."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def uninterrupted(tmp_path_factory):
     """A training by the documented line, from the repository's root, into a folder elsewhere."""
     folder = tmp_path_factory.mktemp("line")
     settings = {**SMALL, "epochs": 4, "run_dir": folder / "whole"}
-    code, output = finish(command("bundles/ept_derm/configs/train.yaml", **settings), ROOT.parent)
+    arguments = command("bundles/ept_derm/configs/train.yaml", **settings)
+    code, output = end(start(arguments, ROOT.parent, folder / "line"), folder / "line")
     assert code == 0, output
     return folder, output
 

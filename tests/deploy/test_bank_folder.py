@@ -18,7 +18,7 @@ from monai_ept import FitResult
 from monai_ept.__main__ import main
 from monai_ept.runs.result_kinds import what_is_in
 from tests.bundles.cases import CHEST
-from tests.deploy.test_application import WITHOUT_US, said_in
+from tests.deploy.reports import WITHOUT_US, said_in
 from tests.dicom_files import write_dicom
 from tests.noise_files import noise_files
 
@@ -98,21 +98,3 @@ def test_a_bank_is_shipped_and_reports_each_task_where_this_package_cannot_be_im
     assert len(list((tmp_path / "one").iterdir())) == 2
     done = subprocess.run([*program, "--tasks", "skin"], capture_output=True, text=True)
     assert done.returncode == 2 and "hospital has no task 'skin': there is noise, chest, norms" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["a=runs/a", "runs/b"], "'runs/b' has no value: write it as NAME=VALUE"),
-        (["a=runs/a", "a=runs/b"], "a name of its own for each task"),
-        (["a=runs/a", "b=runs/b", "--zoo"], "a bank is shipped in TorchScript and from where its images are"),
-        (["a=runs/a", "b=runs/b", "--formats", "onnx"], "a bank is shipped in TorchScript"),
-        (["a=runs/a", "b=runs/b", "--push", "hf:me/it"], "a bank is shipped in TorchScript"),
-        (["a=nowhere/a", "b=runs/b"], "nowhere/a is no folder"),
-    ],
-)
-def test_wrong_arguments_are_one_line_and_nothing_is_made(arguments, says, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["ship", *arguments, "--to", "out"]) == 2
-    error = capsys.readouterr().err
-    assert says in error and error.count("\n") == 1 and not list(tmp_path.iterdir())

@@ -4,25 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 
 from monai_ept import FitResult, TunedViT, fit
-from monai_ept.bundle import results
 from monai_ept.data import FewShotSplit, RecordSet, SeededDataLoader, few_shot_split
-from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer, network_transforms, training
+from monai_ept.engines import build_trainer, cosine_schedule, make_loss, make_optimizer, network_transforms
 from monai_ept.engines.recipe import SETTINGS
-from monai_ept.evaluation import evaluator
-from monai_ept.files import write_whole
 from tests.backbones import timm_vit
 
 CLASSES = ("red", "green", "blue")
@@ -67,22 +60,6 @@ def result_bytes(folder: Path) -> dict[str, bytes]:
     """What must be equal when two trainings are."""
     names = ("delta.safetensors", "history.json", "evaluation/metrics.json", "evaluation/predictions.csv")
     return {name: (Path(folder) / name).read_bytes() for name in names}
-
-
-@contextmanager
-def no_pictures() -> Iterator[None]:
-    """Trainings and evaluations without what takes most of their time here, where no figure is looked at."""
-
-    def no_page(folder: Path, *_: Any, **__: Any) -> Path:
-        return write_whole(Path(folder) / "report.html", "")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "write_report", partial(evaluator.write_report, figures=False))
-        for module in (evaluator, results):
-            patch.setattr(module, "show_images", lambda *_, **__: None)
-        for module in (training, results):
-            patch.setattr(module, "write_report_page", no_page)
-        yield
 
 
 def loader_of(net: TunedViT, records: list[dict], batch_size: int = 5) -> SeededDataLoader:

@@ -23,6 +23,7 @@ from monai_ept.engines.recipe import SETTINGS
 from monai_ept.files import WriteError
 from monai_ept.handlers import CheckpointError, DeltaCheckpoint, NonFiniteError
 from tests.backbones import monai_vit
+from tests.drawing import all_pictures
 from tests.engines.scenes import CLASSES, pictures, result_bytes, small_fit, small_net, small_split
 
 
@@ -31,7 +32,8 @@ def trained(tmp_path_factory):
     """A training with validation that takes the last epoch all the same."""
     folder = tmp_path_factory.mktemp("fit") / "first"
     net = small_net()
-    return net, small_fit(folder, net, val_interval=1), folder
+    with all_pictures():
+        return net, small_fit(folder, net, val_interval=1), folder
 
 
 def test_is_a_public_name():
@@ -47,7 +49,8 @@ def test_result(trained):
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert 0 < result.history[-1]["lr"] < result.history[0]["lr"] < 1e-2
     assert result.run_id is None and result.epoch == 3
-    assert all(path.exists() for path in result.paths.values())
+    assert all(path.stat().st_size for path in result.paths.values())
+    assert "<img" in result.paths["page"].read_text(encoding="utf-8")
     assert "95 % interval" in str(result) and "balanced_accuracy" in str(result)
     loaded = TunedViT.from_delta(result.paths["delta"], backbone=monai_ept_backbone()).eval()
     image = torch.randn(2, 3, 64, 64)

@@ -15,7 +15,7 @@ from ignite.engine import Events
 
 from monai_ept.delta import read_delta
 from monai_ept.handlers.delta_checkpoint import CheckpointError, DeltaCheckpoint
-from tests.engines.scenes import no_pictures, result_bytes, small_fit
+from tests.engines.scenes import result_bytes, small_fit
 
 CONSTANT = {"schedule": "constant", "select": "val", "num_resamples": 2}
 COSINE = {"optimizer": "sgd", "num_resamples": 2}
@@ -47,21 +47,15 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with no_pictures():
-        yield
-
-
 @pytest.fixture(scope="module")
-def at_once(quick, tmp_path_factory):
+def at_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("once") / "run"
     small_fit(folder, epochs=4, **CONSTANT)
     return contents(folder)
 
 
 @pytest.fixture(scope="module")
-def short(quick, tmp_path_factory):
+def short(tmp_path_factory):
     """Two finished trainings of two epochs, with a constant learning rate and with a cosine."""
     folder = tmp_path_factory.mktemp("short")
     small_fit(folder / "constant", epochs=2, **CONSTANT)

@@ -65,7 +65,8 @@ def test_the_head_is_the_ridge_of_all_views(data, split):
 
 def test_twice_the_same_bytes(data, split, tmp_path):
     for folder in ("first", "second"):
-        fit(network(data), split, recipe="solve", out_dir=tmp_path / folder, track=False, progress=False)
+        recipe = {"name": "solve", "num_resamples": 2}
+        fit(network(data), split, recipe=recipe, out_dir=tmp_path / folder, track=False, progress=False)
     first, second = (tmp_path / folder / "delta.safetensors" for folder in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 
@@ -174,7 +175,7 @@ def test_other_recipes_leave_readout_and_views(data, split, recipe):
 
 
 def test_tuning_begins_at_the_solved_head(data, split, tmp_path):
-    recipe = {"name": "tune", "epochs": 2, "steps_per_epoch": 2, "warmup_steps": 1}
+    recipe = {"name": "tune", "epochs": 2, "steps_per_epoch": 2, "warmup_steps": 1, "num_resamples": 2}
     net = network(data, "lora")
     training = Training(net, split, recipe, folder=tmp_path / "one", progress=False)
     start = {}

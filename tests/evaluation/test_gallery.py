@@ -7,6 +7,7 @@ import pytest
 
 from monai_ept.engines import draw_gallery
 from monai_ept.evaluation import gallery
+from monai_ept.evaluation.gallery import worst_mistakes
 from monai_ept.handlers import PredictionTable
 from tests.evaluation.predictions import NAMES, figure_of_file, table_of
 
@@ -46,3 +47,23 @@ def test_the_legend_is_seen_whole(tmp_path, kind, number, monkeypatch):
     box, page = figure.legends[0].get_window_extent(), figure.bbox
     assert box.x1 <= page.x1 and box.y1 <= page.y1 and box.x0 >= page.x0
     assert all(not axes.title.get_window_extent().overlaps(box) for axes in figure.axes if axes.images)
+
+
+FOUR = list("abcd")
+FOUR_RECORDS = [{"id": identity, "image": identity} for identity in reversed(FOUR)]
+
+
+def test_the_surest_of_the_wrong_come_first():
+    probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    table = PredictionTable(FOUR, probabilities, np.array([1, 0, 0, 0]))  # wrong: a by .6, b by .9, d by .7
+    assert [record["id"] for record in worst_mistakes(FOUR_RECORDS, table, "multiclass")] == ["b", "d", "a"]
+    assert [record["id"] for record in worst_mistakes(FOUR_RECORDS, table, "multiclass", number=1)] == ["b"]
+
+
+def test_of_several_labels_the_one_that_is_furthest_off_counts():
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.6], [0.45, 0.0], [0.5, 0.5]])
+    labels = np.array([[1, 0], [1, 0], [1, 0], [1, 1]])  # wrong: b by .6, and c by .55
+    table = PredictionTable(FOUR, probabilities, labels)
+    assert [record["id"] for record in worst_mistakes(FOUR_RECORDS, table, "multilabel")] == ["b", "c"]
+    found = worst_mistakes(FOUR_RECORDS, table, "multilabel", threshold=0.7)
+    assert [record["id"] for record in found] == ["c", "d"]  # d now: neither of its labels is claimed

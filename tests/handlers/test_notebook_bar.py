@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from monai_ept.handlers.notebook_bar import in_notebook
@@ -29,6 +30,7 @@ trainer.run()
 """
 
 
+@pytest.mark.slow
 def test_a_training_in_a_kernel_shows_one_bar_that_is_full_at_its_end(tmp_path):
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()

@@ -108,3 +108,10 @@ def tuned(backbone: nn.Module, method: object, seed: int = 0, stir: float = 0.1)
             if param.requires_grad:
                 param.add_(torch.randn_like(param) * stir)
     return net
+
+
+def trained_names(backbone: nn.Module, method: object) -> set[str]:
+    """What a method trains beside the head, by the backbone's own names."""
+    net = TunedViT(backbone, 2, method=method)
+    named = ((name, param) for name, param in net.named_parameters() if "head" not in name)
+    return {name.removeprefix("backbone.") for name, param in named if param.requires_grad}

@@ -6,8 +6,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from monai_ept.delta import read_delta, write_delta
 from monai_ept.methods import build_methods
 from monai_ept.methods.hf_peft import Peft, PeftLayer
 from monai_ept.methods.lora import Lora, LoraLinear
+from tests.fresh_process import fresh_processes
 from tests.rounding import assert_same
 
 peft = pytest.importorskip("peft", reason="Hugging Face PEFT is an optional extra")
@@ -263,10 +262,8 @@ def test_a_delta_of_other_settings_is_refused(tmp_path: Path) -> None:
 FRESH = """
 import json, sys
 from pathlib import Path
-import monai, timm
-by_monai = "transformers" in sys.modules
 import monai_ept
-light = "peft" not in sys.modules and ("transformers" in sys.modules) == by_monai
+light = "peft" not in sys.modules
 
 class NoPeft:
     def find_spec(self, name, path=None, target=None):
@@ -279,7 +276,8 @@ from monai.networks.nets import ViT
 from timm.models.vision_transformer import VisionTransformer
 from monai_ept import TunedViT
 
-folder = Path(sys.argv[1])
+folder = Path(FOLDER)
+torch.set_num_threads(THREADS)
 about = json.loads((folder / "about.json").read_text())
 tensors = load_file(folder / "given.safetensors")
 
@@ -313,7 +311,7 @@ with torch.no_grad():
     net = TunedViT.from_delta(folder / "named.safetensors", pretrained=folder / "pretrained.safetensors").eval()
     answers["named"] = net(tensors["images_named"])
 save_file(answers, folder / "answers.safetensors")
-print(json.dumps({"light": light, "without": without}))
+(folder / "said.json").write_text(json.dumps({"light": light, "without": without}))
 """
 ROUND_TRIPS = [*CASES, *(("timm", name) for name in COMBINED)]
 
@@ -348,10 +346,9 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict:
     save_file(given, folder / "given.safetensors")
     about = {"timm": TIMM, "monai": MONAI, "deltas": ROUND_TRIPS}
     (folder / "about.json").write_text(json.dumps(about))
-    program = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n{FRESH}"
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    said = json.loads(done.stdout.splitlines()[-1])
+    with fresh_processes() as pool:
+        pool.submit(exec, FRESH, {"FOLDER": str(folder), "THREADS": torch.get_num_threads()}).result()
+    said = json.loads((folder / "said.json").read_text())
     return {**said, "expected": expected, "answers": load_file(folder / "answers.safetensors")}
 
 

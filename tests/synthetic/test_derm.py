@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from monai_ept.data.sources.synthetic import synthetic_derm
 from monai_ept.synthetic.derm import render_derm
@@ -21,6 +22,7 @@ def test_views_share_a_lesion():
     assert within < between
 
 
+@pytest.mark.slow  # as long as test_same_bytes.py passes, it has the same pictures as ever
 def test_colour_alone_does_not_solve_it():
     """Colours leave most lesions undecided; structure adds a lot. Measured at full size in tools/measure."""
     data = synthetic_derm(40, 25, img_size=64)

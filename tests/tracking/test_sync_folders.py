@@ -100,15 +100,15 @@ def test_a_server_that_dies_in_the_middle_of_a_run(server, caplog):
     run.log_metrics({"train/loss": 1.0}, 1)
     wait_until(lambda: run.run_id)
     server.kill()
-    for step in range(2, 501):
+    for step in range(2, 151):
         run.log_metrics({"train/loss": 1 / step}, step)
-        time.sleep(0.004)  # long enough for an upload to fail
+        time.sleep(0.01)  # long enough for an upload to fail
     assert not run.close()
     assert len([record for record in caplog.records if "does not answer" in record.message]) == 1
     server.start()
     assert [result.outcome for result in sync(["run"], tracking_uri=server.uri)] == ["uploaded"]
     found = MlflowClient(uri).get_run(run.run_id)
-    assert found.info.status == "FINISHED" and steps_of(uri, run.run_id) == list(range(1, 501))
+    assert found.info.status == "FINISHED" and steps_of(uri, run.run_id) == list(range(1, 151))
     assert sync() == []
 
 
@@ -226,8 +226,6 @@ def test_a_full_disk_is_said_as_such(database, here, caplog):
     assert [result.outcome for result in sync()] == ["uploaded"]
 
 
-def test_a_folder_that_is_not_there_is_said(capsys):
-    assert main(["sync", "nowhere"]) == 2
-    assert "folder nowhere does not exist" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError):
+def test_a_folder_that_is_not_there_is_said():
+    with pytest.raises(FileNotFoundError, match="folder nowhere does not exist"):
         sync(["nowhere"])

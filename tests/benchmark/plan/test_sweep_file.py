@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monai_ept import TunedViT
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import expand, read_sweep, sweep_from
 from monai_ept.engines import RECIPES
-from monai_ept.start import start_hash, write_start
 from tests.benchmark.plan.scenes import make
 
 
@@ -152,30 +150,3 @@ def test_the_sweeps_that_come_along(path):
         rows = [cell for cell in cells if cell.label == label]
         assert len({cell.name for cell in rows}) == 1  # a label is one row of a table
         assert len({(cell.frozen, str(cell.factors)) for cell in rows}) == 1
-
-
-def test_an_adaptation_is_known_by_its_content(tmp_path, monkeypatch):
-    net = TunedViT("embedded_random", 2, method="ln", img_size=32)
-    monkeypatch.setenv("ADAPTED", str(tmp_path))
-    write_start(net, tmp_path / "one.safetensors")
-    methods = [{"method": "ln", "adapted": "${ADAPTED}/one.safetensors"}]
-    sweep = make(methods=methods)
-    assert sweep.methods[0]["adapted"]["hash"] == start_hash(tmp_path / "one.safetensors")
-    (first, *_) = sweep_cells(sweep)
-    (tmp_path / "one.safetensors").rename(tmp_path / "two.safetensors")
-    (moved, *_) = sweep_cells(make(methods=[{"method": "ln", "adapted": {"file": "${ADAPTED}/two.safetensors"}}]))
-    assert moved.id == first.id
-    assert moved.adapted["file"] == "${ADAPTED}/two.safetensors"
-    assert sweep_cells(make(methods=["ln"]))[0].id != first.id
-    # What was begun can be reported on without the file, and goes on with no other.
-    monkeypatch.delenv("ADAPTED")
-    again = sweep_from(yaml.safe_load(sweep.to_yaml()))
-    assert sweep_cells(again)[0].id == first.id
-    monkeypatch.setenv("ADAPTED", str(tmp_path))
-    with pytest.raises(ValueError, match="delta .*one.safetensors does not exist"):
-        make(methods=methods)
-    write_start(net, tmp_path / "one.safetensors", another=1)
-    with pytest.raises(ValueError, match="is not the adaptation that the sweep was begun with"):
-        sweep_from(yaml.safe_load(sweep.to_yaml()))
-    with pytest.raises(ValueError, match="frozen leaves a method as it was drawn"):
-        make(methods=[{**methods[0], "frozen": True}])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import yaml
 
-from monai_ept.__main__ import main
 from monai_ept.benchmark.plan.expand import sweep_cells
 from monai_ept.benchmark.plan.sweep_file import sweep_from
 from monai_ept.benchmark.report import compare
@@ -150,15 +149,6 @@ def test_a_folder_belongs_to_one_sweep_and_one_process(done, tmp_path):
         run_sweep(sweep, out, track=False, progress=False)
 
 
-def test_failed_cells_are_counted_and_the_command_has_failed(place, done, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["benchmark", "run", str(place / "tiny.yaml"), "--out", str(done[1]), "--no-track", "--workers", "1"])
-    said = capsys.readouterr()
-    assert end.value.code == 1 and "8 of 10 cells finished; 0 run now" in said.out
-    last = said.err.strip().splitlines()[-1]
-    assert "2 of 10 cells have failed: NonFiniteError: the loss is" in last and "--retry-failed" in last
-
-
 def test_a_result_that_cannot_be_read_is_done_again(place, done, tmp_path, caplog):
     sweep, out = done[0], tmp_path / "out"
     shutil.copytree(done[1], out, ignore=shutil.ignore_patterns("tracking", "images"))
@@ -168,15 +158,3 @@ def test_a_result_that_cannot_be_read_is_done_again(place, done, tmp_path, caplo
     summary = run_sweep(sweep, out, workers=1, threads=1, track=False, progress=False, cache=done[1] / "images")
     assert summary.run == 1 and f"{broken} cannot be read" in caplog.text and other.read_bytes() == before
     assert json.loads(broken.read_text())["status"] == "finished"
-
-
-def test_a_dry_run_says_what_there_is_to_do(place, done, capsys):
-    arguments = ["benchmark", "run", str(place / "tiny.yaml"), "--out", str(done[1]), "--dry-run", "--workers", "2"]
-    assert main(arguments) == 0
-    text = capsys.readouterr().out
-    assert "sweep tiny: 10 cells" in text and "damp c=4.6     2 cells" in text and "10 cells are done" in text
-    assert main([*arguments, "--set", "samplings=50", "methods.0=full"]) == 0
-    text = capsys.readouterr().out
-    assert "250 cells" in text and len(text.splitlines()) < 15
-    assert main(["benchmark", "run", str(place / "none.yaml")]) == 2
-    assert "does not exist" in capsys.readouterr().err

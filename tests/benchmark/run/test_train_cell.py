@@ -11,6 +11,7 @@ from monai_ept.benchmark.run.train_cell import run_cell
 from monai_ept.benchmark.run.worker_cache import Workbench
 from monai_ept.engines import fit
 from tests.benchmark.run.scenes import cells
+from tests.drawing import nothing_is_drawn  # noqa: F401, a fixture
 
 
 @pytest.mark.parametrize("method", ["ept", "full"])

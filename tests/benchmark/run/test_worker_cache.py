@@ -16,7 +16,7 @@ from tests.benchmark.run.scenes import cells, count_passes
 @pytest.mark.parametrize(
     ("augment", "methods"),
     [
-        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": [1.0, 4.6]}]),
+        (False, ["linear", "mlp", "partial", {"method": "ept", "frozen": True}, {"method": "damp", "c": 4.6}]),
         pytest.param(True, ["linear", "partial", "ept"], marks=pytest.mark.slow),
     ],
 )
@@ -43,7 +43,7 @@ def test_bfloat16_shares_nothing_with_float32(tmp_path, method):
         probabilities = run_cell(cell, bench).predictions["probabilities"]
         np.testing.assert_array_equal(found.setdefault(amp, probabilities), probabilities)
     difference = np.abs(found["bfloat16"] - found["off"]).max()
-    assert 1e-6 < difference < 0.05
+    assert 1e-6 < difference < 0.1  # eight bits of each number, and a few steps of training
     (alone,) = cells([method], recipe={"name": "train", "epochs": 2, "lr": 0.05, "amp": "bfloat16"})
     probabilities = run_cell(alone, Workbench(tmp_path, reuse=False)).predictions["probabilities"]
     np.testing.assert_allclose(probabilities, found["bfloat16"], atol=0.02)
