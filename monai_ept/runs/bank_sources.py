@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from monai_ept.model import TunedViT
 from monai_ept.runs.build_network import backbone_recipe
 from monai_ept.runs.find_run import finished_run
 from monai_ept.runs.fit_result import FitResult
+from monai_ept.runs.folder_exchange import beside, real_folder
 from monai_ept.serving import TaskBank
 from monai_ept.tracking.bank_files import BankTask, check_task_name, save_bank_files, tasks_in
 from monai_ept.tracking.bank_registry import download_model
@@ -51,7 +53,7 @@ def write_bank(
     Returns:
         the bank.
     """
-    folder = Path(folder)
+    folder = real_folder(Path(folder))
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a folder that is not there yet.")
     for index, name in enumerate(sources):
@@ -83,7 +85,14 @@ def write_bank(
                     recipe = backbone_recipe(backbone, training.record["network"] or {})
         if backbone is None:
             raise ValueError("a bank needs a task at least: name trainings or registered models.")
-        return save_bank_files(usable_folder(folder), backbone, tasks, recipe)
+        new = beside(folder)[0]  # a bank is there as a whole, or not at all
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            bank = save_bank_files(usable_folder(new), backbone, tasks, recipe)
+            new.replace(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        return bank
 
 
 def _training(source: Any, place: Path, tracking_uri: str | None) -> tuple[FitResult, str | None]:

@@ -46,5 +46,9 @@ def test_what_is_no_task_is_said_and_nothing_is_made(tmp_path):
         with pytest.raises(error, match=says):
             write_bank(tmp_path / "bank", sources)
         assert not (tmp_path / "bank").exists()
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(DeltaError, match="img_size|size"):
         write_bank(tmp_path / "bank", {"own": task, "other": other})
+    assert sorted(tmp_path.iterdir()) == before
+    (tmp_path / "bank").mkdir()  # an empty folder will do
+    assert write_bank(tmp_path / "bank", {"own": task}).tasks == ("own",)
