@@ -125,11 +125,14 @@ class DeltaCheckpoint:
         elif self.resume:
             logger.info(f"{self.last_path} is not there: the training starts from the beginning.")
         elif self.last_path.exists() and engine.state.rank == 0:
-            logger.warning(
-                f"{self.last_path} is from an earlier training and will be replaced: resume goes on instead of over."
-            )
+            if not engine.state.epoch:
+                logger.warning(
+                    f"{self.last_path} is from an earlier training and will be replaced: resume would go on from it."
+                )
             # An earlier training's best must not be taken for ours; its last is replaced at the end of an epoch.
             self.best_path.unlink(missing_ok=True)
+        if self.found is None and self.evaluator is not None:  # nor that of an earlier round of a federation
+            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = -1, -1
 
     def _epoch_completed(self, engine: Any) -> None:
         state = engine.state

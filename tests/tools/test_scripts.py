@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import pytest
 
@@ -17,5 +18,5 @@ SCRIPTS = sorted(
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_finds_what_it_imports_and_says_how_it_is_run(name):
     module = importlib.import_module(name)
-    words = name.replace(".", "/") + ".py", f"-m {name}"
-    assert any(word in module.__doc__ for word in words)
+    if '"__main__"' in inspect.getsource(module):  # or it is a part of one
+        assert any(word in module.__doc__ for word in (name.replace(".", "/") + ".py", f"-m {name}"))
