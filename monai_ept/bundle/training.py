@@ -130,6 +130,8 @@ def conclude(training: Training, result: FitResult, register: str | None = None)
         return
     if result.metrics:
         print(f"\n{result}\n", flush=True)
+    if baseline := result.metrics.get("baseline"):
+        print(f"baseline    {baseline['said']}")
     delta = result.paths["delta"]
     print(f"adapter     {delta} ({delta.stat().st_size / 1000:,.0f} kB)")
     if training.evaluation is not None:
