@@ -31,20 +31,25 @@ class MixedTasks(nn.Module):
         open_routes(self.vit)
         self.backbone = self.vit.module
         self.tasks = tasks
-        self.heads = nn.ModuleList(task.head for task in tasks)
         self.widest = max(task.num_classes for task in tasks)
-        # Tasks that have nothing but a head go the same way.
-        ways = ["" if task.head_only else task.name for task in tasks]
+        # A task that has kept its solved head answers twice.
+        answers = [[task] if task.solved is None else [task, task.solved] for task in tasks]
+        every = [one for several in answers for one in several]
+        self.heads = nn.ModuleList(one.head for one in every)
+        self.answers = [[every.index(one) for one in several] for several in answers]
+        # Those that have nothing but a head go the same way.
+        ways = ["" if one.head_only else one.name for one in every]
         names = list(dict.fromkeys(ways))
-        self.ways = [tasks[ways.index(way)] for way in names]
+        self.ways = [every[ways.index(way)] for way in names]
         self.last = max(_last(task) for task in tasks)
-        wanted = [[(way, view) for view in test_views(task.views)] for way, task in zip(ways, tasks, strict=True)]
+        wanted = [[(way, view) for view in test_views(one.views)] for way, one in zip(ways, every, strict=True)]
         passes = list(dict.fromkeys(one for several in wanted for one in several))
         self.views = list(dict.fromkeys(view for _, view in passes))
         self.passes = [[passes.index(one) for one in several] for several in wanted]
         self.way_of = torch.tensor([names.index(way) for way, _ in passes])
         self.view_of = torch.tensor([self.views.index(view) for _, view in passes])
-        self.uses = torch.tensor([[one in several for one in passes] for several in wanted])
+        of_tasks = [{one for answer in several for one in wanted[answer]} for several in self.answers]
+        self.uses = torch.tensor([[one in several for one in passes] for several in of_tasks])
 
     def forward(self, images: Tensor, which: Tensor) -> Tensor:
         """
@@ -62,12 +67,13 @@ class MixedTasks(nn.Module):
             pooled = self.vit.features(seen[self.view_of.to(which.device)[needed]].flatten(0, 1))
         tokens = list(route.tokens)
         logits = []
-        for task, head, passes in zip(self.tasks, self.heads, self.passes, strict=True):
+        for task, answers in zip(self.tasks, self.answers, strict=True):
             last = _last(task)
             found = read_tokens(self.vit, tokens[-last:]) if last else pooled
             everything = found.new_zeros(len(self.way_of), number, found.shape[-1])
             everything = everything.index_copy(0, needed, found.reshape(-1, number, found.shape[-1]))
-            said = head(everything[passes]).mean(dim=0) / task.temperature
+            means = [self.heads[answer](everything[self.passes[answer]]).mean(dim=0) for answer in answers]
+            said = torch.stack(means).mean(dim=0) / task.temperature
             logits.append(F.pad(said, (0, self.widest - task.num_classes)))
         return torch.stack(logits, dim=1)[:, which]
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ class Task:
         head: from features to logits.
         sinks: by layer, what joins the scores of its attention, ``(1 or heads, tokens or 1)``.
         low_rank: by layer and projection (q, k, v or proj), what is added to its output.
+        solved: what the head that was solved on the backbone as it came says, as a task; its logits and the task's own
+            are averaged.
         network: a network of its own, for what cannot be told in sinks and low rank; the frozen weights are shared.
     """
 
@@ -62,6 +64,7 @@ class Task:
     head: nn.Module
     sinks: Mapping[int, Tensor]
     low_rank: Mapping[tuple[int, str], LowRank]
+    solved: Task | None = None
     network: TunedViT | None = None
 
     @property
@@ -72,7 +75,7 @@ class Task:
     @property
     def head_only(self) -> bool:
         """Whether its features are those of the untouched backbone."""
-        return self.mixes and not self.sinks and not self.low_rank
+        return self.mixes and not self.sinks and not self.low_rank and self.solved is None
 
 
 def task_of(name: str, net: TunedViT, metadata: Mapping[str, Any]) -> Task:
@@ -84,7 +87,7 @@ def task_of(name: str, net: TunedViT, metadata: Mapping[str, Any]) -> Task:
     """
     mixes = _mixes(net)
     net.requires_grad_(False)
-    return Task(
+    task = Task(
         name=name,
         method=net.method_name,
         num_classes=net.num_classes,
@@ -99,10 +102,13 @@ def task_of(name: str, net: TunedViT, metadata: Mapping[str, Any]) -> Task:
         low_rank=MappingProxyType(_low_rank(net) if mixes else {}),
         network=None if mixes else net,
     )
+    if net.solved is None or not mixes:
+        return task
+    return replace(task, solved=replace(task, head=net.solved.head, sinks={}, low_rank={}))
 
 
 def _mixes(net: TunedViT) -> bool:
-    if net.solved is not None or any(param.requires_grad for _, param in own_parameters(net.backbone)):
+    if any(param.requires_grad for _, param in own_parameters(net.backbone)):
         return False
     for _, tuner in tuners(net.backbone):
         sink = isinstance(tuner, PromptedAttention) and tuner.prompt.is_sink

@@ -32,19 +32,26 @@ def test_the_file_says_what_each_network_says_alone_and_holds_the_backbone_once(
         "heads": net("ept", "abcde", per="head", prompt_length=3, readout=2),
         "colon": net("linear", "ab", views="turned"),
         "bowel": net("mlp", "abc", readout=1),
+        "kept": net("lora", "abcd", rank=2, readout=2, views="upright", keep_solved=True),
         "norms": net("ln", "ab"),  # does not mix
     }
     nets["colon"].temperature = 1.7
+    nets["kept"].solved.solve(torch.randn(4, 2 * 2 * 48), torch.randn(4))
     bank = bank_of(nets, tmp_path, timm_vit())
     numbers = write_bank_model(bank, tmp_path / "model.ts")
-    assert list(numbers) == ["derm", "chest", "heads", "colon", "bowel"]
+    assert list(numbers) == ["derm", "chest", "heads", "colon", "bowel", "kept"]
     weights = sum(param.numel() for param in bank.vit.module.parameters()) * 4
     assert weights < (tmp_path / "model.ts").stat().st_size < 2 * weights + 500_000
     model = torch.jit.load(str(tmp_path / "model.ts"))
     for number in (1, 3):
         images = torch.randn(number, 3, 64, 64)
         with torch.inference_mode():
-            for chosen in (["chest", "derm", "colon"], ["bowel"], ["colon", "heads", "bowel", "colon"]):
+            for chosen in (
+                ["chest", "derm", "colon"],
+                ["bowel"],
+                ["kept", "chest"],
+                ["colon", "heads", "bowel", "colon"],
+            ):
                 logits = model(images, torch.tensor([numbers[name] for name in chosen]))
                 assert logits.shape == (number, len(chosen), 5)
                 for index, name in enumerate(chosen):

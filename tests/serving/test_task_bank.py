@@ -105,9 +105,10 @@ def test_half_precision(small):
 
 def test_one_pass_for_all_that_mix(tmp_path):
     vit, passes = timm_vit(), []
-    one_view = {name: kind for name, kind in MIXING.items() if kind.get("views", "one") == "one"}
+    mixing = {name: kind for name, kind in MIXING.items() if kind.get("views", "one") == "one"}
+    one_view = {name: kind for name, kind in mixing.items() if "keep_solved" not in kind}
     with at_the_first_block(vit) as called:
-        bank, _ = bank_of(vit, tmp_path, {**one_view, **ALONE, "turned": MIXING["both"]})
+        bank, _ = bank_of(vit, tmp_path, {**mixing, **ALONE, "turned": MIXING["both"]})
         images = images_for(bank.vit, len(one_view))
         called.append(lambda: passes.append(1))
         bank(images, tasks=[*one_view])
@@ -115,6 +116,8 @@ def test_one_pass_for_all_that_mix(tmp_path):
         assert bank.groups([*one_view]) == (tuple(one_view),)
         bank(images, tasks=["turned", *list(one_view)[1:]])
         assert len(passes) == 1 + 6, "six views of the first image, with which the others share one"
+        bank(images[:3], tasks=["ept-kept", "lora", "ept-kept"])
+        assert len(passes) == 1 + 6 + 2, "both images of the task that has kept its solved head share one more"
 
 
 def test_which_tasks_share_a_pass(small):

@@ -26,6 +26,8 @@ MIXING: dict[str, dict[str, Any]] = {
     "linear": {"method": "linear", "readout": 1},
     "linear-turned": {"method": "linear", "views": "turned"},
     "mlp": {"method": "mlp"},
+    "lora-kept": {"method": "lora", "keep_solved": True, "views": "upright"},
+    "ept-kept": {"method": "ept", "keep_solved": True, "readout": 2},
 }
 ALONE: dict[str, dict[str, Any]] = {
     "ln": {"method": "ln", "readout": 1, "views": "upright"},
@@ -34,6 +36,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "both-and-bias": {"method": ["ept", "lora", "bias"]},
     "ept-add": {"method": {"name": "ept", "embed": "add"}},
     "full": {"method": "full"},
+    "ln-kept": {"method": "ln", "keep_solved": True},
 }
 
 
