@@ -186,7 +186,7 @@ class TunedViT(nn.Module):
         Tuning on a few images can do harm; the mean of both keeps what it gains and does none that was found, see the
         page of results. The second backbone takes no memory of its own, but for weights that a method has thawed.
 
-        A training whose recipe wants it finds the head, see ``Recipe``; until then it is as it was drawn.
+        A training whose recipe wants it finds the head, see ``Recipe``; until then its logits are zero.
 
         Args:
             wanted: False lets the network answer alone.

@@ -29,8 +29,8 @@ class PlainAnswer(nn.Module):
         super().__init__()
         self.vit, self.readout, self.views = vit, readout, views
         self.backbone = vit.module
-        # Not drawn, so that all else that is drawn at random stays the same.
-        self.head = nn.utils.skip_init(nn.Linear, readout_width(vit, readout), num_classes)
+        with torch.random.fork_rng(devices=[]):  # nobody's random numbers move on
+            self.head = nn.Linear(readout_width(vit, readout), num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.head.requires_grad_(False)

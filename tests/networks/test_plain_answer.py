@@ -106,6 +106,18 @@ def test_folding_keeps_the_answer_and_the_network(method):
     torch.testing.assert_close(merged(x), merged.head(merged.features(x)))
 
 
+def test_shapes_alone_take_no_memory_and_nothing_is_drawn():
+    with torch.device("meta"):
+        net = TunedViT("vit_tiny_patch16_224", 100_000, method="lora", readout=12, keep_solved=True)
+    assert all(param.is_meta for param in net.parameters())
+    states = []
+    for keep in (True, False):
+        torch.manual_seed(0)
+        TunedViT(timm_vit(), 3, method="lora", keep_solved=keep)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 def test_a_delta_keeps_the_second_head(tmp_path):
     net, path = kept(timm_vit(), readout=2, views="upright"), tmp_path / "delta.safetensors"
     net.save_delta(path)
