@@ -163,7 +163,7 @@ COMMANDS = [
         ("lr", None, {"lr": 0.01}, True),
         ("other-shots", None, {"shots": 2}, True),
         ("amp", ["amp", "fp16"], {"amp": "fp16"}, False),
-        ("epochs", ["epochs"], {"epochs": 0}, True),
+        ("epochs", None, {"epochs": 0}, True),
         ("batch_size", ["batch_size"], {"batch_size": 0}, True),
         ("select", ["select", "best"], {"select": "best"}, True),
         ("max_norm", ["max_norm"], {"max_norm": -1, "overwrite": True}, True),

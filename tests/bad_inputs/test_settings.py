@@ -50,7 +50,7 @@ CASES = [
     typed("weight_decay", -1, "at least 0"),
     typed("schedule", "linear", "'cosine', 'constant'"),
     typed("warmup_steps", -1, "at least 0"),
-    typed("warmup_steps", 1000, "leave some for the training", slow=True),
+    typed("warmup_steps", 1000, "leave some for the training", config={**TRAIN, "recipe": "train"}, slow=True),
     typed("class_weighting", "perhaps", "neither true nor false"),
     typed("max_norm", -1, "above 0"),
     typed("augment", "x", "neither true nor false"),
