@@ -25,7 +25,7 @@ from monai_ept.delta_contents import build_for, check_claims, describe, describe
 from monai_ept.methods import Method, build_methods
 from monai_ept.metrics.conformal import PredictionSets
 from monai_ept.networks import create_backbone, linear_head, tuners, tuners_disabled, vit_face
-from monai_ept.networks.embedded_weights import EMBEDDED_V1, generations
+from monai_ept.networks.embedded_weights import generations
 from monai_ept.networks.plain_answer import PlainAnswer
 from monai_ept.networks.readout import check_readout, read_out, readout_width
 from monai_ept.networks.tuner import copied, innermost, own_modules, own_name, own_parameters, without_tuners
@@ -553,7 +553,7 @@ class TunedViT(nn.Module):
             builds = [partial(described, backbone, pretrained=pretrained, img_size=img_size)]
         net = build_for(path, delta, *builds)
         net.start = start_in(delta)
-        if not about["backbone"]["by_name"] or (backbone is None and net.backbone_name != EMBEDDED_V1):
+        if not about["backbone"]["by_name"] or (backbone is None and net.backbone_name == plain):
             net.backbone_name = about["backbone"]["name"]
         return net
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,21 +35,18 @@ _AS_EVER = {place: getattr(*place) for place in _INSTEAD}
 
 
 @contextmanager
-def no_pictures() -> Iterator[None]:
-    """A context in which nothing is drawn."""
+def _in_place(functions: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for place, instead in _INSTEAD.items():
-            patch.setattr(*place, instead)
+        for place, function in functions.items():
+            patch.setattr(*place, function)
         yield
 
 
-@contextmanager
-def all_pictures() -> Iterator[None]:
-    """A context inside one without pictures, in which they are looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        for place, real in _AS_EVER.items():
-            patch.setattr(*place, real)
-        yield
+no_pictures = partial(_in_place, _INSTEAD)
+"""A context in which nothing is drawn."""
+
+all_pictures = partial(_in_place, _AS_EVER)
+"""A context inside one without pictures, in which they are looked at."""
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -43,13 +43,13 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
     if going_on and read_choice(work).get("adapted") is False:
         net.start = None
     if going_on or not training.recipe.solve:
-        _keep_solved(training)
+        training.recipe.keep_or_drop_solved(net)
         return None
     groups = [str(record["group"]) for record in training.split.train]
     _say(training, f"solving the head on {len(groups)} images")
     how = {"task": training.task, "device": training.device, "amp": training.recipe.amp, "look": training.look}
     solution = solve_head(net, training.solving_loader, groups, **how)
-    _keep_solved(training)
+    training.recipe.keep_or_drop_solved(net)  # now that it is known whether it starts from an adaptation
     if net.solved is not None:
         plain = solve_plain(net.solved, net, training.solving_loader, groups, **how)
         if solution.left_out is not None and plain.left_out is not None:  # of images left out, too, the mean answers
@@ -68,14 +68,6 @@ def adapt_and_solve(training: _Training, going_on: bool) -> Solution | None:
         choice.update(adapted=solution.adapted, because=about)
     write_choice(work, choice)
     return solution
-
-
-def _keep_solved(training: _Training) -> None:
-    """Now that it is known whether the network starts from an adaptation."""
-    net = training.net
-    wanted = training.recipe.keeps_solved(adapted=net.start is not None)
-    if wanted != (net.solved is not None):
-        net.keep_solved(wanted)
 
 
 def _say(training: _Training, text: str) -> None:

@@ -17,6 +17,7 @@ from monai_ept.data.views import VIEW_SETS
 from monai_ept.engines.optimizer import OPTIMIZERS, default_lr, default_weight_decay
 from monai_ept.methods import Method
 from monai_ept.metrics.classification import metric_names
+from monai_ept.model import TunedViT
 from monai_ept.networks.precision import PRECISIONS
 from monai_ept.networks.readout import check_readout_setting
 from monai_ept.networks.unwrap_network import unwrap
@@ -176,14 +177,18 @@ class Recipe:
             net.prefer(readout=recipe.readout, views=recipe.views)
         if recipe.tuned_start:
             net.begin()
-        keep = recipe.keeps_solved(adapted=net.start is not None)
-        if keep != (net.solved is not None):
-            net.keep_solved(keep)
+        recipe.keep_or_drop_solved(net)
         return recipe.filled(network)
+
+    def keep_or_drop_solved(self, net: TunedViT) -> None:
+        """Let a network have a second head if it is to answer with one; one that is there stays as it is."""
+        wanted = self.keeps_solved(adapted=net.start is not None)
+        if wanted != (net.solved is not None):
+            net.keep_solved(wanted)
 
     def keeps_solved(self, *, adapted: bool) -> bool:
         """Whether the network answers with the mean of both, if it starts from an adaptation, or if it does not."""
-        if not self.solve or self.keep_solved is False:
+        if self.solve is False or self.keep_solved is False:
             return False
         return adapted or bool(self.keep_solved and self.epochs)
 

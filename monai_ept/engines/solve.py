@@ -25,7 +25,6 @@ from monai_ept.start import put_state, state_of
 __all__ = [
     "Solution",
     "image_features",
-    "linear_head",
     "solvable_layer",
     "solve_head",
     "solve_plain",
@@ -189,23 +188,6 @@ def solve_head(
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
     return best.solution
-
-
-def linear_head(
-    features: Tensor, labels: Tensor, groups: Sequence[str], task: str, net: TunedViT
-) -> tuple[Tensor, Tensor]:
-    """
-    Weight and bias of the head that solving finds for these features, whatever they are of.
-
-    Args:
-        features: ``(images, views, features)``.
-        labels: of the images.
-        groups: patient, study or lesion of each image.
-        task: "multiclass" or "multilabel".
-        net: says how many classes there are.
-    """
-    found = _try(features.double(), labels, list(groups), task, net)
-    return found.ridge.head(found.solution.sharpness, task)
 
 
 def solve_plain(

@@ -17,11 +17,13 @@ from monai_ept.federated.average import BACKBONE, NUM_IMAGES
 from monai_ept.federated.exchange import put_trained, trained_tensors
 from monai_ept.federated.feature_sums import feature_sums
 
-__all__ = ["DeltaAlgo"]
+__all__ = ["RECIPE", "DeltaAlgo"]
+
+RECIPE = {"recipe": "tune", "keep_solved": False}
+"""Settings of a bundle in a federation: a kept head that no round changes would have to be found from sums as well."""
 
 _HERE = {
-    "recipe": "tune",
-    "keep_solved": False,  # a head of its own that no round changes would have to be found from sums as well
+    **RECIPE,
     "training#folder": None,
     "data": "$ept.with_classes(ept.load_data(**@data_settings), @class_names)",
 }

@@ -21,7 +21,7 @@ from monai.utils import optional_import
 
 from monai_ept.engines.recipe import recipe_of
 from monai_ept.federated.average import BACKBONE, federated_average
-from monai_ept.federated.client import DeltaAlgo
+from monai_ept.federated.client import RECIPE, DeltaAlgo
 from monai_ept.federated.exchange import check_plain, put_trained, trained_tensors
 from monai_ept.federated.feature_sums import solve_from_sums
 from monai_ept.files import usable_folder, write_whole
@@ -176,7 +176,7 @@ def _network_of(bundle_root: str, settings: Mapping[str, Any]) -> TunedViT:
     """The network of a bundle as the recipe has it begin, without any image."""
     parser = ConfigParser()
     parser.read_config(str(Path(bundle_root) / "configs" / "train.yaml"))
-    parser.update({"recipe": "tune", "keep_solved": False, **settings})
+    parser.update({**RECIPE, **settings})
     names, network, recipe = map(parser.get_parsed_content, ("class_names", "network_settings", "recipe_settings"))
     net = make_network(names, **network)
     recipe_of(recipe).prepare(net)

@@ -115,7 +115,7 @@ class Cell:
         content.update({key: value for key, value in extra.items() if value})
         if self.adapted is not None:  # by its content, wherever it lies
             content["adapted"] = {key: self.adapted[key] for key in ("hash", "check")}
-            if self.training_recipe.changed(solve=True).keeps_solved(adapted=True):  # which it once did not
+            if self.training_recipe.keeps_solved(adapted=True):  # which it once did not
                 content["adapted"]["keep_solved"] = True
         if self.val != "none":
             content["val"] = self.val
