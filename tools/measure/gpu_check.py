@@ -149,11 +149,10 @@ def table(plan: Plan) -> list[str]:
 
 
 def line_of(turns: Turns, about: str) -> dict[str, str]:
-    beside_lora = {"EPT / LoRA": turns.ratio("ept", "lora")} if "lora" in turns.ms else {}
     return {
         "": about,
         "EPT step / plain": turns.ratio("ept", "plain"),
-        **beside_lora,
+        "EPT / LoRA": turns.ratio("ept", "lora"),
         "folded / plain, inference": turns.ratio("folded, inference", "plain, inference"),
         "plain step, ms": turns.median("plain"),
         "plain inference, ms": turns.median("plain, inference"),
@@ -161,23 +160,31 @@ def line_of(turns: Turns, about: str) -> dict[str, str]:
 
 
 def compiled(plan: Plan, **options: str) -> list[str]:
-    """The same under ``torch.compile``: one graph for every batch."""
+    """The same under ``torch.compile``, one graph for every batch, and what compiling gives to each."""
     size = plan.compiled
-    lines = []
+    lines, gains = [], []
     with cleared():
         torch._dynamo.utils.counters.clear()
-        nets = networks_of(size, plan.device)
-        del nets["lora"]
+        eager, nets = networks_of(size, plan.device), networks_of(size, plan.device)
         for net in nets.values():
             net.compile(fullgraph=True, backend=plan.compiler, **options)
         for batch in plan.compiled_batches:
-            rows = rows_of(nets, images_of(size, batch, plan.device))
+            images = images_of(size, batch, plan.device)
+            rows = rows_of(nets, images)
             for row in rows.values():
                 torch._dynamo.mark_dynamic(row.images, 0)
-            turns = Turns({name: row.turn for name, row in rows.items()}, plan)
-            lines.append(line_of(turns, f"{size.about}, batch {batch}, compiled"))
+            others = {_not_compiled(name): row for name, row in rows_of(eager, images).items()}
+            turns = Turns({name: row.turn for name, row in (rows | others).items()}, plan)
+            about = f"{size.about}, batch {batch}"
+            lines.append(line_of(turns, f"{about}, compiled"))
+            gains.append({"compiled / not": about, **{name: turns.ratio(name, _not_compiled(name)) for name in nets}})
         graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    return [*markdown(lines), "", f"{graphs} graphs for {len(nets)} networks and {len(lines)} sizes of a batch."]
+    about_graphs = f"{graphs} graphs for {len(nets)} networks and {len(lines)} sizes of a batch."
+    return [*markdown(lines), "", *markdown(gains), "", about_graphs]
+
+
+def _not_compiled(name: str) -> str:
+    return f"{name}, not compiled"
 
 
 def graphs(plan: Plan) -> list[str]:
