@@ -195,7 +195,6 @@ class Training(TrainingParts):
         baseline = linear_baseline(
             self.net,
             self.solving_loader,
-            self.eval_loader("test"),
             [str(record["group"]) for record in self.split.train],
             task=self.task,
             device=self.device,
@@ -203,7 +202,7 @@ class Training(TrainingParts):
         )
         about: dict[str, Any] = {"task": self.task, "class_names": self.class_names, "device": self.device}
         if rank() > 0:
-            evaluate(self.net, self.eval_loader("test"), num_resamples=0, **about)
+            evaluate(self.net, self.eval_loader("test"), num_resamples=0, beside=baseline, **about)
             return None
         return evaluate_records(
             self.net,
@@ -215,7 +214,7 @@ class Training(TrainingParts):
             transform_settings=self.origin.get("transforms"),
             positive=self.positive,
             threshold=threshold,
-            baseline=baseline,
+            beside=baseline,
             **about,
         )
 

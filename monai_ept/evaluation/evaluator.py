@@ -19,6 +19,7 @@ from monai_ept.evaluation.class_numbers import class_curves, class_sensitivities
 from monai_ept.evaluation.evaluation_files import write_report
 from monai_ept.evaluation.gallery import draw_gallery, worst_mistakes
 from monai_ept.evaluation.prediction_sets import measure_sets
+from monai_ept.handlers.collect_beside import CollectBeside
 from monai_ept.handlers.collect_predictions import CollectPredictions, PredictionTable, better
 from monai_ept.metrics import METRIC_NAMES, Interval, bootstrap_interval, classification_metrics, group_weights
 from monai_ept.metrics.checked_batch import numbered_classes
@@ -120,6 +121,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     amp: str = "off",
     handlers: Sequence[Any] = (),
+    beside: tuple[str, nn.Module] | None = None,
     **settings: Any,
 ) -> Evaluation:
     """
@@ -128,13 +130,18 @@ def evaluate(
     Args:
         network, device, amp and handlers: as in :py:func:`build_evaluator`.
         data_loader: batches, dictionaries with "image", "label" and "id".
+        beside: the name of another network, and the network, whose predictions of the same batches are ``baseline``.
         task and settings: as in :py:func:`evaluate_table`.
 
     Raises:
         ValueError: when predictions are not complete, or there are no labels.
         WriteError: when the folder cannot be written.
     """
+    other = None if beside is None else CollectBeside(beside[1], task)
+    handlers = [*handlers, *([other] if other else [])]
     table = predict(network, data_loader, task=task, device=device, amp=amp, handlers=handlers)
+    if beside and other:
+        settings["baseline"] = beside[0], other.table()
     sets = getattr(unwrap(network), "prediction_sets", None)
     return evaluate_table(table, task=task, **{"sets": sets, **settings})
 
