@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from monai_ept.checks import check_choice, check_number, check_whole, flag
 from monai_ept.data.meta_data import plain_image
-from monai_ept.data.views import VIEW_SETS, test_views
+from monai_ept.data.views import VIEW_SETS, mean_over_views
 from monai_ept.delta import DeltaError, fingerprint, read_delta, write_delta
 from monai_ept.delta_contents import build_for, check_claims, describe, described_settings, take_over
 from monai_ept.methods import Method, build_methods
@@ -145,7 +145,8 @@ class TunedViT(nn.Module):
         self.backbone = self.vit.module
         self._adapt()
         self._unchosen = {name for name, value in (("readout", readout), ("views", views)) if value is None}
-        self.views = check_choice("views", "one" if views is None else views, VIEW_SETS)
+        self.solved: PlainAnswer | None = None
+        self.views = "one" if views is None else views
         self.readout = check_readout(self.vit, readout)
         self.head = self._new_head()
         # A buffer, so that exported and saved networks have it too.
@@ -175,7 +176,7 @@ class TunedViT(nn.Module):
             self.keep_solved(self.solved is not None)
             self._unchosen.discard("readout")
         if views is not None and "views" in self._unchosen:
-            self.views = check_choice("views", views, VIEW_SETS)
+            self.views = views
             self._unchosen.discard("views")
 
     def keep_solved(self, wanted: bool = True) -> None:
@@ -290,17 +291,24 @@ class TunedViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(batch, num_classes)`` of images ``(batch, channels, *img_size)``, the mean over ``views``."""
-        if self.training or self.views == "one":
-            return self._answer(x) / self._temperature
+        if self.training:
+            return self.head(self.features(x)) / self._temperature
         x = plain_image(x)  # before the views, which are several operations each
-        logits = [self._answer(view(x, self.vit.img_size)) for view in test_views(self.views)]
-        return torch.stack(logits).mean(dim=0) / self._temperature
+        logits = mean_over_views(lambda view: self.head(self.features(view)), x, self.views, self.vit.img_size)
+        if self.solved is not None:
+            logits = (logits + self.solved(x)) / 2
+        return logits / self._temperature
 
-    def _answer(self, x: Tensor) -> Tensor:
-        own = self.head(self.features(x))
-        if self.training or self.solved is None:
-            return own
-        return (own + self.solved.head(self.solved.features(plain_image(x)))) / 2
+    @property
+    def views(self) -> str:
+        """Over which views of an image the logits are averaged in evaluation mode."""
+        return self._views
+
+    @views.setter
+    def views(self, views: str) -> None:
+        self._views = check_choice("views", views, VIEW_SETS)
+        if self.solved is not None:
+            self.solved.views = views
 
     @property
     def temperature(self) -> float:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from monai_ept.checks import check_choice
 
-__all__ = ["VIEW_SETS", "View", "test_views", "train_views"]
+__all__ = ["VIEW_SETS", "View", "mean_over_views", "test_views", "train_views"]
 
 VIEW_SETS = ("one", "upright", "turned")
 """The image alone; views that leave up where it is; and quarter turns besides, where up has no meaning."""
@@ -100,3 +100,20 @@ def test_views(views: str) -> tuple[View, ...]:
         return (View(),)
     turns = (View(turns=1), View(turns=2)) if views == "turned" else ()
     return (View(), View(flip=True), View(0.85), View(0.85, flip=True), *turns)
+
+
+def mean_over_views(
+    answer: Callable[[Tensor], Tensor], images: Tensor, views: str, size: Sequence[int] | None = None
+) -> Tensor:
+    """
+    The mean of what is said of each view of images that are tested.
+
+    Args:
+        answer: says it.
+        images: a batch.
+        views: which, see ``test_views``.
+        size: as a ``View`` takes it.
+    """
+    if views == "one":
+        return answer(images)
+    return torch.stack([answer(view(images, size)) for view in test_views(views)]).mean(dim=0)

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from monai_ept.data.views import test_views
+from monai_ept.data.views import mean_over_views
 from monai_ept.delta import fingerprint
 from monai_ept.model import TunedViT
 from monai_ept.networks.backbone import ViTFace
@@ -71,7 +70,7 @@ def lower_part(net: TunedViT, level: int, images: Tensor) -> Tensor:
     blocks = net.vit.blocks
     if level > len(blocks):
         # A head of one layer says of the mean of features what its answers are in the mean.
-        return torch.stack([net.features(view(images)) for view in test_views(net.views)]).mean(dim=0)
+        return mean_over_views(net.features, images, net.views)
     last = blocks[level - 1]
     hook = last.register_forward_hook(_stop)
     try:

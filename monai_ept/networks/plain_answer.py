@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from monai_ept.data.views import test_views
+from monai_ept.data.views import mean_over_views
 from monai_ept.networks.backbone import ViTFace
 from monai_ept.networks.readout import read_out, readout_width
 
@@ -52,5 +52,4 @@ class PlainAnswer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, the mean over the views."""
-        views = test_views(self.views)
-        return torch.stack([self.head(self.features(view(x, self.vit.img_size))) for view in views]).mean(dim=0)
+        return mean_over_views(lambda view: self.head(self.features(view)), x, self.views, self.vit.img_size)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monai_ept.data import views as module
-from monai_ept.data.views import VIEW_SETS, View, train_views
+from monai_ept.data.views import VIEW_SETS, View, mean_over_views, train_views
 
 
 @pytest.mark.parametrize("size", [(12, 12), (12, 16), (8, 8, 8), (8, 10, 12)], ids=str)
@@ -63,3 +63,19 @@ def test_turns_are_those_of_torch(turns):
 def test_an_unknown_set_of_views():
     with pytest.raises(ValueError, match=r"views 'upside' is not known: there is 'one', 'upright', 'turned'"):
         train_views("upside")
+
+
+def test_the_mean_is_over_what_is_said_of_each_view():
+    images = torch.rand(2, 1, 4, 4)
+    seen = []
+
+    def corner(view):
+        seen.append(view)
+        return view[:, :, 0, 0]
+
+    found = mean_over_views(corner, images, "turned")
+    assert len(seen) == 6
+    assert torch.allclose(
+        found, torch.stack([view(images)[:, :, 0, 0] for view in module.test_views("turned")]).mean(0)
+    )
+    assert torch.equal(mean_over_views(corner, images, "one"), images[:, :, 0, 0])

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from monai_ept import TunedViT
 from monai_ept.evaluation.evaluator import build_evaluator, evaluate, predict
 from monai_ept.handlers.collect_beside import CollectBeside
+from tests.backbones import timm_vit
 
 
 class Counting(nn.Module):
@@ -59,6 +61,22 @@ def test_another_network_is_asked_once_in_the_same_pass(inside):
     assert beside["name"] == "the other"
     right = (expected.probabilities.argmax(1) == expected.labels).mean()
     assert beside["metrics"]["accuracy"]["baseline"] == pytest.approx(right)
+
+
+def test_a_head_that_a_network_keeps_is_asked_by_it_alone():
+    net = TunedViT(timm_vit(), 3, method="ln", views="upright", keep_solved=True).eval()
+    net.views = "turned"
+    with torch.no_grad():
+        net.solved.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+    images = torch.rand(5, 3, *net.vit.img_size, generator=torch.Generator().manual_seed(2))
+    batch = [{"image": images, "id": list("abcde"), "label": torch.arange(5) % 3}]
+    expected = predict(net.solved, batch)
+    calls = []
+    net.solved.register_forward_hook(lambda *_: calls.append(1))
+    found = evaluate(net, batch, num_resamples=0, beside=("solved", net.solved))
+    assert calls == [1]
+    right = (expected.probabilities.argmax(1) == expected.labels).mean()
+    assert found.metrics["baseline"]["metrics"]["accuracy"]["baseline"] == pytest.approx(right)
 
 
 def test_the_predictions_are_those_of_a_pass_of_its_own():
