@@ -14,7 +14,18 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["FIELDS", "cells", "fractal", "leaves", "plane", "smooth_noise", "spots", "waves"]
+__all__ = [
+    "FIELDS",
+    "cells",
+    "fractal",
+    "leaves",
+    "plane",
+    "smooth_noise",
+    "spectral_noise",
+    "spots",
+    "waves",
+    "window",
+]
 
 Field = np.ndarray
 
@@ -31,7 +42,7 @@ def noise(rng: np.random.Generator, size: int) -> Field:
     """Noise whose spectrum falls with a power of the frequency, in one direction faster than in the other, or not."""
     slope = rng.uniform(0.6, 2.6)
     stretch = math.exp(rng.normal(0, 0.5)) if rng.random() < 0.5 else 1.0
-    field = _spectral(rng, size, slope, stretch, rng.uniform(0, math.pi))
+    field = spectral_noise(rng, size, slope, stretch, rng.uniform(0, math.pi))
     kind = rng.integers(4)
     if kind == 1:  # ridges
         field = 1 - np.abs(field)
@@ -143,7 +154,7 @@ def spots(rng: np.random.Generator, size: int) -> Field:
         strict=True,
     ):
         side = min(radius * math.exp(grow), size / 4)
-        window, rows, columns = _window(x, y, side * (2 if kind == 1 else 1.2), size)
+        where, rows, columns = window(x, y, side * (2 if kind == 1 else 1.2), size)
         distance = np.sqrt((columns - x) ** 2 + ((rows - y) / flat) ** 2) / side
         if kind == 0:
             spot = np.clip((1 - distance) * side * 0.7, 0, 1)
@@ -151,7 +162,7 @@ def spots(rng: np.random.Generator, size: int) -> Field:
             spot = np.exp(-2 * distance * distance)
         else:
             spot = np.clip(1 - np.abs(distance - 0.75) * 4, 0, 1)
-        field[window] = np.maximum(field[window], spot * shade)
+        field[where] = np.maximum(field[where], spot * shade)
     return field
 
 
@@ -171,7 +182,7 @@ def leaves(rng: np.random.Generator, size: int) -> Field:
         rng.uniform(0, math.pi, number),
         strict=True,
     ):
-        window, rows, columns = _window(x, y, side * (1.5 if square else 1), size)
+        where, rows, columns = window(x, y, side * (1.5 if square else 1), size)
         across, down = columns - x, rows - y
         if square:
             turned = (
@@ -181,7 +192,7 @@ def leaves(rng: np.random.Generator, size: int) -> Field:
             inside = np.maximum(np.abs(turned[0]), np.abs(turned[1])) < side
         else:
             inside = across * across + down * down < side * side
-        field[window][inside] = shade
+        field[where][inside] = shade
     return field
 
 
@@ -198,10 +209,10 @@ FIELDS: dict[str, Callable[[np.random.Generator, int], Field]] = {
 
 def smooth_noise(rng: np.random.Generator, size: int) -> Field:
     """Slow waves of mean 0 and standard deviation 1, for bending and shading."""
-    return _spectral(rng, size, 2.5, 1.0, 0.0, lowest=32)
+    return spectral_noise(rng, size, 2.5, 1.0, 0.0, lowest=32)
 
 
-def _spectral(
+def spectral_noise(
     rng: np.random.Generator, size: int, slope: float, stretch: float, angle: float, lowest: int | None = None
 ) -> Field:
     """Noise of mean 0 and standard deviation 1; made of its ``lowest`` frequencies only, if that is given."""
@@ -231,7 +242,7 @@ def _enlarge(field: Field, size: int) -> Field:
     return rows[:, low] * (1 - part) + rows[:, low + 1] * part
 
 
-def _window(x: float, y: float, reach: float, size: int) -> tuple[tuple[slice, slice], Field, Field]:
+def window(x: float, y: float, reach: float, size: int) -> tuple[tuple[slice, slice], Field, Field]:
     """The part of the square that something at (x, y) can touch, and the coordinates of its rows and columns."""
     top, left = max(int(y - reach), 0), max(int(x - reach), 0)
     bottom, right = min(int(y + reach) + 2, size), min(int(x + reach) + 2, size)

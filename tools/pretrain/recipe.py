@@ -107,7 +107,7 @@ class PairsRecipe(Shared):
     things: int = 64
     described: int = 16
     fields: int = 512
-    match: float = 1.0
+    match: float = 2.0
     temperature: float = 0.1
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tools.pretrain.bank import EDGE, Bank
 from tools.pretrain.fields import FIELDS
 from tools.pretrain.pictures import CHOICES, CONTOURS, VALUES, palette, shifted
+from tools.pretrain.tissue import stain
 
 __all__ = ["AT_ONCE", "draw_patches", "draw_scenes", "plan_scenes"]
 
@@ -26,6 +27,9 @@ AT_ONCE = 4
 
 NO_CONTOUR = 9.0
 """What fills the whole view is so far inside its line everywhere."""
+
+STAINED = 0.15
+"""Share of the palettes that are those of stained sections."""
 
 Plan = dict[str, torch.Tensor]
 
@@ -50,7 +54,7 @@ def plan_scenes(bank: Bank, rng: np.random.Generator, things: int) -> Plan:
     aspect = np.where(whole, 1, rng.uniform(0.5, 1, things))
     shells = rng.random(things) < 0.35
     # Every second thing shares its colours with others, so that colour alone does not tell which is which.
-    own = [palette(rng) for _ in range(things)]
+    own = [_colours(rng) for _ in range(things)]
     own = [own[index % max(things // 8, 1)] if index % 2 else colours for index, colours in enumerate(own)]
     tone = np.stack([colours[rng.integers(len(colours))] for colours in own]) * rng.uniform(0.5, 1.2, (things, 1))
     inset, softness = rng.uniform(0.2, 0.75, things), np.exp(rng.uniform(math.log(0.015), math.log(0.5), things))
@@ -82,9 +86,9 @@ def plan_scenes(bank: Bank, rng: np.random.Generator, things: int) -> Plan:
     for view in range(views):
         mine = own[view % things]
         # Light and skin change the colours of a thing somewhat, and now and then it has others altogether.
-        mine = palette(rng) if rng.random() < 0.1 else np.clip(mine + rng.normal(0, 0.04, 3), 0, 1)
+        mine = _colours(rng) if rng.random() < 0.1 else np.clip(mine + rng.normal(0, 0.04, 3), 0, 1)
         colours.append(_curve(mine))
-        grounds.append(_curve(shifted(rng, mine, 1.6) if rng.random() < 0.5 else palette(rng)))
+        grounds.append(_curve(shifted(rng, mine, 1.6) if rng.random() < 0.5 else _colours(rng)))
     lit, strength = rng.random(views) < 0.5, rng.uniform(0.05, 0.4, views)
     slope, corners = rng.normal(0, 0.7, (views, 2)), rng.choice([0.0, -0.6, 0.5], views)
     hairy, blurred, noisy = rng.random(views) < 0.25, rng.random(views) < 0.3, rng.random(views) < 0.3
@@ -265,6 +269,10 @@ def _coloured(field: torch.Tensor, curve: torch.Tensor) -> torch.Tensor:
     for power in (2, 1):
         colour.add_(curve[:, power, :, None, None]).mul_(field)
     return colour.add_(curve[:, 0, :, None, None]).clamp_(0, 1)
+
+
+def _colours(rng: np.random.Generator) -> np.ndarray:
+    return stain(rng) if rng.random() < STAINED else palette(rng)
 
 
 _CUBIC = np.linalg.inv(np.vander(np.linspace(0, 1, 4), increasing=True))

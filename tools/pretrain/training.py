@@ -114,10 +114,10 @@ def good_start(network: Any, pictures: torch.Tensor) -> None:
 
 
 def losses(told: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One loss for each kind of answer, each about 1 for a network that knows nothing."""
+    """One loss for each kind of answer, each about 1 for a network that knows nothing; choices below 0 are not told."""
     parts = told["choices"].float().split(list(CHOICES.values()), dim=1)
     choices = [
-        F.cross_entropy(part, answer) / math.log(part.shape[1])
+        F.cross_entropy(part, answer) / math.log(part.shape[1]) if (answer >= 0).any() else part.sum() * 0
         for part, answer in zip(parts, batch["choices"].unbind(1), strict=True)
     ]
     known = batch["values"].isfinite()
