@@ -19,7 +19,9 @@ from monai_ept.reporting.statistics import estimate
 from tools.figures import IMAGES
 from tools.pretrain import PairsRecipe, make_picture
 from tools.pretrain.bank import make_bank
+from tools.pretrain.pictures import paint
 from tools.pretrain.scenes import draw_scenes, plan_scenes
+from tools.pretrain.tissue import stain, tissue
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -32,11 +34,9 @@ PANELS = {
 }
 
 
-def draw_pictures(columns: int = 10, rows: int = 4, border: int = 4) -> None:
+def draw_pictures(columns: int = 10, rows: int = 4) -> None:
     tiles = [make_picture(0, index).image[::2, ::2] for index in range(columns * rows)]
-    tiles = [np.pad(tile, ((border, 0), (border, 0), (0, 0)), constant_values=255) for tile in tiles]
-    sheet = np.concatenate([np.concatenate(tiles[row * columns :][:columns], axis=1) for row in range(rows)])
-    Image.fromarray(sheet).save(IMAGES / "embedded_pictures.jpg", quality=85)
+    _sheet(tiles, columns).save(IMAGES / "embedded_pictures.jpg", quality=85)
 
 
 def draw_pairs(columns: int = 10, rows: int = 2) -> None:
@@ -52,6 +52,18 @@ def draw_pairs(columns: int = 10, rows: int = 2) -> None:
         ]
         lines.append(np.concatenate(tiles, axis=1))
     Image.fromarray(np.concatenate(lines)[12:]).save(IMAGES / "embedded_pairs.jpg", quality=85)
+
+
+def draw_tissue(columns: int = 8, rows: int = 2) -> None:
+    rng = np.random.default_rng(4)
+    tiles = [(255 * paint(tissue(rng, 128), stain(rng))).astype(np.uint8) for _ in range(columns * rows)]
+    _sheet(tiles, columns).save(IMAGES / "embedded_tissue.jpg", quality=85)
+
+
+def _sheet(tiles: list[np.ndarray], columns: int, border: int = 4) -> Image.Image:
+    tiles = [np.pad(tile, ((border, 0), (border, 0), (0, 0)), constant_values=255) for tile in tiles]
+    rows = range(0, len(tiles), columns)
+    return Image.fromarray(np.concatenate([np.concatenate(tiles[row:][:columns], axis=1) for row in rows]))
 
 
 def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
@@ -86,4 +98,5 @@ def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
 if __name__ == "__main__":
     draw_pictures()
     draw_pairs()
+    draw_tissue()
     draw_curve(json.loads(Path(sys.argv[1]).read_text()))

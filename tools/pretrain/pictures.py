@@ -23,6 +23,7 @@ __all__ = [
     "contour_line",
     "draw_hairs",
     "make_picture",
+    "paint",
     "palette",
     "shifted",
 ]
@@ -81,14 +82,14 @@ def make_picture(seed: int, index: int, size: int = 224) -> Picture:
 
     colours = palette(rng)
     choices["ground"] = int(rng.integers(len(families)))
-    canvas = _paint(FIELDS[families[choices["ground"]]](rng, size), colours)
+    canvas = paint(FIELDS[families[choices["ground"]]](rng, size), colours)
     choices["things"] = things = int(rng.choice(4, p=[0.2, 0.5, 0.15, 0.15]))
     choices["filling"], choices["contour"] = len(families), len(CONTOURS)
     for thing in range(things):
         filling, kind = int(rng.integers(len(families))), int(rng.integers(len(CONTOURS)))
         shells = int(rng.choice(4, p=[0.55, 0.2, 0.15, 0.1]))
         inner = shifted(rng, colours) if rng.random() < 0.6 else palette(rng)
-        colour = _paint(FIELDS[families[filling]](rng, size), inner)
+        colour = paint(FIELDS[families[filling]](rng, size), inner)
         level, about = _contour(rng, CONTOURS[kind], size, 0.42 if things == 1 else 0.3)
         softness = math.exp(rng.uniform(math.log(0.008), math.log(0.25)))
         opacity = rng.uniform(0.35, 1)
@@ -144,7 +145,8 @@ def shifted(rng: np.random.Generator, colours: np.ndarray, brightest: float = 1.
     return np.clip(colours * rng.uniform(0.35, brightest) + rng.normal(0, 0.08, 3), 0, 1)
 
 
-def _paint(field: np.ndarray, palette: np.ndarray) -> np.ndarray:
+def paint(field: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """A grey pattern in the colours of a palette."""
     at = np.linspace(0, 1, 256)
     steps = np.linspace(0, 1, len(palette))
     table = np.stack([np.interp(at, steps, palette[:, channel]) for channel in range(3)], axis=1).astype(np.float32)
