@@ -102,7 +102,7 @@ class PairsRecipe(Shared):
     """
 
     lr: float = 5e-4
-    steps: int = 4_000
+    steps: int = 7_500
     climb: int = 100
     things: int = 64
     described: int = 16
