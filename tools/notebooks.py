@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -35,12 +36,12 @@ def run_notebook(path: str | os.PathLike) -> nbformat.NotebookNode:
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(book, timeout=1200, kernel_name="python3", resources={"metadata": {"path": folder}})
-        client.execute(env=environment)
+        client.execute(env=environment | {"TMPDIR": folder})
     for cell in book.cells:
         cell.metadata.pop("execution", None)
     book.metadata.language_info = {"name": "python"}
     # Where it was executed is nobody's business, and another folder each time.
-    return nbformat.reads(nbformat.writes(book).replace(f"{folder}/", ""), as_version=4)
+    return nbformat.reads(re.sub(rf"{re.escape(folder)}/(tmp\w+/)?", "", nbformat.writes(book)), as_version=4)
 
 
 if __name__ == "__main__":
