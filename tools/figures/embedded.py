@@ -79,8 +79,8 @@ def draw_curve(results: dict[str, dict[str, list[float]]]) -> None:
         mean, half = np.array([one.mean for one in found]), np.array([one.interval.half for one in found])
         axis.fill_between(seen, mean - half, mean + half, color="#0072b2", alpha=0.15, linewidth=0)
         axis.plot(seen, mean, color="#0072b2", linewidth=2, marker="o", markersize=4)
-        falls = mean[1] < mean[0]  # where the line leaves room
-        for at, name, above in ((0, "embedded_v1", 28 if falls else -20), (-1, "embedded", 10)):
+        first, last = 28 if mean[1] < mean[0] else -20, -18 if mean[-1] < mean[-2] else 10  # where the line leaves room
+        for at, name, above in ((0, "embedded_v1", first), (-1, "embedded", last)):
             where = {"xytext": (0, above), "textcoords": "offset points", "ha": "left" if at == 0 else "right"}
             axis.annotate(name, (seen[at], mean[at]), color="#0072b2", **where)
         for name, label in REFERENCES.items():
