@@ -24,7 +24,8 @@ def test_it_is_kept_as_it_was_executed(name):
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     text = (FOLDER / name).read_text(encoding="utf-8")
-    assert not [place for place in ("site-packages", "/home/", "/tmp/") if place in text]  # nothing of the machine it ran on
+    # Nothing of the machine it ran on.
+    assert not [place for place in ("site-packages", "/home/", "/tmp/") if place in text]
 
 
 def test_training_shows_a_bar_and_a_result_is_a_table():
