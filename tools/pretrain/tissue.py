@@ -60,9 +60,7 @@ def _gland(rng: np.random.Generator, field: Field, fibres: Field, taken: np.ndar
     turned = rng.normal(0, 0.2, number)
 
     where, rows, columns = window(middle_x, middle_y, reach * 1.5, size)
-    right, down = columns - np.float32(middle_x), rows - np.float32(middle_y)
-    along = right * np.float32(math.cos(lean)) + down * np.float32(math.sin(lean))
-    across = (down * np.float32(math.cos(lean)) - right * np.float32(math.sin(lean))) / np.float32(flat)
+    along, across = _along_and_across(columns - np.float32(middle_x), rows - np.float32(middle_y), lean, flat)
     level = np.sqrt(along * along + across * across) / (reach * _bent(np.arctan2(across, along), bends))
     inside = level < 1
     field[where][inside] = shade + fibres[where][inside] * np.float32(0.03)
@@ -73,6 +71,12 @@ def _gland(rng: np.random.Generator, field: Field, fibres: Field, taken: np.ndar
     x = middle_x + along * math.cos(lean) - across * math.sin(lean)
     y = middle_y + along * math.sin(lean) + across * math.cos(lean)
     return np.stack([x, y, np.arctan2(across, along) + lean + turned], axis=1)
+
+
+def _along_and_across(right: Field, down: Field, lean: float, flat: float) -> tuple[Field, Field]:
+    """Coordinates in which an ellipse that leans, and is flatter than a circle, is round."""
+    cos, sin = np.float32(math.cos(lean)), np.float32(math.sin(lean))
+    return right * cos + down * sin, (down * cos - right * sin) / np.float32(flat)
 
 
 def _bent(around: np.ndarray, bends: np.ndarray) -> np.ndarray:
@@ -101,8 +105,6 @@ def _stamp(rng: np.random.Generator, field: Field, nuclei: np.ndarray, radius: f
     inside = ((nuclei[:, :2] >= 0) & (nuclei[:, :2] < size)).all(axis=1)
     for (x, y, lean), side, shade in zip(nuclei[inside], sides[inside], shades[inside], strict=True):
         where, rows, columns = window(x, y, side * 1.3, size)
-        right, down = columns - np.float32(x), rows - np.float32(y)
-        along = right * np.float32(math.cos(lean)) + down * np.float32(math.sin(lean))
-        across = (down * np.float32(math.cos(lean)) - right * np.float32(math.sin(lean))) / np.float32(flat)
+        along, across = _along_and_across(columns - np.float32(x), rows - np.float32(y), lean, flat)
         cover = np.clip((np.float32(side) - np.sqrt(along * along + across * across)) * np.float32(0.8), 0, 1)
         field[where] += (np.float32(shade) - field[where]) * cover
