@@ -59,12 +59,15 @@ def run_pretraining(
         say: is told how far it is.
 
     Raises:
-        ValueError: when a setting is out of range, or the folder holds a training with other settings.
+        ValueError: when a setting is out of range, the folder holds a training with other settings, or ``first`` is no
+            file.
 
     Returns:
         the file of the weights: half precision, timm's names, with the settings in its metadata.
     """
     workers = workers if workers is None else check_whole("workers", workers)
+    if first is not None and not Path(first).is_file():
+        raise ValueError(f"first is {os.fspath(first)!r}, and there is no such file: name weights, or leave it out.")
     folder = usable_folder(out_dir)
     remove_partials(folder, "*")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

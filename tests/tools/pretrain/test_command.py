@@ -58,3 +58,9 @@ def test_the_weights_say_what_made_them(pool, tmp_path):
     (tmp_path / "second" / "pool").symlink_to(pool)
     again = run_pretraining(tmp_path / "second", SMALL, PAIRS, first=tmp_path / FIRST_FILE, chunk=60, workers=1)
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_weights_that_are_not_there_are_refused_before_anything_is_drawn(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        run_pretraining(tmp_path / "out", SMALL, SMALL_PAIRS, first=tmp_path / "mistyped.safetensors")
+    assert not list(tmp_path.iterdir())
